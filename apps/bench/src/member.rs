@@ -1,0 +1,211 @@
+//! One socket in a conversation: sends in a closed loop, and checks what it receives.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+use crate::Common;
+use crate::client::{BenchError, Frame, PATIENCE, Socket};
+use crate::stats::Seen;
+
+/// When a sender sends its next message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Next {
+    /// When one of its own is acknowledged.
+    OnAck,
+    /// When one of another's arrives: an answer.
+    OnDelivery,
+}
+
+/// What a member does.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Part {
+    /// Messages that it begins with.
+    pub(crate) first: u16,
+    /// When it sends more; `None` for those who only listen.
+    pub(crate) next: Option<Next>,
+}
+
+/// The time everything happens in.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Schedule {
+    origin: Instant,
+    from: Instant,
+    until: Instant,
+}
+
+impl Schedule {
+    /// Starts now.
+    pub(crate) fn new(common: &Common) -> Self {
+        let origin = Instant::now();
+        let from = origin + common.warmup();
+        Self { origin, from, until: from + common.measured() }
+    }
+
+    /// Nanoseconds since the start, as they travel in a message's name.
+    fn stamp(&self, now: Instant) -> u128 {
+        now.duration_since(self.origin).as_nanos()
+    }
+
+    /// How long ago a stamp was made; `None` outside the measured time.
+    fn age(&self, now: Instant, stamp: &str) -> Option<Duration> {
+        let sent = self.origin + Duration::from_nanos(stamp.parse().ok()?);
+        (now >= self.from && now < self.until).then(|| now.saturating_duration_since(sent))
+    }
+}
+
+/// What the members of a conversation know together.
+#[derive(Debug)]
+pub(crate) struct Conversation {
+    id: String,
+    sending: AtomicUsize,
+    highest: AtomicU64,
+    end: watch::Sender<Option<u64>>,
+}
+
+impl Conversation {
+    /// A conversation in which so many send.
+    pub(crate) fn new(id: String, senders: usize) -> Arc<Self> {
+        Arc::new(Self {
+            id,
+            sending: AtomicUsize::new(senders),
+            highest: AtomicU64::new(0),
+            end: watch::Sender::new(None),
+        })
+    }
+
+    /// A sender has sent its last, and the highest seq acknowledged to it is this.
+    fn leave(&self, highest: u64) {
+        self.highest.fetch_max(highest, Ordering::SeqCst);
+        if self.sending.fetch_sub(1, Ordering::SeqCst) == 1 {
+            self.end.send_replace(Some(self.highest.load(Ordering::SeqCst)));
+        }
+    }
+}
+
+/// Someone in a conversation.
+#[derive(Debug)]
+pub(crate) struct Member {
+    /// Which of the members; names its messages.
+    pub(crate) number: usize,
+    /// Its connection, subscribed.
+    pub(crate) socket: Socket,
+    /// Where it is.
+    pub(crate) conversation: Arc<Conversation>,
+    /// What it does.
+    pub(crate) part: Part,
+}
+
+/// Lets all `members` do their parts, and returns what they have seen.
+pub(crate) async fn play(common: &Common, members: Vec<Member>) -> Result<Vec<Seen>, BenchError> {
+    let schedule = Schedule::new(common);
+    let content = "x".repeat(usize::from(common.size));
+    let mut tasks = JoinSet::new();
+    for member in members {
+        tasks.spawn(member.play(schedule, content.clone()));
+    }
+    let mut seen = Vec::new();
+    while let Some(ended) = tasks.join_next().await {
+        seen.push(ended.map_err(|error| BenchError::Refused(format!("a member failed: {error}")))??);
+    }
+    Ok(seen)
+}
+
+#[derive(Serialize)]
+struct Send<'a> {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    #[serde(rename = "ref")]
+    reference: &'a str,
+    conversation_id: &'a str,
+    client_message_id: &'a str,
+    content: &'a str,
+}
+
+impl Member {
+    async fn play(mut self, schedule: Schedule, content: String) -> Result<Seen, BenchError> {
+        let mut seen = Seen::default();
+        let mut end = self.conversation.end.subscribe();
+        let (mut on_their_way, mut highest) = (0_u64, 0);
+        let mut sending = self.part.next.is_some();
+        let own = format!("{}-", self.number);
+        for _ in 0..self.part.first {
+            let command = self.command(schedule, &own, &content);
+            self.socket.feed(command).await?;
+            on_their_way += 1;
+        }
+        self.socket.flush().await?;
+
+        loop {
+            if sending && on_their_way == 0 && Instant::now() >= schedule.until {
+                sending = false;
+                self.conversation.leave(highest);
+            }
+            let ended = *end.borrow();
+            if ended.is_some_and(|end| seen.sequence.is_complete(end)) {
+                break;
+            }
+            let frame = tokio::select! {
+                frame = timeout(PATIENCE, self.socket.receive()) => frame,
+                // The sender above all may have closed the door on the others: look again.
+                _ = end.changed(), if ended.is_none() => continue,
+                () = tokio::time::sleep_until(schedule.until.into()), if sending && on_their_way == 0 => continue,
+            };
+            let frame = match frame {
+                Ok(frame) => frame?,
+                // What has not come by now is lost, which the report says.
+                Err(_) if ended.is_some() => break,
+                // Nobody had anything to say.
+                Err(_) if on_their_way == 0 => continue,
+                Err(_) => return Err(BenchError::Silence),
+            };
+            let now = Instant::now();
+            let frame = Frame::parse(&frame)?;
+            let due = match frame.kind {
+                "ack" => {
+                    on_their_way -= 1;
+                    highest = highest.max(frame.data.seq.unwrap_or_default());
+                    if let Some(age) = schedule.age(now, frame.reference.unwrap_or_default()) {
+                        seen.acks.record(age);
+                    }
+                    Some(Next::OnAck)
+                }
+                "message.created" => {
+                    seen.sequence.saw(frame.seq.unwrap_or_default());
+                    let name = frame.data.client_message_id.unwrap_or_default();
+                    if let Some(age) = name.rsplit('-').next().and_then(|stamp| schedule.age(now, stamp)) {
+                        seen.deliveries.record(age);
+                    }
+                    (!name.starts_with(&own)).then_some(Next::OnDelivery)
+                }
+                "error" => return Err(frame.refusal()),
+                _ => None,
+            };
+            if sending && due.is_some() && due == self.part.next && now < schedule.until {
+                let command = self.command(schedule, &own, &content);
+                self.socket.send(command).await?;
+                on_their_way += 1;
+            }
+        }
+        seen.end = end.borrow().unwrap_or_default();
+        Ok(seen)
+    }
+
+    fn command(&self, schedule: Schedule, own: &str, content: &str) -> String {
+        let stamp = schedule.stamp(Instant::now()).to_string();
+        let send = Send {
+            kind: "message.send",
+            reference: &stamp,
+            conversation_id: &self.conversation.id,
+            client_message_id: &format!("{own}{stamp}"),
+            content,
+        };
+        // A struct of text always serialises.
+        serde_json::to_string(&send).unwrap_or_default()
+    }
+}

@@ -1,0 +1,103 @@
+//! Configuration → adapters → platform.
+
+use std::sync::Arc;
+
+use alivio_crypto::{Argon2Hasher, EddsaTokens, EnvelopeSealer, KeyRing};
+use alivio_kernel::{BoxError, SystemClock, SystemIds};
+use alivio_outbox::Relay;
+use alivio_platform::{Dependency, Platform, Ports};
+use alivio_postgres::cluster::{Cluster, ClusterConfig};
+use alivio_postgres::{Database, DatabaseOptions, GroupCommit, migrate};
+use async_trait::async_trait;
+
+use crate::config::{Config, Environment};
+
+/// Tokens of another installation are refused, whatever key they carry.
+const ISSUER: &str = "alivio";
+/// Tasks that write messages. More than two make PostgreSQL slower.
+const WRITERS: usize = 2;
+/// Sign-ins that may wait for their turn at the password hash.
+const SIGN_IN_QUEUE: usize = 64;
+const DATABASE: &str = "alivio";
+
+struct DatabaseDependency(Database);
+
+#[async_trait]
+impl Dependency for DatabaseDependency {
+    fn name(&self) -> &'static str {
+        "database"
+    }
+
+    async fn check(&self) -> Result<(), BoxError> {
+        Ok(self.0.ping().await?)
+    }
+}
+
+/// Where the data are: someone's server, or our own private one.
+pub(crate) struct Storage {
+    pub(crate) url: String,
+    cluster: Option<Cluster>,
+}
+
+impl Storage {
+    /// Finds or starts PostgreSQL.
+    pub(crate) async fn open(config: &Config) -> Result<Self, BoxError> {
+        if let Some(url) = &config.database_url {
+            return Ok(Self { url: url.clone(), cluster: None });
+        }
+        let cluster = Cluster::start(ClusterConfig::new(&config.data_dir)).await?;
+        cluster.ensure_database(DATABASE).await?;
+        Ok(Self { url: cluster.url(DATABASE), cluster: Some(cluster) })
+    }
+
+    /// Stops PostgreSQL if it is ours.
+    pub(crate) async fn close(self) -> Result<(), BoxError> {
+        match self.cluster {
+            Some(cluster) => Ok(cluster.stop().await?),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The keys; in development they are made up when there are none.
+pub(crate) fn keys(config: &Config) -> Result<KeyRing, BoxError> {
+    match config.environment {
+        Environment::Development => Ok(KeyRing::load_or_create(&config.keys_file)?),
+        Environment::Production => Ok(KeyRing::load(&config.keys_file).map_err(|error| {
+            format!("{error} (ALIVIO_KEYS_FILE; `alivio keygen` makes one, once, for all nodes)")
+        })?),
+    }
+}
+
+/// The product over migrated storage.
+pub(crate) async fn platform(config: &Config, storage: &Storage) -> Result<(Platform, Relay), BoxError> {
+    let ring = keys(config)?;
+    migrate(&storage.url).await?;
+    let options = DatabaseOptions { connections: config.database_connections, ..DatabaseOptions::default() };
+    let database = Database::new(&storage.url, options)?;
+    match database.check_durability().await {
+        Err(error) if config.environment == Environment::Production => return Err(error.into()),
+        Err(error) => tracing::warn!(%error, "database.not_durable"),
+        Ok(()) => {}
+    }
+    let (clock, ids) = (Arc::new(SystemClock), Arc::new(SystemIds));
+    let store = Arc::new(database.clone());
+    let sealer =
+        EnvelopeSealer::new(&ring, Arc::clone(&store) as _, Arc::clone(&clock) as _, Arc::clone(&ids) as _);
+    sealer.check().await?;
+    let hashers = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
+    Ok(Platform::new(Ports {
+        clock,
+        ids,
+        sealer: Arc::new(sealer),
+        users: Arc::clone(&store) as _,
+        sessions: Arc::clone(&store) as _,
+        passwords: Arc::new(Argon2Hasher::new(hashers, SIGN_IN_QUEUE)),
+        tokens: Arc::new(EddsaTokens::new(&ring, ISSUER)),
+        conversations: Arc::clone(&store) as _,
+        messages: Arc::new(GroupCommit::start(database.clone(), WRITERS)),
+        outbox: store,
+        outbox_wake: database.wake(),
+        dependencies: vec![Arc::new(DatabaseDependency(database))],
+    }))
+}

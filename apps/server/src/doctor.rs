@@ -1,0 +1,85 @@
+//! `alivio doctor`: checks the configuration and every dependency, and names the variable and the fix.
+
+use std::io::Write;
+use std::net::TcpListener;
+
+use alivio_kernel::BoxError;
+use alivio_postgres::cluster::find_programs;
+use alivio_postgres::{Database, DatabaseOptions};
+
+use crate::assembly;
+use crate::config::{Config, Environment, SETTINGS, Setting};
+
+struct Check {
+    name: &'static str,
+    result: Result<String, String>,
+}
+
+/// Prints what it finds; fails if something would keep the server from running.
+pub(crate) async fn doctor(config: &Config) -> Result<(), BoxError> {
+    let checks = [
+        Check { name: "settings", result: Ok(settings(config)) },
+        Check { name: "address", result: address(config) },
+        Check { name: "database", result: database(config).await },
+        Check { name: "keys", result: keys(config) },
+    ];
+    let mut out = std::io::stdout().lock();
+    for Check { name, result } in &checks {
+        match result {
+            Ok(found) => writeln!(out, "ok    {name}: {found}")?,
+            Err(fix) => writeln!(out, "FAIL  {name}: {fix}")?,
+        }
+    }
+    let failed = checks.iter().filter(|check| check.result.is_err()).count();
+    if failed == 0 { Ok(()) } else { Err(format!("{failed} of {} checks failed", checks.len()).into()) }
+}
+
+fn settings(config: &Config) -> String {
+    let demo = if config.demo { ", with the demo clinic" } else { "" };
+    let mut text = format!("{:?}{demo}", config.environment);
+    for Setting { name, default, meaning } in &SETTINGS {
+        // A URL may hold a password, so that a variable is set is all that is shown.
+        let state = if std::env::var_os(name).is_some() { "set" } else { "not set" };
+        text.push_str(&format!("\n        {name} ({state}; default `{default}`): {meaning}"));
+    }
+    text
+}
+
+fn address(config: &Config) -> Result<String, String> {
+    match TcpListener::bind(config.bind) {
+        Ok(_) => Ok(format!("{} is free", config.bind)),
+        Err(error) => {
+            Err(format!("cannot listen on {}: {error}. Set ALIVIO_BIND to a free address", config.bind))
+        }
+    }
+}
+
+async fn database(config: &Config) -> Result<String, String> {
+    let Some(url) = &config.database_url else {
+        return match find_programs() {
+            Ok(programs) => Ok(format!("private, by {programs}, in {}", config.data_dir.display())),
+            Err(error) => Err(error.to_string()),
+        };
+    };
+    let fix = |error: alivio_postgres::DatabaseError| {
+        format!("{error}. Check DATABASE_URL and that the server runs")
+    };
+    let database = Database::new(url, DatabaseOptions::default()).map_err(fix)?;
+    database.ping().await.map_err(fix)?;
+    match database.check_durability().await {
+        Err(error) if config.environment == Environment::Production => Err(error.to_string()),
+        Err(error) => Ok(format!("answers, but {error}")),
+        Ok(()) => Ok("answers, and keeps what it acknowledges".to_owned()),
+    }
+}
+
+fn keys(config: &Config) -> Result<String, String> {
+    let file = config.keys_file.display();
+    if config.environment == Environment::Development && !config.keys_file.exists() {
+        return Ok(format!("will be made at {file} (ALIVIO_KEYS_FILE)"));
+    }
+    match assembly::keys(config) {
+        Ok(_) => Ok(format!("{file}")),
+        Err(error) => Err(error.to_string()),
+    }
+}

@@ -1,0 +1,95 @@
+//! The alivio server: configuration → adapters → platform → HTTP.
+
+mod assembly;
+mod config;
+mod doctor;
+mod serve;
+
+use std::io::{IsTerminal, Write};
+use std::process::ExitCode;
+
+use alivio_crypto::KeyRing;
+use alivio_kernel::BoxError;
+use clap::{Parser, Subcommand};
+use tracing_subscriber::EnvFilter;
+
+use config::{Config, Environment};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Secure conversations between patients and professionals. Configured by environment: see the README.
+#[derive(Parser)]
+#[command(version)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the server (the default)
+    Serve,
+    /// Bring the database to the present schema
+    Migrate,
+    /// Print the OpenAPI document
+    Openapi,
+    /// Check the configuration and every dependency
+    Doctor,
+    /// Make the file of keys that production needs (ALIVIO_KEYS_FILE)
+    Keygen,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match run(Arguments::parse().command.unwrap_or(Command::Serve)).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Nothing more can be done if even this fails.
+            drop(writeln!(std::io::stderr(), "alivio: {error}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(command: Command) -> Result<(), BoxError> {
+    if let Command::Openapi = command {
+        return print_openapi();
+    }
+    let config = Config::from_environment()?;
+    start_logging(&config)?;
+    match command {
+        Command::Serve => serve::serve(config).await,
+        Command::Migrate => {
+            let storage = assembly::Storage::open(&config).await?;
+            alivio_postgres::migrate(&storage.url).await?;
+            storage.close().await
+        }
+        Command::Doctor => doctor::doctor(&config).await,
+        Command::Keygen if config.keys_file.exists() => {
+            Err(format!("{} exists; what it protects is lost without it", config.keys_file.display()).into())
+        }
+        Command::Keygen => {
+            KeyRing::load_or_create(&config.keys_file)?;
+            let file = config.keys_file.display();
+            Ok(writeln!(std::io::stdout(), "{file}: keep a copy of it, apart from the database's backups")?)
+        }
+        Command::Openapi => Ok(()),
+    }
+}
+
+fn print_openapi() -> Result<(), BoxError> {
+    let document = alivio_http::openapi().to_pretty_json()?;
+    Ok(writeln!(std::io::stdout(), "{document}")?)
+}
+
+/// Logs go to the error output: text for people, JSON in production.
+fn start_logging(config: &Config) -> Result<(), BoxError> {
+    let filter = EnvFilter::try_new(&config.log).map_err(|error| format!("ALIVIO_LOG: {error}"))?;
+    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match config.environment {
+        Environment::Development => logs.with_ansi(std::io::stderr().is_terminal()).init(),
+        Environment::Production => logs.json().flatten_event(true).init(),
+    }
+    Ok(())
+}

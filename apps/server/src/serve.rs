@@ -1,0 +1,93 @@
+//! `alivio serve`: runs until it is told to stop, and then lets everyone finish.
+
+use std::io::Write;
+
+use actix_web::HttpServer;
+use alivio_http::{HttpConfig, State, app};
+use alivio_kernel::BoxError;
+use alivio_platform::live::Fate;
+use alivio_sandbox::{DemoClinic, PASSWORD, demo_clinic};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+
+use crate::assembly::{Storage, platform};
+use crate::config::Config;
+
+/// Serves.
+pub(crate) async fn serve(config: Config) -> Result<(), BoxError> {
+    // Before anything is started, so that no signal is missed.
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let storage = Storage::open(&config).await?;
+    let served = tokio::select! {
+        served = run(&config, &storage, async move {
+            tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
+        }) => served,
+    };
+    let closed = storage.close().await;
+    served.and(closed)
+}
+
+async fn run(config: &Config, storage: &Storage, stop: impl Future<Output = ()>) -> Result<(), BoxError> {
+    let (platform, relay) = platform(config, storage).await?;
+    let demo = if config.demo { Some(demo_clinic(&platform.accounts).await?) } else { None };
+
+    let (stopping, stopped) = watch::channel(false);
+    let relay = tokio::spawn(relay.run(stopped.clone()));
+    let state = State {
+        platform: platform.clone(),
+        config: HttpConfig {
+            allowed_origins: config.allowed_origins.clone(),
+            socket_commands_per_second: config.socket_commands_per_second,
+        },
+        stopping: stopped,
+    };
+    let server = HttpServer::new(move || app(state.clone()))
+        .bind(config.bind)
+        .map_err(|error| format!("cannot listen on {} (ALIVIO_BIND): {error}", config.bind))?
+        .disable_signals()
+        .shutdown_timeout(config.shutdown.as_secs());
+    let address = server.addrs().first().copied().unwrap_or(config.bind);
+    let server = server.run();
+    let handle = server.handle();
+    let mut server = tokio::spawn(server);
+    tracing::info!(http.address = %address, "server.started");
+    announce(&format!("http://{address}"), demo.as_ref())?;
+
+    tokio::select! {
+        ended = &mut server => ended??,
+        () = stop => {
+            tracing::info!("server.stopping");
+            // Readiness turns red first; then sockets are told to come back, elsewhere or later.
+            stopping.send_replace(true);
+            platform.hub.close_all(Fate::Restart);
+            handle.stop(true).await;
+            server.await??;
+        }
+    }
+    stopping.send_replace(true);
+    relay.await?;
+    tracing::info!("server.stopped");
+    Ok(())
+}
+
+/// Tells whoever started us where to go.
+fn announce(url: &str, demo: Option<&DemoClinic>) -> std::io::Result<()> {
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "Alivio listens on {url}\n  API, to read and try: {url}/docs")?;
+    if let Some(DemoClinic { people, ana, .. }) = demo {
+        writeln!(out, "\nDemo clinic, password {PASSWORD} for all:")?;
+        for (email, role) in people {
+            writeln!(out, "  {email:<32}{role}")?;
+        }
+        let doctor = people.first().map_or("", |(email, _)| *email);
+        let json = "-H 'Content-Type: application/json'";
+        writeln!(
+            out,
+            "\nTry it:
+TOKEN=$(curl -s {url}/api/v1/auth/login {json} -d '{{\"email\":\"{doctor}\",\"password\":\"{PASSWORD}\"}}' | sed 's/.*\"access_token\":\"\\([^\"]*\\)\".*/\\1/')
+CHAT=$(curl -s {url}/api/v1/conversations/direct -H \"Authorization: Bearer $TOKEN\" {json} -d '{{\"user_id\":\"{ana}\"}}' | sed 's/^{{\"id\":\"\\([^\"]*\\)\".*/\\1/')
+curl -s {url}/api/v1/conversations/$CHAT/messages -H \"Authorization: Bearer $TOKEN\" {json} -d '{{\"content\":\"Hola Ana\"}}'"
+        )?;
+    }
+    out.flush()
+}

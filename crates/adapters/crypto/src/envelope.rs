@@ -1,0 +1,964 @@
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use alivio_kernel::ids::DataKeyId;
+use alivio_kernel::sealing::{DataKeyStore, Scope, SealContext, SealError, Sealed, Sealer, WrappedKey};
+use alivio_kernel::{BoxError, Clock, IdSource};
+use async_trait::async_trait;
+use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+use aws_lc_rs::error::Unspecified;
+use aws_lc_rs::hmac;
+use moka::future::Cache;
+use uuid::Uuid;
+use zeroize::Zeroizing;
+
+use crate::frame::frame;
+use crate::key_ring::Keks;
+use crate::{KeyRing, random};
+
+/// How long an unwrapped data key is remembered: so long after a key was destroyed, the last node has
+/// forgotten it too.
+pub const CACHE_LIFETIME: Duration = Duration::from_secs(15 * 60);
+/// About 1 KiB each.
+const CACHED_KEYS: u64 = 32_768;
+
+/// The only layout of sealed bytes.
+const FORMAT: u8 = 1;
+/// AES-256-GCM with a random 96-bit nonce.
+const AES_256_GCM_RANDOM: u8 = 1;
+const ID_LEN: usize = 16;
+const HEADER_LEN: usize = 2 + ID_LEN;
+const TAG_LEN: usize = 16;
+/// Of a wrapped key: format and algorithm.
+const WRAP_HEADER: [u8; 2] = [FORMAT, AES_256_GCM_RANDOM];
+const DATA_KEY_LEN: usize = 32;
+
+/// Envelope encryption: a key-encryption key of the [`KeyRing`] wraps the data key of a conversation or
+/// user, and the data key seals what is theirs.
+///
+/// | | layout | authenticated besides |
+/// |---|---|---|
+/// | sealed bytes | format 1, algorithm 1, data key id 16, nonce 12, ciphertext, tag 16 | header, table, column, row, scope, row version |
+/// | wrapped key | format 1, algorithm 1, nonce 12, ciphertext 32, tag 16 | header, key id, scope, version, KEK version |
+///
+/// The layout is a promise to stored data: a change of it needs a new format number, and the old one
+/// must go on opening.
+///
+/// Nonces are random. NIST SP 800-38D allows 2³² of them per key, and 2²⁸ leaves a wide margin; no
+/// conversation has that many messages, so nothing counts them. Data whose scope could come near, such
+/// as chunks of files, needs another algorithm number or its own scope.
+pub struct EnvelopeSealer {
+    keks: Keks,
+    index: IndexKeys,
+    store: Arc<dyn DataKeyStore>,
+    clock: Arc<dyn Clock>,
+    ids: Arc<dyn IdSource>,
+    by_id: Cache<DataKeyId, Arc<DataKey>>,
+    active: Cache<Scope, Arc<DataKey>>,
+}
+
+impl EnvelopeSealer {
+    /// A sealer that keeps its wrapped data keys in `store`.
+    pub fn new(
+        ring: &KeyRing,
+        store: Arc<dyn DataKeyStore>,
+        clock: Arc<dyn Clock>,
+        ids: Arc<dyn IdSource>,
+    ) -> Self {
+        Self::with_cache(ring, store, clock, ids, CACHE_LIFETIME)
+    }
+
+    fn with_cache(
+        ring: &KeyRing,
+        store: Arc<dyn DataKeyStore>,
+        clock: Arc<dyn Clock>,
+        ids: Arc<dyn IdSource>,
+        lifetime: Duration,
+    ) -> Self {
+        // From insertion, not from last use: a key in steady use must be forgotten as well.
+        Self {
+            keks: ring.keks().clone(),
+            index: IndexKeys::new(ring.index_root()),
+            store,
+            clock,
+            ids,
+            by_id: Cache::builder().max_capacity(CACHED_KEYS).time_to_live(lifetime).build(),
+            active: Cache::builder().max_capacity(CACHED_KEYS).time_to_live(lifetime).build(),
+        }
+    }
+
+    /// Whether the key ring fits the stored data; for start-up, before anything is sealed with a key
+    /// that the rest of the data does not know. Succeeds where nothing is stored yet.
+    pub async fn check(&self) -> Result<(), KeyCheckError> {
+        let Some(sample) = self.store.sample().await.map_err(KeyCheckError::Store)? else {
+            return Ok(());
+        };
+        let (key, kek_version) = (sample.id, sample.kek_version);
+        match self.unwrap(&sample) {
+            Ok(_) => Ok(()),
+            Err(UnwrapError::NoKek) => Err(KeyCheckError::MissingKek { kek_version, key }),
+            Err(UnwrapError::Refused) => Err(KeyCheckError::WrongKek { kek_version, key }),
+        }
+    }
+
+    /// The key that seals in `scope`, made if there is none.
+    async fn active_key(&self, scope: Scope) -> Result<Arc<DataKey>, SealError> {
+        if let Some(key) = self.active.get(&scope).await {
+            return Ok(key);
+        }
+        // Of all that wait for the same key, one fetches or makes it.
+        self.active.try_get_with(scope, self.load_active(scope)).await.map_err(shared)
+    }
+
+    async fn load_active(&self, scope: Scope) -> Result<Arc<DataKey>, SealError> {
+        let wrapped = match self.store.active(scope).await.map_err(SealError::Unavailable)? {
+            Some(wrapped) => wrapped,
+            None => {
+                let first = self.first_key(scope)?;
+                // Another node may have been faster: then its key comes back, and ours is forgotten.
+                self.store.insert(first).await.map_err(SealError::Unavailable)?
+            }
+        };
+        let key = self.unwrap_logged(&wrapped).map_err(|_| SealError::Broken)?;
+        if !key.is_of(scope) {
+            return Err(SealError::Broken);
+        }
+        self.by_id.insert(key.id, Arc::clone(&key)).await;
+        Ok(key)
+    }
+
+    /// A new key for `scope`, wrapped by the current key-encryption key.
+    fn first_key(&self, scope: Scope) -> Result<WrappedKey, SealError> {
+        let unavailable = |error| SealError::Unavailable(error);
+        let mut key = WrappedKey {
+            id: DataKeyId::generate(&*self.ids),
+            scope_kind: scope.kind().to_owned(),
+            scope_id: scope.id(),
+            version: 1,
+            kek_version: self.keks.current(),
+            wrapped: Vec::new(),
+            created_at: self.clock.now(),
+        };
+        let plain = Zeroizing::new(random::<DATA_KEY_LEN>().map_err(|e| unavailable(e.into()))?);
+        let nonce = random().map_err(|e| unavailable(e.into()))?;
+        let sealed = self
+            .keks
+            .get(key.kek_version)
+            .ok_or(Unspecified)
+            .and_then(expanded)
+            .and_then(|kek| seal(&kek, &WRAP_HEADER, nonce, &wrap_aad(&key), &*plain));
+        key.wrapped = sealed.map_err(|e| unavailable(e.into()))?;
+        Ok(key)
+    }
+
+    /// The data keys with `ids`, which MUST be free of duplicates: cached ones, and the rest from the
+    /// store at once. Unknown ones are left out.
+    async fn keys(&self, ids: Vec<DataKeyId>) -> Result<HashMap<DataKeyId, Arc<DataKey>>, SealError> {
+        let mut found = HashMap::with_capacity(ids.len());
+        let mut missing = Vec::new();
+        for id in ids {
+            match self.by_id.get(&id).await {
+                Some(key) => drop(found.insert(id, key)),
+                None => missing.push(id),
+            }
+        }
+        if missing.is_empty() {
+            return Ok(found);
+        }
+        for wrapped in self.store.by_ids(&missing).await.map_err(SealError::Unavailable)? {
+            let key = self.unwrap_logged(&wrapped).map_err(|_| SealError::Broken)?;
+            self.by_id.insert(key.id, Arc::clone(&key)).await;
+            found.insert(key.id, key);
+        }
+        Ok(found)
+    }
+
+    fn unwrap(&self, wrapped: &WrappedKey) -> Result<Arc<DataKey>, UnwrapError> {
+        let kek = self.keks.get(wrapped.kek_version).ok_or(UnwrapError::NoKek)?;
+        let kek = expanded(kek)?;
+        let rest = wrapped.wrapped.strip_prefix(&WRAP_HEADER).ok_or(UnwrapError::Refused)?;
+        let plain = Zeroizing::new(open(&kek, rest, &wrap_aad(wrapped))?);
+        Ok(Arc::new(DataKey {
+            id: wrapped.id,
+            scope_kind: wrapped.scope_kind.as_str().into(),
+            scope_id: wrapped.scope_id,
+            key: expanded(&plain)?,
+        }))
+    }
+
+    /// Callers learn only that something is broken; the operator learns here which key it was.
+    fn unwrap_logged(&self, wrapped: &WrappedKey) -> Result<Arc<DataKey>, UnwrapError> {
+        self.unwrap(wrapped).inspect_err(|error| {
+            tracing::error!(key = %wrapped.id, kek_version = wrapped.kek_version, %error, "data key not unwrapped");
+        })
+    }
+}
+
+impl fmt::Debug for EnvelopeSealer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EnvelopeSealer").finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl Sealer for EnvelopeSealer {
+    async fn seal(&self, context: &SealContext, plain: &[u8]) -> Result<Sealed, SealError> {
+        let key = self.active_key(context.scope).await?;
+        let nonce = random().map_err(|error| SealError::Unavailable(error.into()))?;
+        let header = header(key.id);
+        seal(&key.key, &header, nonce, &content_aad(&header, context), plain)
+            .map(Sealed::from_bytes)
+            .map_err(|error| SealError::Unavailable(error.into()))
+    }
+
+    async fn open_many(&self, items: &[(SealContext, &Sealed)]) -> Result<Vec<Vec<u8>>, SealError> {
+        let ids = items.iter().map(|(_, sealed)| key_id(sealed)).collect::<Result<Vec<_>, _>>()?;
+        let mut distinct = ids.clone();
+        distinct.sort_unstable();
+        distinct.dedup();
+        let keys = self.keys(distinct).await?;
+
+        ids.iter()
+            .zip(items)
+            .map(|(id, (context, sealed))| {
+                let key = keys.get(id).ok_or(SealError::Broken)?;
+                if !key.is_of(context.scope) {
+                    return Err(SealError::Broken);
+                }
+                let (header, rest) =
+                    sealed.as_bytes().split_at_checked(HEADER_LEN).ok_or(SealError::Broken)?;
+                open(&key.key, rest, &content_aad(header, context)).map_err(|_| SealError::Broken)
+            })
+            .collect()
+    }
+
+    fn fingerprint(&self, scope: Scope, bytes: &[u8]) -> [u8; 16] {
+        self.index.digest(&[b"fingerprint", scope.kind().as_bytes(), scope.id().as_bytes()], bytes)
+    }
+
+    fn blind_index(&self, column: &'static str, bytes: &[u8]) -> [u8; 16] {
+        self.index.digest(&[b"blind_index", column.as_bytes()], bytes)
+    }
+}
+
+/// Why [`EnvelopeSealer::check`] found the key ring unfit.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum KeyCheckError {
+    /// The stored keys cannot be read.
+    #[error("the data keys cannot be read")]
+    Store(#[source] BoxError),
+
+    /// The ring lacks a version.
+    #[error(
+        "the key ring has no key-encryption key version {kek_version}, which data key {key} needs: add it from \
+         the backup of the key ring that this database was filled with"
+    )]
+    MissingKek {
+        /// The version that is missing.
+        kek_version: i32,
+        /// The data key that was tried.
+        key: DataKeyId,
+    },
+
+    /// The ring has another key under that version, or the stored key was changed.
+    #[error(
+        "key-encryption key version {kek_version} of the key ring does not open data key {key}: this key ring \
+         does not belong to this database, or the database was tampered with"
+    )]
+    WrongKek {
+        /// The version that does not fit.
+        kek_version: i32,
+        /// The data key that was tried.
+        key: DataKeyId,
+    },
+}
+
+#[derive(Debug, thiserror::Error)]
+enum UnwrapError {
+    #[error("the key ring has no such key-encryption key")]
+    NoKek,
+    #[error("the key-encryption key does not open it")]
+    Refused,
+}
+
+impl From<Unspecified> for UnwrapError {
+    fn from(_: Unspecified) -> Self {
+        Self::Refused
+    }
+}
+
+/// A data key ready for use. AWS-LC wipes the key when it is dropped.
+struct DataKey {
+    id: DataKeyId,
+    scope_kind: Box<str>,
+    scope_id: Uuid,
+    key: LessSafeKey,
+}
+
+impl DataKey {
+    fn is_of(&self, scope: Scope) -> bool {
+        *self.scope_kind == *scope.kind() && self.scope_id == scope.id()
+    }
+}
+
+/// An error that several waited for.
+fn shared(error: Arc<SealError>) -> SealError {
+    Arc::try_unwrap(error).unwrap_or_else(|error| match *error {
+        SealError::Broken => SealError::Broken,
+        SealError::Unavailable(_) => SealError::Unavailable(Box::new(error)),
+    })
+}
+
+fn header(key: DataKeyId) -> [u8; HEADER_LEN] {
+    let mut header = [0; HEADER_LEN];
+    header[0] = FORMAT;
+    header[1] = AES_256_GCM_RANDOM;
+    header[2..].copy_from_slice(key.uuid().as_bytes());
+    header
+}
+
+/// The data key that `sealed` names, if it has the layout we know.
+fn key_id(sealed: &Sealed) -> Result<DataKeyId, SealError> {
+    match sealed.as_bytes().split_first_chunk::<HEADER_LEN>() {
+        Some(([FORMAT, AES_256_GCM_RANDOM, id @ ..], rest)) if rest.len() >= NONCE_LEN + TAG_LEN => {
+            Ok(Uuid::from_bytes(*id).into())
+        }
+        _ => Err(SealError::Broken),
+    }
+}
+
+fn content_aad(header: &[u8], context: &SealContext) -> Vec<u8> {
+    frame(&[
+        b"alivio content",
+        header,
+        context.table.as_bytes(),
+        context.column.as_bytes(),
+        context.row.as_bytes(),
+        context.scope.kind().as_bytes(),
+        context.scope.id().as_bytes(),
+        &context.version.to_be_bytes(),
+    ])
+}
+
+fn wrap_aad(key: &WrappedKey) -> Vec<u8> {
+    frame(&[
+        b"alivio data key",
+        &WRAP_HEADER,
+        key.id.uuid().as_bytes(),
+        key.scope_kind.as_bytes(),
+        key.scope_id.as_bytes(),
+        &key.version.to_be_bytes(),
+        &key.kek_version.to_be_bytes(),
+    ])
+}
+
+fn expanded(key: &[u8]) -> Result<LessSafeKey, Unspecified> {
+    UnboundKey::new(&AES_256_GCM, key).map(LessSafeKey::new)
+}
+
+/// `header | nonce | ciphertext | tag`.
+fn seal(
+    key: &LessSafeKey,
+    header: &[u8],
+    nonce: [u8; NONCE_LEN],
+    aad: &[u8],
+    plain: &[u8],
+) -> Result<Vec<u8>, Unspecified> {
+    let start = header.len() + NONCE_LEN;
+    let mut sealed = Vec::with_capacity(start + plain.len() + TAG_LEN);
+    sealed.extend_from_slice(header);
+    sealed.extend_from_slice(&nonce);
+    sealed.extend_from_slice(plain);
+    let nonce = Nonce::assume_unique_for_key(nonce);
+    let tag = key.seal_in_place_separate_tag(nonce, Aad::from(aad), &mut sealed[start..])?;
+    sealed.extend_from_slice(tag.as_ref());
+    Ok(sealed)
+}
+
+/// The plain text of `nonce | ciphertext | tag`.
+fn open(key: &LessSafeKey, sealed: &[u8], aad: &[u8]) -> Result<Vec<u8>, Unspecified> {
+    let (nonce, rest) = sealed.split_first_chunk::<NONCE_LEN>().ok_or(Unspecified)?;
+    let mut plain = rest.to_vec();
+    let opened = key.open_in_place(Nonce::from(nonce), Aad::from(aad), &mut plain)?.len();
+    plain.truncate(opened);
+    Ok(plain)
+}
+
+/// Keys for digests, one for each purpose and place, all from the index root.
+struct IndexKeys(hmac::Key);
+
+impl IndexKeys {
+    /// HKDF-Extract (RFC 5869 §2.2), done once.
+    fn new(root: &[u8]) -> Self {
+        let salt = hmac::Key::new(hmac::HMAC_SHA256, b"alivio index v1");
+        Self(hmac::Key::new(hmac::HMAC_SHA256, hmac::sign(&salt, root).as_ref()))
+    }
+
+    /// HKDF-Expand (§2.3) to the 32 bytes of one block. Spelled out because the library's cannot be
+    /// called without an error case that never happens.
+    fn key(&self, info: &[u8]) -> hmac::Key {
+        let mut block = hmac::Context::with_key(&self.0);
+        block.update(info);
+        block.update(&[1]);
+        hmac::Key::new(hmac::HMAC_SHA256, block.sign().as_ref())
+    }
+
+    fn digest(&self, place: &[&[u8]], bytes: &[u8]) -> [u8; 16] {
+        let tag = hmac::sign(&self.key(&frame(place)), bytes);
+        let mut short = [0; 16];
+        short.copy_from_slice(&tag.as_ref()[..16]);
+        short
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+    use std::sync::Mutex;
+    use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+    use alivio_kernel::ids::ConversationId;
+    use alivio_kernel::{ManualClock, SystemIds};
+    use futures_util::FutureExt;
+
+    use super::*;
+
+    /// Wrapped keys in memory. Every call gives way once, so that callers interleave as they do around
+    /// a database.
+    #[derive(Default)]
+    struct Keys {
+        rows: Mutex<Vec<WrappedKey>>,
+        down: AtomicBool,
+        active: AtomicUsize,
+        by_ids: AtomicUsize,
+        inserts: AtomicUsize,
+    }
+
+    impl Keys {
+        async fn call(&self, counter: &AtomicUsize) -> Result<(), BoxError> {
+            counter.fetch_add(1, Ordering::SeqCst);
+            tokio::task::yield_now().await;
+            if self.down.load(Ordering::SeqCst) { Err("no connection".into()) } else { Ok(()) }
+        }
+
+        fn calls(&self) -> [usize; 3] {
+            [&self.active, &self.by_ids, &self.inserts].map(|counter| counter.load(Ordering::SeqCst))
+        }
+
+        fn edit(&self, change: impl FnOnce(&mut Vec<WrappedKey>)) {
+            change(&mut self.rows.lock().unwrap());
+        }
+    }
+
+    #[async_trait]
+    impl DataKeyStore for Keys {
+        async fn active(&self, scope: Scope) -> Result<Option<WrappedKey>, BoxError> {
+            self.call(&self.active).await?;
+            let rows = self.rows.lock().unwrap();
+            let of_scope = |key: &&WrappedKey| key.scope_kind == scope.kind() && key.scope_id == scope.id();
+            Ok(rows.iter().filter(of_scope).max_by_key(|key| key.version).cloned())
+        }
+
+        async fn by_ids(&self, ids: &[DataKeyId]) -> Result<Vec<WrappedKey>, BoxError> {
+            self.call(&self.by_ids).await?;
+            Ok(self.rows.lock().unwrap().iter().filter(|key| ids.contains(&key.id)).cloned().collect())
+        }
+
+        async fn insert(&self, key: WrappedKey) -> Result<WrappedKey, BoxError> {
+            self.call(&self.inserts).await?;
+            let mut rows = self.rows.lock().unwrap();
+            let place = |key: &WrappedKey| (key.scope_kind.clone(), key.scope_id, key.version);
+            if let Some(winner) = rows.iter().find(|row| place(row) == place(&key)) {
+                return Ok(winner.clone());
+            }
+            rows.push(key.clone());
+            Ok(key)
+        }
+
+        async fn sample(&self) -> Result<Option<WrappedKey>, BoxError> {
+            self.call(&AtomicUsize::new(0)).await?;
+            Ok(self.rows.lock().unwrap().last().cloned())
+        }
+    }
+
+    struct World {
+        ring: KeyRing,
+        keys: Arc<Keys>,
+    }
+
+    impl World {
+        fn new() -> Self {
+            Self { ring: KeyRing::generate().unwrap(), keys: Arc::default() }
+        }
+
+        /// A node that starts with nothing cached.
+        fn node(&self) -> EnvelopeSealer {
+            self.node_with(&self.ring)
+        }
+
+        fn node_with(&self, ring: &KeyRing) -> EnvelopeSealer {
+            let clock = Arc::new(ManualClock::default());
+            EnvelopeSealer::new(ring, Arc::clone(&self.keys) as _, clock, Arc::new(SystemIds))
+        }
+    }
+
+    fn conversation(n: u128) -> Scope {
+        Scope::Conversation(ConversationId::from(Uuid::from_u128(n)))
+    }
+
+    fn place(scope: Scope) -> SealContext {
+        SealContext { table: "messages", column: "content", row: Uuid::from_u128(9), scope, version: 1 }
+    }
+
+    async fn open_one(
+        sealer: &EnvelopeSealer,
+        at: SealContext,
+        sealed: &Sealed,
+    ) -> Result<Vec<u8>, SealError> {
+        sealer.open_many(&[(at, sealed)]).await.map(|mut plain| plain.remove(0))
+    }
+
+    #[track_caller]
+    fn assert_broken<T: fmt::Debug>(answer: Result<T, SealError>, why: &str) {
+        assert!(matches!(answer, Err(SealError::Broken)), "{why}: {answer:?}");
+    }
+
+    #[tokio::test]
+    async fn what_is_sealed_opens_in_order() {
+        let world = World::new();
+        let node = world.node();
+        let at = place(conversation(1));
+        let texts = ["".to_owned(), "ñandú".to_owned(), "x".repeat(20_000)];
+        let mut sealed = Vec::new();
+        for text in &texts {
+            sealed.push(node.seal(&at, text.as_bytes()).await.unwrap());
+        }
+        let items: Vec<_> = sealed.iter().map(|sealed| (at, sealed)).collect();
+        for sealer in [&node, &world.node()] {
+            let opened = sealer.open_many(&items).await.unwrap();
+            assert!(opened.iter().zip(&texts).all(|(opened, text)| opened == text.as_bytes()));
+        }
+        assert!(node.open_many(&[]).await.unwrap().is_empty());
+        assert_eq!(sealed[1].as_bytes().len(), 2 + 16 + 12 + "ñandú".len() + 16);
+        assert!(!sealed[2].as_bytes().windows(8).any(|window| window == b"xxxxxxxx"));
+    }
+
+    #[tokio::test]
+    async fn stored_data_of_today_opens_tomorrow() {
+        // Written by another implementation (Python's `cryptography`) from the layout above.
+        let unhex = |text: &str| -> Vec<u8> {
+            (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16).unwrap()).collect()
+        };
+        let id = |n: u128| Uuid::from_u128(0x0000_0000_0000_7000_8000_0000_0000_0000 | n);
+        let world = World { ring: KeyRing::known(), keys: Arc::default() };
+        world.keys.edit(|rows| {
+            rows.push(WrappedKey {
+                id: id(1).into(),
+                scope_kind: "conversation".into(),
+                scope_id: id(2),
+                version: 1,
+                kek_version: 1,
+                wrapped: unhex(
+                    "0101040404040404040404040404eca258439abbb84aa44f9dbf9356af81761beaa42f2fe637c880febec03bb816\
+                     c860f088c9ace1b6c0987eb8ca9df931",
+                ),
+                created_at: ManualClock::default().now(),
+            });
+        });
+        let scope = Scope::Conversation(id(2).into());
+        let at = SealContext { table: "messages", column: "content", row: id(3), scope, version: 7 };
+        let sealed = Sealed::from_bytes(unhex(
+            "01010000000000007000800000000000000105050505050505050505050542e16c09d7b07661c961a423b2803233b085\
+             39a650a8d9ec5869ff921562a9a4",
+        ));
+        let node = world.node();
+        assert_eq!(open_one(&node, at, &sealed).await.unwrap(), "Tómela con agua".as_bytes());
+        assert_eq!(node.fingerprint(scope, b"hello")[..], unhex("4257bd4a3c18c8bb173fc656bbe250fa"));
+        assert_eq!(
+            node.blind_index("users.email", b"ana@clinic.example")[..],
+            unhex("7448a9d8be1d0a93153441a4770eb7d1")
+        );
+    }
+
+    #[tokio::test]
+    async fn a_ciphertext_opens_only_where_it_belongs() {
+        let world = World::new();
+        let node = world.node();
+        let at = place(conversation(1));
+        // The other scopes have keys of their own, and one has the same id.
+        for scope in [conversation(2), Scope::User(Uuid::from_u128(1).into())] {
+            node.seal(&place(scope), b"theirs").await.unwrap();
+        }
+        let sealed = node.seal(&at, b"secret").await.unwrap();
+        open_one(&node, at, &sealed).await.unwrap();
+        for (moved, why) in [
+            (SealContext { table: "drafts", ..at }, "table"),
+            (SealContext { column: "subject", ..at }, "column"),
+            (SealContext { table: "messagesc", column: "ontent", ..at }, "border of table and column"),
+            (SealContext { row: Uuid::from_u128(8), ..at }, "row"),
+            (SealContext { version: 2, ..at }, "version"),
+            (SealContext { scope: conversation(2), ..at }, "conversation"),
+            (SealContext { scope: Scope::User(Uuid::from_u128(1).into()), ..at }, "scope kind"),
+        ] {
+            assert_broken(open_one(&node, moved, &sealed).await, why);
+            // One that was moved spoils the batch it is in.
+            assert_broken(node.open_many(&[(at, &sealed), (moved, &sealed)]).await, why);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_key_opens_nothing_of_another_scope() {
+        let world = World::new();
+        let node = world.node();
+        let (mine, theirs) = (conversation(1), conversation(2));
+        let key = node.active_key(mine).await.unwrap();
+        // Whoever holds the key of one conversation can authenticate any context with it.
+        let header = header(key.id);
+        let at = place(theirs);
+        let forged = seal(&key.key, &header, [7; 12], &content_aad(&header, &at), b"forged").unwrap();
+        assert_broken(open_one(&node, at, &Sealed::from_bytes(forged)).await, "forged");
+    }
+
+    #[tokio::test]
+    async fn a_store_that_confuses_scopes_is_not_believed() {
+        let world = World::new();
+        world.node().seal(&place(conversation(1)), b"x").await.unwrap();
+        struct Confused(Arc<Keys>);
+        #[async_trait]
+        impl DataKeyStore for Confused {
+            async fn active(&self, _: Scope) -> Result<Option<WrappedKey>, BoxError> {
+                self.0.sample().await
+            }
+            async fn by_ids(&self, _: &[DataKeyId]) -> Result<Vec<WrappedKey>, BoxError> {
+                Ok(Vec::new())
+            }
+            async fn insert(&self, key: WrappedKey) -> Result<WrappedKey, BoxError> {
+                Ok(key)
+            }
+            async fn sample(&self) -> Result<Option<WrappedKey>, BoxError> {
+                Ok(None)
+            }
+        }
+        let confused = Arc::new(Confused(Arc::clone(&world.keys)));
+        let clock = Arc::new(ManualClock::default());
+        let node = EnvelopeSealer::new(&world.ring, confused, clock, Arc::new(SystemIds));
+        assert_broken(node.seal(&place(conversation(2)), b"x").await, "key of conversation 1");
+    }
+
+    #[tokio::test]
+    async fn every_bit_counts() {
+        let world = World::new();
+        let node = world.node();
+        let at = place(conversation(1));
+        let sealed = node.seal(&at, b"take two").await.unwrap().into_bytes();
+        open_one(&node, at, &Sealed::from_bytes(sealed.clone())).await.unwrap();
+        for bit in 0..sealed.len() * 8 {
+            let mut changed = sealed.clone();
+            changed[bit / 8] ^= 1 << (bit % 8);
+            assert_broken(open_one(&node, at, &Sealed::from_bytes(changed)).await, &format!("bit {bit}"));
+        }
+    }
+
+    #[tokio::test]
+    async fn nothing_may_be_cut_off_or_added() {
+        let world = World::new();
+        let node = world.node();
+        let at = place(conversation(1));
+        for text in [&b""[..], b"take two"] {
+            let sealed = node.seal(&at, text).await.unwrap().into_bytes();
+            for length in 0..sealed.len() {
+                let cut = Sealed::from_bytes(sealed[..length].to_vec());
+                assert_broken(open_one(&node, at, &cut).await, &format!("first {length}"));
+                let cut = Sealed::from_bytes(sealed[sealed.len() - length..].to_vec());
+                assert_broken(open_one(&node, at, &cut).await, &format!("last {length}"));
+            }
+            for extra in [&[0][..], &[0; 16], &sealed] {
+                let longer = Sealed::from_bytes([&sealed, extra].concat());
+                assert_broken(open_one(&node, at, &longer).await, "longer");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn unknown_formats_and_algorithms_are_refused() {
+        let world = World::new();
+        let node = world.node();
+        let at = place(conversation(1));
+        let key = node.active_key(at.scope).await.unwrap();
+        for byte in [0, 1] {
+            for value in (0..=u8::MAX).filter(|value| *value != 1) {
+                // Authentic but for its number: what a downgrade would look like.
+                let mut header = header(key.id);
+                header[byte] = value;
+                let sealed = seal(&key.key, &header, [7; 12], &content_aad(&header, &at), b"x").unwrap();
+                assert_broken(
+                    open_one(&node, at, &Sealed::from_bytes(sealed)).await,
+                    &format!("{byte}: {value}"),
+                );
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn the_same_text_never_looks_the_same() {
+        let world = World::new();
+        let node = world.node();
+        let at = place(conversation(1));
+        let mut nonces = HashSet::new();
+        for _ in 0..10_000 {
+            let sealed = node.seal(&at, b"yes").await.unwrap();
+            assert!(nonces.insert(sealed.as_bytes()[HEADER_LEN..HEADER_LEN + NONCE_LEN].to_vec()));
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+    async fn many_first_seals_make_one_key() {
+        let world = World::new();
+        let nodes = [Arc::new(world.node()), Arc::new(world.node())];
+        let at = place(conversation(1));
+        let start = Arc::new(tokio::sync::Barrier::new(50));
+        let mut racers = tokio::task::JoinSet::new();
+        for n in 0..50_usize {
+            let (node, start) = (Arc::clone(&nodes[n % 2]), Arc::clone(&start));
+            racers.spawn(async move {
+                start.wait().await;
+                (n, node.seal(&at, &n.to_be_bytes()).await.unwrap())
+            });
+        }
+        let sealed = racers.join_all().await;
+        assert_eq!(world.keys.rows.lock().unwrap().len(), 1);
+        let [active, _, inserts] = world.keys.calls();
+        assert!(active <= 2 && inserts <= 2, "each node asked for itself: {active}, {inserts}");
+        for (n, sealed) in &sealed {
+            for node in &nodes {
+                assert_eq!(open_one(node, at, sealed).await.unwrap(), n.to_be_bytes());
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn the_node_that_loses_the_race_uses_the_winners_key() {
+        let world = World::new();
+        let (winner, loser) = (world.node(), world.node());
+        let at = place(conversation(1));
+        // Both see no key before either inserts one: every store call gives way once.
+        let (won, lost) = tokio::join!(winner.seal(&at, b"a"), loser.seal(&at, b"b"));
+        let (won, lost) = (won.unwrap(), lost.unwrap());
+        assert_eq!(world.keys.calls()[2], 2, "both tried");
+        assert_eq!(won.as_bytes()[..HEADER_LEN], lost.as_bytes()[..HEADER_LEN]);
+        assert_eq!(open_one(&world.node(), at, &lost).await.unwrap(), b"b");
+    }
+
+    #[tokio::test]
+    async fn a_batch_fetches_its_keys_at_once_and_then_remembers_them() {
+        let world = World::new();
+        let writer = world.node();
+        let mut sealed = Vec::new();
+        for n in 0..100_u128 {
+            let at = SealContext { row: Uuid::from_u128(n), ..place(conversation(n % 10)) };
+            sealed.push((at, writer.seal(&at, &n.to_be_bytes()).await.unwrap()));
+        }
+        assert_eq!(world.keys.calls(), [10, 0, 10], "sealing asks once for each conversation");
+
+        let items: Vec<_> = sealed.iter().map(|(at, sealed)| (*at, sealed)).collect();
+        writer.open_many(&items).await.unwrap();
+        assert_eq!(world.keys.calls(), [10, 0, 10], "who sealed can open");
+
+        let reader = world.node();
+        for _ in 0..3 {
+            let opened = reader.open_many(&items).await.unwrap();
+            assert!(opened.iter().zip(0..100_u128).all(|(opened, n)| *opened == n.to_be_bytes()));
+            assert_eq!(world.keys.calls(), [10, 1, 10]);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_warm_node_does_not_wait_for_the_store() {
+        let world = World::new();
+        let node = world.node();
+        let at = place(conversation(1));
+        let sealed = node.seal(&at, b"x").await.unwrap();
+        world.keys.down.store(true, Ordering::SeqCst);
+        // `now_or_never` polls once: anything that waits answers `None`.
+        node.seal(&at, b"y").now_or_never().unwrap().unwrap();
+        open_one(&node, at, &sealed).now_or_never().unwrap().unwrap();
+
+        for answer in [
+            world.node().seal(&at, b"z").await.map(drop),
+            open_one(&world.node(), at, &sealed).await.map(drop),
+        ] {
+            assert!(matches!(answer, Err(SealError::Unavailable(_))), "{answer:?}");
+        }
+        assert!(matches!(node.check().await, Err(KeyCheckError::Store(_))));
+    }
+
+    #[tokio::test]
+    async fn a_failed_first_seal_is_tried_again() {
+        let world = World::new();
+        let node = Arc::new(world.node());
+        let at = place(conversation(1));
+        world.keys.down.store(true, Ordering::SeqCst);
+        let (first, second) = tokio::join!(node.seal(&at, b"x"), node.seal(&at, b"y"));
+        assert!(matches!((first, second), (Err(SealError::Unavailable(_)), Err(SealError::Unavailable(_)))));
+        world.keys.down.store(false, Ordering::SeqCst);
+        node.seal(&at, b"x").await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_destroyed_key_is_forgotten_in_time() {
+        let world = World::new();
+        let lifetime = Duration::from_millis(20);
+        let node = EnvelopeSealer::with_cache(
+            &world.ring,
+            Arc::clone(&world.keys) as _,
+            Arc::new(ManualClock::default()),
+            Arc::new(SystemIds),
+            lifetime,
+        );
+        let at = place(conversation(1));
+        let sealed = node.seal(&at, b"x").await.unwrap();
+        world.keys.edit(Vec::clear);
+        tokio::time::sleep(lifetime * 2).await;
+        assert_broken(open_one(&node, at, &sealed).await, "destroyed");
+        let fresh = node.seal(&at, b"y").await.unwrap();
+        assert_ne!(fresh.as_bytes()[..HEADER_LEN], sealed.as_bytes()[..HEADER_LEN]);
+    }
+
+    #[test]
+    fn caches_are_bounded_in_time_and_number() {
+        let node = World::new().node();
+        for policy in [node.by_id.policy(), node.active.policy()] {
+            assert_eq!(policy.time_to_live(), Some(Duration::from_secs(900)));
+            assert_eq!(policy.max_capacity(), Some(CACHED_KEYS));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_changed_key_row_opens_nothing() {
+        let world = World::new();
+        let ring = world.ring.with_newer_kek();
+        let at = place(conversation(1));
+        let sealed = world.node_with(&ring).seal(&at, b"x").await.unwrap();
+        let row = world.keys.rows.lock().unwrap()[0].clone();
+
+        let mut changed = vec![
+            (WrappedKey { version: 2, ..row.clone() }, "version".to_owned()),
+            (WrappedKey { kek_version: 1, ..row.clone() }, "KEK version".to_owned()),
+            (WrappedKey { kek_version: 99, ..row.clone() }, "unknown KEK version".to_owned()),
+            (WrappedKey { scope_id: Uuid::from_u128(2), ..row.clone() }, "scope id".to_owned()),
+            (WrappedKey { scope_kind: "user".into(), ..row.clone() }, "scope kind".to_owned()),
+            (WrappedKey { wrapped: Vec::new(), ..row.clone() }, "empty".to_owned()),
+            (WrappedKey { wrapped: [&row.wrapped[..], &[0]].concat(), ..row.clone() }, "longer".to_owned()),
+        ];
+        for bit in 0..row.wrapped.len() * 8 {
+            let mut wrapped = row.wrapped.clone();
+            wrapped[bit / 8] ^= 1 << (bit % 8);
+            changed.push((WrappedKey { wrapped, ..row.clone() }, format!("bit {bit}")));
+        }
+        for (row, why) in changed {
+            world.keys.edit(|rows| rows[0] = row);
+            let node = world.node_with(&ring);
+            assert_broken(open_one(&node, at, &sealed).await, &why);
+            assert!(node.check().await.is_err(), "{why}");
+        }
+
+        // Put in the place of another key.
+        let other = place(conversation(2));
+        world.keys.edit(Vec::clear);
+        let theirs = world.node_with(&ring).seal(&other, b"y").await.unwrap();
+        world.keys.edit(|rows| rows[0] = WrappedKey { id: rows[0].id, ..row.clone() });
+        assert_broken(open_one(&world.node_with(&ring), other, &theirs).await, "another's key");
+
+        world.keys.edit(|rows| rows[0] = row);
+        open_one(&world.node_with(&ring), at, &sealed).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn key_encryption_keys_rotate() {
+        let world = World::new();
+        let at = place(conversation(1));
+        let old = world.node().seal(&at, b"old").await.unwrap();
+        let ring = world.ring.with_newer_kek();
+        let node = world.node_with(&ring);
+        node.check().await.unwrap();
+        assert_eq!(open_one(&node, at, &old).await.unwrap(), b"old");
+        node.seal(&place(conversation(2)), b"new").await.unwrap();
+        let versions: Vec<_> = world.keys.rows.lock().unwrap().iter().map(|key| key.kek_version).collect();
+        assert_eq!(versions, [1, 2]);
+    }
+
+    #[tokio::test]
+    async fn start_up_is_refused_with_keys_that_do_not_fit() {
+        let world = World::new();
+        world.node().check().await.unwrap();
+        let ring = world.ring.with_newer_kek();
+        let node = world.node_with(&ring);
+        node.seal(&place(conversation(1)), b"x").await.unwrap();
+        node.check().await.unwrap();
+
+        let stranger = KeyRing::generate().unwrap().with_newer_kek();
+        let error = world.node_with(&stranger).check().await.unwrap_err();
+        assert!(matches!(error, KeyCheckError::WrongKek { kek_version: 2, .. }), "{error}");
+        assert!(error.to_string().contains("key-encryption key version 2 "), "{error}");
+
+        let error = world.node().check().await.unwrap_err();
+        assert!(matches!(error, KeyCheckError::MissingKek { kek_version: 2, .. }), "{error}");
+        assert!(error.to_string().contains("no key-encryption key version 2,"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn without_its_key_encryption_key_data_stays_closed() {
+        let world = World::new();
+        let at = place(conversation(1));
+        let sealed = world.node().seal(&at, b"x").await.unwrap();
+        let ring = world.ring.with_newer_kek().without_kek(1);
+        assert_broken(open_one(&world.node_with(&ring), at, &sealed).await, "no KEK version 1");
+        assert_broken(world.node_with(&ring).seal(&at, b"y").await, "no KEK version 1");
+        assert_broken(
+            open_one(&world.node_with(&KeyRing::generate().unwrap()), at, &sealed).await,
+            "wrong KEK",
+        );
+    }
+
+    #[tokio::test]
+    async fn data_keys_record_when_and_for_whom() {
+        let world = World::new();
+        world.node().seal(&place(Scope::User(Uuid::from_u128(5).into())), b"x").await.unwrap();
+        let key = world.keys.rows.lock().unwrap()[0].clone();
+        assert_eq!((key.scope_kind.as_str(), key.scope_id), ("user", Uuid::from_u128(5)));
+        assert_eq!((key.version, key.kek_version), (1, 1));
+        assert_eq!(key.created_at, ManualClock::default().now());
+        assert_eq!(key.wrapped.len(), 2 + 12 + 32 + 16);
+    }
+
+    #[test]
+    fn digests_tell_equal_from_different_in_one_place_only() {
+        let world = World::new();
+        let (node, again) = (world.node(), world.node());
+        let (a, b) = (conversation(1), conversation(2));
+        assert_eq!(node.fingerprint(a, b"x"), again.fingerprint(a, b"x"));
+        assert_eq!(node.blind_index("users.email", b"x"), again.blind_index("users.email", b"x"));
+        let distinct = HashSet::from([
+            node.fingerprint(a, b"x"),
+            node.fingerprint(a, b"y"),
+            node.fingerprint(b, b"x"),
+            node.fingerprint(Scope::User(Uuid::from_u128(1).into()), b"x"),
+            node.blind_index("users.email", b"x"),
+            node.blind_index("users.email", b"y"),
+            node.blind_index("users.phone", b"x"),
+            World::new().node().blind_index("users.email", b"x"),
+            World::new().node().fingerprint(a, b"x"),
+        ]);
+        assert_eq!(distinct.len(), 9);
+    }
+
+    #[tokio::test]
+    async fn debug_shows_no_secret() {
+        let node = World::new().node();
+        node.seal(&place(conversation(1)), b"x").await.unwrap();
+        assert_eq!(format!("{node:?}"), "EnvelopeSealer { .. }");
+    }
+}

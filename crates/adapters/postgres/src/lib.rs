@@ -1,0 +1,19 @@
+//! All stores and the outbox on PostgreSQL, one file per port, and the embedded cluster.
+//!
+//! A store method is a transaction: one statement, or one function of the database, in one round trip
+//! wherever that will do. Statements are prepared once per connection, raw SQL included
+//! ([`sql::prepared`]).
+
+pub mod cluster;
+mod conversations;
+mod data_keys;
+mod database;
+mod messages;
+mod outbox;
+mod schema;
+mod sessions;
+mod sql;
+mod users;
+
+pub use database::{Database, DatabaseError, DatabaseOptions, migrate, migrations_fingerprint, revert_all};
+pub use messages::GroupCommit;

@@ -1,0 +1,375 @@
+//! `messages::MessageLog`: reads go through the pool, appends through [`GroupCommit`]'s writers.
+
+use alivio_kernel::ids::{ConversationId, MessageId, UserId, Uuid};
+use alivio_kernel::{BoxError, Sealed};
+use alivio_messages::{
+    Anchor, Appended, ClientMessageId, Digest, Error, HistoryQuery, Mark, Marks, MessageLog, Moved, NewEntry,
+    Position, StoredMessage,
+};
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use diesel::QueryableByName;
+use diesel::sql_types::{Array, BigInt, Bool, Bytea, Nullable, Text, Timestamptz, Uuid as SqlUuid};
+use diesel_async::RunQueryDsl;
+
+use crate::Database;
+use crate::sql::prepared;
+
+mod group_commit;
+
+pub use group_commit::GroupCommit;
+
+const COLUMNS: &str = "m.id, m.ref_number, m.conversation_id, m.seq, m.sender_id, m.message_type, m.priority, \
+     m.content, m.client_message_id, m.created_at";
+
+// One row without a message stands for an empty page; no row at all for no access.
+macro_rules! history {
+    ($anchor:literal, $side:literal, $order:literal) => {
+        concat!(
+            "SELECT m.* FROM participants me CROSS JOIN LATERAL (", $anchor, ") anchor
+            LEFT JOIN LATERAL (
+                SELECT m.id, m.ref_number, m.conversation_id, m.seq, m.sender_id, m.message_type, m.priority,
+                    m.content, m.client_message_id, m.created_at
+                FROM messages m
+                WHERE m.conversation_id = me.conversation_id AND m.seq >= me.joined_seq AND m.seq ", $side, " anchor.seq
+                ORDER BY m.seq ", $order, " OFFSET $5 LIMIT $6
+            ) m ON true
+            WHERE me.conversation_id = $1 AND me.user_id = $2 AND me.left_seq IS NULL
+              AND ($3::bigint IS NULL OR $4::uuid IS NULL)
+            ORDER BY m.seq ", $order)
+    };
+}
+const NEWEST: &str = history!("SELECT 9223372036854775807 AS seq", "<=", "DESC");
+const BEFORE_SEQ: &str = history!("SELECT $3::bigint AS seq", "<", "DESC");
+const AFTER_SEQ: &str = history!("SELECT $3::bigint AS seq", ">", "ASC");
+const BEFORE_MESSAGE: &str = history!(
+    "SELECT a.seq FROM messages a WHERE a.id = $4 AND a.conversation_id = me.conversation_id AND a.seq >= me.joined_seq",
+    "<",
+    "DESC"
+);
+const AFTER_MESSAGE: &str = history!(
+    "SELECT a.seq FROM messages a WHERE a.id = $4 AND a.conversation_id = me.conversation_id AND a.seq >= me.joined_seq",
+    ">",
+    "ASC"
+);
+
+const POSITION: &str = "
+    SELECT me.joined_seq, c.last_seq, c.members_version, k.users, k.delivered, k.read
+    FROM participants me
+    JOIN conversations c ON c.id = me.conversation_id
+    CROSS JOIN LATERAL (
+        SELECT array_agg(p.user_id) AS users, array_agg(p.delivered_up_to) AS delivered, array_agg(p.read_up_to) AS read
+        FROM participants p WHERE p.conversation_id = c.id AND p.left_seq IS NULL
+    ) k
+    WHERE me.conversation_id = $1 AND me.user_id = $2 AND me.left_seq IS NULL";
+
+// The lock waits for whoever moves the same marks, and then shows where they left them.
+const ADVANCE: &str = "
+    WITH me AS (
+        SELECT p.delivered_up_to, p.read_up_to, m.id AS message_id, m.seq
+        FROM participants p
+        JOIN messages m ON m.conversation_id = p.conversation_id AND m.seq >= p.joined_seq
+        WHERE p.conversation_id = $1 AND p.user_id = $2 AND p.left_seq IS NULL AND (m.seq = $3 OR m.id = $4)
+        FOR UPDATE OF p
+    ), moved AS (
+        UPDATE participants p SET
+            delivered_up_to = greatest(me.delivered_up_to, me.seq),
+            read_up_to = CASE WHEN $5 = 'read' THEN me.seq ELSE me.read_up_to END
+        FROM me
+        WHERE p.conversation_id = $1 AND p.user_id = $2
+          AND CASE WHEN $5 = 'read' THEN me.read_up_to ELSE me.delivered_up_to END < me.seq
+        RETURNING p.delivered_up_to, p.read_up_to, me.seq
+    ), logged AS (
+        INSERT INTO mark_moves (conversation_id, user_id, mark, up_to, moved_at)
+        SELECT $1, $2, $5, seq, $6 FROM moved
+    )
+    SELECT me.message_id, moved.seq IS NOT NULL AS moved,
+        coalesce(moved.delivered_up_to, me.delivered_up_to) AS delivered_up_to,
+        coalesce(moved.read_up_to, me.read_up_to) AS read_up_to,
+        (SELECT count(*) FROM messages m
+         WHERE m.conversation_id = $1 AND m.sender_id <> $2
+           AND m.seq > coalesce(moved.read_up_to, me.read_up_to)) AS unread
+    FROM me LEFT JOIN moved ON true";
+
+const NEWEST_OF: &str = "
+    SELECT m.id FROM messages m
+    JOIN participants me ON me.conversation_id = m.conversation_id AND me.user_id = $2 AND me.left_seq IS NULL
+    WHERE m.conversation_id = $1 AND m.id = ANY ($3) AND m.seq >= me.joined_seq
+    ORDER BY m.seq DESC LIMIT 1";
+
+const DIGESTS: &str = "
+    SELECT me.conversation_id AS digest_id, unread.unread, k.users, k.delivered, k.read, m.*
+    FROM participants me
+    CROSS JOIN LATERAL (
+        SELECT count(*) AS unread FROM messages m
+        WHERE m.conversation_id = me.conversation_id AND m.seq > me.read_up_to AND m.sender_id <> me.user_id
+    ) unread
+    CROSS JOIN LATERAL (
+        SELECT array_agg(p.user_id) AS users, array_agg(p.delivered_up_to) AS delivered, array_agg(p.read_up_to) AS read
+        FROM participants p WHERE p.conversation_id = me.conversation_id AND p.left_seq IS NULL
+    ) k
+    LEFT JOIN LATERAL (
+        SELECT m.id, m.ref_number, m.conversation_id, m.seq, m.sender_id, m.message_type, m.priority,
+            m.content, m.client_message_id, m.created_at
+        FROM messages m
+        WHERE m.conversation_id = me.conversation_id AND m.seq >= me.joined_seq
+        ORDER BY m.seq DESC LIMIT 1
+    ) m ON true
+    WHERE me.user_id = $1 AND me.left_seq IS NULL AND me.conversation_id = ANY ($2)";
+
+/// A message, or the absence of one.
+#[derive(QueryableByName)]
+struct MessageRow {
+    #[diesel(sql_type = Nullable<SqlUuid>)]
+    id: Option<Uuid>,
+    #[diesel(sql_type = Nullable<BigInt>)]
+    ref_number: Option<i64>,
+    #[diesel(sql_type = Nullable<SqlUuid>)]
+    conversation_id: Option<Uuid>,
+    #[diesel(sql_type = Nullable<BigInt>)]
+    seq: Option<i64>,
+    #[diesel(sql_type = Nullable<SqlUuid>)]
+    sender_id: Option<Uuid>,
+    #[diesel(sql_type = Nullable<Text>)]
+    message_type: Option<String>,
+    #[diesel(sql_type = Nullable<Text>)]
+    priority: Option<String>,
+    #[diesel(sql_type = Nullable<Bytea>)]
+    content: Option<Vec<u8>>,
+    #[diesel(sql_type = Nullable<Text>)]
+    client_message_id: Option<String>,
+    #[diesel(sql_type = Nullable<Timestamptz>)]
+    created_at: Option<DateTime<Utc>>,
+}
+
+impl MessageRow {
+    fn restore(self) -> Option<Result<StoredMessage, Error>> {
+        let (message_type, priority, client_message_id) =
+            (self.message_type?, self.priority?, self.client_message_id?);
+        let parse =
+            || Ok((message_type.parse()?, priority.parse()?, ClientMessageId::parse(&client_message_id)?));
+        let (message_type, priority, client_message_id) = match parse() {
+            Ok(parsed) => parsed,
+            Err(error) => return Some(Err(error)),
+        };
+        Some(Ok(StoredMessage {
+            id: self.id?.into(),
+            number: self.ref_number?,
+            conversation_id: self.conversation_id?.into(),
+            seq: self.seq?,
+            sender_id: self.sender_id?.into(),
+            message_type,
+            priority,
+            content: Sealed::from_bytes(self.content?),
+            client_message_id,
+            created_at: self.created_at?,
+        }))
+    }
+}
+
+#[derive(QueryableByName)]
+struct MarksRow {
+    #[diesel(sql_type = Array<SqlUuid>)]
+    users: Vec<Uuid>,
+    #[diesel(sql_type = Array<BigInt>)]
+    delivered: Vec<i64>,
+    #[diesel(sql_type = Array<BigInt>)]
+    read: Vec<i64>,
+}
+
+impl MarksRow {
+    fn restore(self) -> Vec<Marks> {
+        self.users
+            .into_iter()
+            .zip(self.delivered.into_iter().zip(self.read))
+            .map(|(user, (delivered_up_to, read_up_to))| Marks {
+                user_id: user.into(),
+                delivered_up_to,
+                read_up_to,
+            })
+            .collect()
+    }
+}
+
+#[derive(QueryableByName)]
+struct PositionRow {
+    #[diesel(sql_type = BigInt)]
+    joined_seq: i64,
+    #[diesel(sql_type = BigInt)]
+    last_seq: i64,
+    #[diesel(sql_type = BigInt)]
+    members_version: i64,
+    #[diesel(embed)]
+    marks: MarksRow,
+}
+
+#[derive(QueryableByName)]
+struct MovedRow {
+    #[diesel(sql_type = SqlUuid)]
+    message_id: Uuid,
+    #[diesel(sql_type = Bool)]
+    moved: bool,
+    #[diesel(sql_type = BigInt)]
+    delivered_up_to: i64,
+    #[diesel(sql_type = BigInt)]
+    read_up_to: i64,
+    #[diesel(sql_type = BigInt)]
+    unread: i64,
+}
+
+#[derive(QueryableByName)]
+struct DigestRow {
+    #[diesel(sql_type = SqlUuid)]
+    digest_id: Uuid,
+    #[diesel(sql_type = BigInt)]
+    unread: i64,
+    #[diesel(embed)]
+    marks: MarksRow,
+    #[diesel(embed)]
+    last: MessageRow,
+}
+
+#[derive(QueryableByName)]
+struct Id {
+    #[diesel(sql_type = SqlUuid)]
+    id: Uuid,
+}
+
+fn unavailable(error: impl Into<BoxError>) -> Error {
+    Error::Unavailable(error.into())
+}
+
+const fn split(anchor: &Anchor) -> (Option<i64>, Option<Uuid>) {
+    match anchor {
+        Anchor::Seq(seq) => (Some(*seq), None),
+        Anchor::Message(id) => (None, Some(id.uuid())),
+    }
+}
+
+impl Database {
+    /// Messages by their ids, for those that a writer found to be repeats.
+    async fn messages_by_ids(&self, ids: Vec<Uuid>) -> Result<Vec<StoredMessage>, Error> {
+        let sql = format!("SELECT {COLUMNS} FROM messages m WHERE m.id = ANY ($1)");
+        let query = diesel::sql_query(sql).bind::<Array<SqlUuid>, _>(ids);
+        let mut connection = self.connection().await.map_err(unavailable)?;
+        let rows: Vec<MessageRow> = prepared(query).load(&mut connection).await.map_err(unavailable)?;
+        rows.into_iter().filter_map(MessageRow::restore).collect()
+    }
+}
+
+#[async_trait]
+impl MessageLog for GroupCommit {
+    async fn append(&self, entry: NewEntry) -> Result<Appended, Error> {
+        self.write(entry).await
+    }
+
+    async fn history(
+        &self,
+        viewer: UserId,
+        conversation: ConversationId,
+        history: &HistoryQuery,
+    ) -> Result<Option<Vec<StoredMessage>>, Error> {
+        let (sql, (seq, message), offset) = match history {
+            HistoryQuery::Newest { offset, .. } => (NEWEST, (None, None), *offset),
+            HistoryQuery::Before(anchor @ Anchor::Seq(_), _) => (BEFORE_SEQ, split(anchor), 0),
+            HistoryQuery::Before(anchor @ Anchor::Message(_), _) => (BEFORE_MESSAGE, split(anchor), 0),
+            HistoryQuery::After(anchor @ Anchor::Seq(_), _) => (AFTER_SEQ, split(anchor), 0),
+            HistoryQuery::After(anchor @ Anchor::Message(_), _) => (AFTER_MESSAGE, split(anchor), 0),
+        };
+        let query = diesel::sql_query(sql)
+            .bind::<SqlUuid, _>(conversation.uuid())
+            .bind::<SqlUuid, _>(viewer.uuid())
+            .bind::<Nullable<BigInt>, _>(seq)
+            .bind::<Nullable<SqlUuid>, _>(message)
+            .bind::<BigInt, _>(offset)
+            .bind::<BigInt, _>(history.size().get() + 1);
+        let mut connection = self.database().connection().await.map_err(unavailable)?;
+        let rows: Vec<MessageRow> = prepared(query).load(&mut connection).await.map_err(unavailable)?;
+        if rows.is_empty() {
+            return Ok(None);
+        }
+        rows.into_iter().filter_map(MessageRow::restore).collect::<Result<_, _>>().map(Some)
+    }
+
+    async fn position(
+        &self,
+        viewer: UserId,
+        conversation: ConversationId,
+    ) -> Result<Option<Position>, Error> {
+        let query = diesel::sql_query(POSITION)
+            .bind::<SqlUuid, _>(conversation.uuid())
+            .bind::<SqlUuid, _>(viewer.uuid());
+        let mut connection = self.database().connection().await.map_err(unavailable)?;
+        let rows: Vec<PositionRow> = prepared(query).load(&mut connection).await.map_err(unavailable)?;
+        Ok(rows.into_iter().next().map(|row| Position {
+            joined_seq: row.joined_seq,
+            last_seq: row.last_seq,
+            members_version: row.members_version,
+            marks: row.marks.restore(),
+        }))
+    }
+
+    async fn advance(
+        &self,
+        viewer: UserId,
+        conversation: ConversationId,
+        mark: Mark,
+        target: &Anchor,
+        now: DateTime<Utc>,
+    ) -> Result<Option<Moved>, Error> {
+        let (seq, message) = split(target);
+        let query = diesel::sql_query(ADVANCE)
+            .bind::<SqlUuid, _>(conversation.uuid())
+            .bind::<SqlUuid, _>(viewer.uuid())
+            .bind::<Nullable<BigInt>, _>(seq)
+            .bind::<Nullable<SqlUuid>, _>(message)
+            .bind::<Text, _>(mark.as_str())
+            .bind::<Timestamptz, _>(now);
+        let mut connection = self.database().connection().await.map_err(unavailable)?;
+        let rows: Vec<MovedRow> = prepared(query).load(&mut connection).await.map_err(unavailable)?;
+        Ok(rows.into_iter().next().map(|row| Moved {
+            marks: Marks {
+                user_id: viewer,
+                delivered_up_to: row.delivered_up_to,
+                read_up_to: row.read_up_to,
+            },
+            moved: row.moved,
+            message_id: row.message_id.into(),
+            unread: row.unread,
+        }))
+    }
+
+    async fn newest_of(
+        &self,
+        viewer: UserId,
+        conversation: ConversationId,
+        messages: &[MessageId],
+    ) -> Result<Option<MessageId>, Error> {
+        let ids: Vec<Uuid> = messages.iter().map(|id| id.uuid()).collect();
+        let query = diesel::sql_query(NEWEST_OF)
+            .bind::<SqlUuid, _>(conversation.uuid())
+            .bind::<SqlUuid, _>(viewer.uuid())
+            .bind::<Array<SqlUuid>, _>(ids);
+        let mut connection = self.database().connection().await.map_err(unavailable)?;
+        let rows: Vec<Id> = prepared(query).load(&mut connection).await.map_err(unavailable)?;
+        Ok(rows.into_iter().next().map(|row| row.id.into()))
+    }
+
+    async fn digests(&self, viewer: UserId, conversations: &[ConversationId]) -> Result<Vec<Digest>, Error> {
+        let ids: Vec<Uuid> = conversations.iter().map(|id| id.uuid()).collect();
+        let query =
+            diesel::sql_query(DIGESTS).bind::<SqlUuid, _>(viewer.uuid()).bind::<Array<SqlUuid>, _>(ids);
+        let mut connection = self.database().connection().await.map_err(unavailable)?;
+        let rows: Vec<DigestRow> = prepared(query).load(&mut connection).await.map_err(unavailable)?;
+        rows.into_iter()
+            .map(|row| {
+                Ok(Digest {
+                    conversation_id: row.digest_id.into(),
+                    unread: row.unread,
+                    last: row.last.restore().transpose()?,
+                    marks: row.marks.restore(),
+                })
+            })
+            .collect()
+    }
+}

@@ -1,0 +1,222 @@
+//! Concurrent senders share a commit.
+//!
+//! Each conversation belongs to one of a few writer tasks. A writer takes whatever waits, appends it all
+//! by one call of `append_messages`, and answers each sender. There is no timer: a group is what
+//! gathered while the last commit ran, so a lone sender waits for nobody.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use alivio_kernel::BoxError;
+use alivio_kernel::ids::{ConversationId, UserId, Uuid};
+use alivio_messages::{Appended, Error, NewEntry, StoredMessage};
+use diesel::QueryableByName;
+use diesel::sql_types::{Array, BigInt, Bytea, Jsonb, Nullable, Text, Timestamptz, Uuid as SqlUuid};
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use tokio::sync::{mpsc, oneshot};
+
+use super::unavailable;
+use crate::Database;
+use crate::sql::prepared;
+
+/// More rows than this per commit gain nothing and delay the first.
+const GROUP: usize = 200;
+/// Senders that may wait for a writer before others wait to wait.
+const QUEUE: usize = 4096;
+/// After so long the outcome counts as unknown.
+const DEADLINE: Duration = Duration::from_secs(10);
+
+const APPEND: &str = "
+    SELECT ord, outcome, message_id, seq, ref_number, members_version
+    FROM append_messages($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)";
+
+type Answer = oneshot::Sender<Result<Appended, Error>>;
+
+struct Job {
+    entry: NewEntry,
+    answer: Answer,
+}
+
+impl Job {
+    fn key(&self) -> (ConversationId, UserId, &str) {
+        (self.entry.conversation_id, self.entry.sender_id, self.entry.client_message_id.as_str())
+    }
+}
+
+/// The message log of a [`Database`]. Clones share the writers, which end with the last clone.
+#[derive(Clone)]
+pub struct GroupCommit {
+    database: Database,
+    writers: Arc<[mpsc::Sender<Job>]>,
+}
+
+impl GroupCommit {
+    /// Starts `writers` writer tasks; two keep PostgreSQL busy. MUST be called within a tokio runtime.
+    pub fn start(database: Database, writers: usize) -> Self {
+        let start = |_| {
+            let (sender, jobs) = mpsc::channel(QUEUE);
+            tokio::spawn(Writer { database: database.clone(), connection: None }.run(jobs));
+            sender
+        };
+        Self { writers: (0..writers.max(1)).map(start).collect(), database }
+    }
+
+    pub(super) const fn database(&self) -> &Database {
+        &self.database
+    }
+
+    pub(super) async fn write(&self, entry: NewEntry) -> Result<Appended, Error> {
+        let (answer, answered) = oneshot::channel();
+        // The last bytes of a UUIDv7 are random, so this spreads evenly.
+        let index = usize::from(entry.conversation_id.uuid().as_bytes()[15]) % self.writers.len();
+        let gone = || unavailable("the writer has stopped");
+        self.writers[index].send(Job { entry, answer }).await.map_err(|_| gone())?;
+        answered.await.map_err(|_| gone())?
+    }
+}
+
+struct Writer {
+    database: Database,
+    connection: Option<AsyncPgConnection>,
+}
+
+impl Writer {
+    async fn run(mut self, mut jobs: mpsc::Receiver<Job>) {
+        let mut waiting = VecDeque::new();
+        let mut arrived = Vec::with_capacity(GROUP);
+        loop {
+            if waiting.is_empty() && jobs.recv_many(&mut arrived, GROUP).await == 0 {
+                return;
+            }
+            while arrived.len() + waiting.len() < GROUP
+                && let Ok(job) = jobs.try_recv()
+            {
+                arrived.push(job);
+            }
+            waiting.extend(arrived.drain(..));
+            let group = take_group(&mut waiting);
+            self.commit(group).await;
+        }
+    }
+
+    /// Appends `group` and answers everyone in it.
+    async fn commit(&mut self, group: Vec<Job>) {
+        let failed = match self.append(&group).await {
+            Ok(outcomes) => return self.answer(group, outcomes).await,
+            Err(error) => error,
+        };
+        if group.len() == 1 {
+            for job in group {
+                // Nobody is left to tell when the sender has given up.
+                drop(job.answer.send(Err(unavailable(failed.to_string()))));
+            }
+            return;
+        }
+        // One entry may spoil it for all; alone, each gets its own answer.
+        tracing::warn!(error = %failed, entries = group.len(), "messages.group_failed");
+        for job in group {
+            let alone = vec![job];
+            match self.append(&alone).await {
+                Ok(outcomes) => self.answer(alone, outcomes).await,
+                Err(error) => {
+                    for job in alone {
+                        drop(job.answer.send(Err(unavailable(error.to_string()))));
+                    }
+                }
+            }
+        }
+    }
+
+    async fn append(&mut self, group: &[Job]) -> Result<Vec<Outcome>, BoxError> {
+        let mut connection = match self.connection.take() {
+            Some(connection) => connection,
+            None => self.database.dedicated().await?,
+        };
+        let outcomes = tokio::time::timeout(DEADLINE, offer(&mut connection, group)).await??;
+        // Only a connection that has just worked is kept.
+        self.connection = Some(connection);
+        self.database.ring();
+        Ok(outcomes)
+    }
+
+    async fn answer(&self, group: Vec<Job>, outcomes: Vec<Outcome>) {
+        let repeated: Vec<Uuid> =
+            outcomes.iter().filter(|o| o.outcome == "repeat").map(|o| o.message_id).collect();
+        let earlier: HashMap<Uuid, StoredMessage> = if repeated.is_empty() {
+            HashMap::new()
+        } else {
+            // If they cannot be read now, their senders are told to try again.
+            let found = self.database.messages_by_ids(repeated).await.unwrap_or_default();
+            found.into_iter().map(|m| (m.id.uuid(), m)).collect()
+        };
+        let mut outcomes: HashMap<i64, Outcome> = outcomes.into_iter().map(|o| (o.ord, o)).collect();
+        for (ord, job) in (1..).zip(group) {
+            let result = outcomes
+                .remove(&ord)
+                .and_then(|outcome| outcome.appended(&earlier))
+                .ok_or_else(|| unavailable("the outcome is unknown"));
+            drop(job.answer.send(result));
+        }
+    }
+}
+
+/// The longest run of `waiting` that may share a call: no client message twice.
+fn take_group(waiting: &mut VecDeque<Job>) -> Vec<Job> {
+    let mut seen = HashSet::new();
+    let size = waiting.iter().take(GROUP).take_while(|job| seen.insert(job.key())).count();
+    waiting.drain(..size).collect()
+}
+
+async fn offer(connection: &mut AsyncPgConnection, group: &[Job]) -> Result<Vec<Outcome>, BoxError> {
+    fn column<'a, T>(group: &'a [Job], of: impl Fn(&'a NewEntry) -> T) -> Vec<T> {
+        group.iter().map(|job| of(&job.entry)).collect()
+    }
+    let query = diesel::sql_query(APPEND)
+        .bind::<Array<SqlUuid>, _>(column(group, |e| e.id.uuid()))
+        .bind::<Array<SqlUuid>, _>(column(group, |e| e.conversation_id.uuid()))
+        .bind::<Array<SqlUuid>, _>(column(group, |e| e.sender_id.uuid()))
+        .bind::<Array<Text>, _>(column(group, |e| e.message_type.as_str()))
+        .bind::<Array<Text>, _>(column(group, |e| e.priority.as_str()))
+        .bind::<Array<Bytea>, _>(column(group, |e| e.content.as_bytes()))
+        .bind::<Array<Text>, _>(column(group, |e| e.client_message_id.as_str()))
+        .bind::<Array<Bytea>, _>(column(group, |e| e.fingerprint.as_slice()))
+        .bind::<Array<Timestamptz>, _>(column(group, |e| e.created_at))
+        .bind::<Array<SqlUuid>, _>(column(group, |e| e.event.id.uuid()))
+        .bind::<Array<Text>, _>(column(group, |e| e.event.kind.as_ref()))
+        .bind::<Array<Jsonb>, _>(column(group, |e| &e.event.payload));
+    Ok(prepared(query).load(connection).await?)
+}
+
+#[derive(QueryableByName)]
+struct Outcome {
+    #[diesel(sql_type = BigInt)]
+    ord: i64,
+    #[diesel(sql_type = Text)]
+    outcome: String,
+    #[diesel(sql_type = SqlUuid)]
+    message_id: Uuid,
+    #[diesel(sql_type = Nullable<BigInt>)]
+    seq: Option<i64>,
+    #[diesel(sql_type = Nullable<BigInt>)]
+    ref_number: Option<i64>,
+    #[diesel(sql_type = Nullable<BigInt>)]
+    members_version: Option<i64>,
+}
+
+impl Outcome {
+    fn appended(self, earlier: &HashMap<Uuid, StoredMessage>) -> Option<Appended> {
+        match self.outcome.as_str() {
+            "stored" => Some(Appended::Stored {
+                seq: self.seq?,
+                number: self.ref_number?,
+                members_version: self.members_version?,
+            }),
+            "repeat" => earlier.get(&self.message_id).cloned().map(Appended::Repeat),
+            "reused" => Some(Appended::Reused),
+            "not_a_member" => Some(Appended::NotAMember),
+            "closed" => Some(Appended::Closed),
+            _ => None,
+        }
+    }
+}

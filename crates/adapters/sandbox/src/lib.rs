@@ -1,0 +1,6 @@
+//! Stand-ins that let the product run with zero accounts elsewhere. They refuse to be used in production,
+//! where the server does not call them.
+
+mod demo_clinic;
+
+pub use demo_clinic::{DemoClinic, PASSWORD, demo_clinic};

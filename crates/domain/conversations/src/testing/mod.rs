@@ -1,0 +1,84 @@
+//! How an adapter proves itself.
+//!
+//! ```ignore
+//! use alivio_conversations::testing::Fixture;
+//!
+//! async fn fresh() -> Fixture { … }                              // an empty, isolated instance per case
+//! alivio_conversations::conversation_store_conformance!(fresh);  // → one named #[tokio::test] per case
+//! ```
+//!
+//! The crate that calls the macro needs `tokio` with `macros` and `rt-multi-thread` among its
+//! dev-dependencies. The cases run against the bare port, so the sealed texts in them are arbitrary bytes.
+
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::task::Poll;
+
+use alivio_kernel::Event;
+use alivio_kernel::ids::{ConversationId, UserId};
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+
+use crate::ConversationStore;
+
+pub mod conversation_store;
+#[cfg(test)]
+mod memory;
+
+/// What a case is given.
+pub struct Fixture {
+    /// The adapter on trial, without conversations.
+    pub store: Arc<dyn ConversationStore>,
+    /// What lies around it. Lives as long as the case does, so it may own the test's database.
+    pub world: Arc<dyn World>,
+}
+
+/// What lies around a conversation store: the other stores, or plain SQL. Failures panic.
+#[async_trait]
+pub trait World: Send + Sync {
+    /// A new active user.
+    async fn user(&self) -> UserId;
+    /// `sender`, who is in the conversation, says something in it at `at`: the log grows by one entry.
+    async fn message(&self, conversation: ConversationId, sender: UserId, at: DateTime<Utc>);
+    /// All that the outbox has received so far, in any order.
+    async fn events(&self) -> Vec<Event>;
+}
+
+/// Runs all `tasks` at once and returns what came of each. One task polls them all: a domain knows no
+/// runtime, and adapters meet their races where they wait for I/O.
+pub(crate) async fn together<F: Future>(tasks: impl IntoIterator<Item = F>) -> Vec<F::Output> {
+    let mut tasks: Vec<_> = tasks.into_iter().map(|task| (Box::pin(task), None)).collect();
+    poll_fn(|context| {
+        let mut ready = true;
+        for (task, output) in tasks.iter_mut().filter(|(_, output)| output.is_none()) {
+            match task.as_mut().poll(context) {
+                Poll::Ready(value) => *output = Some(value),
+                Poll::Pending => ready = false,
+            }
+        }
+        if ready { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
+    tasks.into_iter().filter_map(|(_, output)| output).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A case that is written but not listed would never run.
+    #[test]
+    fn every_case_is_listed() {
+        let source = include_str!("conversation_store.rs");
+        let list = source.split("macro_rules!").nth(1).unwrap();
+        for case in source.lines().filter_map(|line| line.strip_prefix("pub async fn ")) {
+            let case = case.split('(').next().unwrap();
+            assert!(list.lines().any(|line| line.trim() == case), "{case} is not listed");
+        }
+    }
+
+    async fn fresh() -> Fixture {
+        memory::fixture()
+    }
+    crate::conversation_store_conformance!(fresh);
+}

@@ -1,0 +1,30 @@
+//! What was said.
+//!
+//! | word | meaning |
+//! |---|---|
+//! | log | the messages of a conversation, numbered 1, 2, 3 … by `seq`, without gaps, for ever |
+//! | client message id | the sender's own name for a message; sending it twice makes one message |
+//! | marks | how far each participant has received and read the log; they only move forward |
+//! | delivered | a device of the recipient has acknowledged it (C-55) |
+//! | live feed | whoever is connected right now; told after the message is safe |
+
+mod error;
+mod event;
+mod model;
+mod ports;
+mod service;
+#[cfg(feature = "testing")]
+pub mod testing;
+
+pub use error::Error;
+pub use event::MessageSent;
+pub use model::{
+    ClientMessageId, Content, DeliveryStatus, Draft, MAX_CONTENT, Mark, Marks, MarksMoved, Message,
+    MessageType, Priority, delivery_status,
+};
+pub use ports::{
+    Anchor, Appended, Digest, HistoryQuery, LiveFeed, MessageLog, Moved, NewEntry, Position, StoredMessage,
+};
+#[cfg(feature = "testing")]
+pub use ports::{MockLiveFeed, MockMessageLog};
+pub use service::{ConversationDigest, History, Messages, MessagesPorts, Sent};

@@ -1,0 +1,323 @@
+use std::fmt;
+use std::str::FromStr;
+
+use alivio_kernel::ids::{ConversationId, MessageId, UserId};
+use alivio_kernel::sealing::{Scope, SealContext};
+use alivio_kernel::text::{self, Lines};
+use alivio_kernel::{FieldError, Rule};
+use chrono::{DateTime, Datelike, Utc};
+
+/// The most characters a message can hold (S0-173).
+pub const MAX_CONTENT: usize = 5000;
+
+/// What a message is (C-8).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum MessageType {
+    /// Words.
+    Text,
+}
+
+impl MessageType {
+    /// The name used in storage and JSON.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Text => "text",
+        }
+    }
+}
+
+impl FromStr for MessageType {
+    type Err = FieldError;
+    fn from_str(s: &str) -> Result<Self, FieldError> {
+        match s {
+            "text" => Ok(Self::Text),
+            _ => Err(FieldError::new("message_type", Rule::Unknown)),
+        }
+    }
+}
+
+/// How urgent a message is (S0-61).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Priority {
+    /// Can wait.
+    Low,
+    /// As usual.
+    #[default]
+    Normal,
+    /// Soon.
+    High,
+    /// Now.
+    Urgent,
+}
+
+impl Priority {
+    /// Every priority.
+    pub const ALL: [Self; 4] = [Self::Low, Self::Normal, Self::High, Self::Urgent];
+
+    /// The name used in storage and JSON.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Low => "low",
+            Self::Normal => "normal",
+            Self::High => "high",
+            Self::Urgent => "urgent",
+        }
+    }
+}
+
+impl FromStr for Priority {
+    type Err = FieldError;
+    fn from_str(s: &str) -> Result<Self, FieldError> {
+        Self::ALL.into_iter().find(|p| p.as_str() == s).ok_or(FieldError::new("priority", Rule::Unknown))
+    }
+}
+
+/// The words of a message: 1 to 5,000 characters, no control characters but line breaks and tabs.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Content(String);
+
+impl Content {
+    /// Checks what someone typed.
+    pub fn parse(raw: &str) -> Result<Self, FieldError> {
+        text::parse("content", raw, MAX_CONTENT, Lines::Many).map(Self)
+    }
+
+    /// Words that were checked when they were stored.
+    pub(crate) const fn restored(text: String) -> Self {
+        Self(text)
+    }
+
+    /// The words.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The place where a message's content is sealed.
+    pub(crate) const fn context(conversation: ConversationId, message: MessageId) -> SealContext {
+        SealContext {
+            table: "messages",
+            column: "content",
+            row: message.uuid(),
+            scope: Scope::Conversation(conversation),
+            version: 1,
+        }
+    }
+}
+
+impl fmt::Debug for Content {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Content({} bytes)", self.0.len())
+    }
+}
+
+/// The sender's own name for a message, by which repeats are recognised.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct ClientMessageId(String);
+
+impl ClientMessageId {
+    const MAX: usize = 128;
+
+    /// Takes 1 to 128 visible ASCII characters.
+    pub fn parse(raw: &str) -> Result<Self, FieldError> {
+        let rule = match raw.len() {
+            0 => Rule::Empty,
+            n if n > Self::MAX => Rule::TooLong { max: Self::MAX },
+            _ if !raw.bytes().all(|b| b.is_ascii_graphic()) => Rule::Malformed,
+            _ => return Ok(Self(raw.to_owned())),
+        };
+        Err(FieldError::new("client_message_id", rule))
+    }
+
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// A message that someone wants to send, checked for form.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Draft {
+    /// What it is.
+    pub message_type: MessageType,
+    /// How urgent.
+    pub priority: Priority,
+    /// The words.
+    pub content: Content,
+    /// The sender's name for it. Without one, every request makes a new message.
+    pub client_message_id: Option<ClientMessageId>,
+}
+
+/// A message in the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Message {
+    /// Its id.
+    pub id: MessageId,
+    /// Its number among all messages, for [`Message::reference`].
+    pub number: i64,
+    /// Where it was said.
+    pub conversation_id: ConversationId,
+    /// Its place in the log, from 1.
+    pub seq: i64,
+    /// Who said it.
+    pub sender_id: UserId,
+    /// What it is.
+    pub message_type: MessageType,
+    /// How urgent.
+    pub priority: Priority,
+    /// The words.
+    pub content: Content,
+    /// The sender's name for it.
+    pub client_message_id: ClientMessageId,
+    /// When it was stored.
+    pub created_at: DateTime<Utc>,
+}
+
+impl Message {
+    /// The number people quote to support: `MSG-2026-005001`. It authorises nothing (C-1).
+    pub fn reference(&self) -> String {
+        format!("MSG-{}-{:06}", self.created_at.year(), self.number)
+    }
+}
+
+/// One of the two marks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Mark {
+    /// A device has it.
+    Delivered,
+    /// The person has read it.
+    Read,
+}
+
+impl Mark {
+    /// The name used in storage.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Delivered => "delivered",
+            Self::Read => "read",
+        }
+    }
+}
+
+/// How far a participant has come. What is read has been delivered: `read_up_to <= delivered_up_to`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Marks {
+    /// Whose.
+    pub user_id: UserId,
+    /// All up to this seq has reached a device of theirs.
+    pub delivered_up_to: i64,
+    /// All up to this seq has been read.
+    pub read_up_to: i64,
+}
+
+/// A participant's marks have moved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MarksMoved {
+    /// Where.
+    pub conversation_id: ConversationId,
+    /// Which mark was asked to move; reading moves both.
+    pub mark: Mark,
+    /// Where the marks are now.
+    pub marks: Marks,
+    /// The message at the mark that moved.
+    pub message_id: MessageId,
+    /// When.
+    pub at: DateTime<Utc>,
+}
+
+/// How far a message has come (C-9).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum DeliveryStatus {
+    /// Stored.
+    Sent,
+    /// On a device of every recipient.
+    Delivered,
+    /// Read by every recipient.
+    Read,
+}
+
+impl DeliveryStatus {
+    /// The name used in JSON.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Sent => "sent",
+            Self::Delivered => "delivered",
+            Self::Read => "read",
+        }
+    }
+}
+
+/// How far the message at `seq` by `sender` has come, given where all participants' marks are.
+pub fn delivery_status(seq: i64, sender: UserId, marks: &[Marks]) -> DeliveryStatus {
+    let mut recipients = marks.iter().filter(|m| m.user_id != sender).peekable();
+    if recipients.peek().is_none() {
+        return DeliveryStatus::Sent;
+    }
+    recipients
+        .map(|m| match () {
+            () if m.read_up_to >= seq => DeliveryStatus::Read,
+            () if m.delivered_up_to >= seq => DeliveryStatus::Delivered,
+            () => DeliveryStatus::Sent,
+        })
+        .min()
+        .unwrap_or(DeliveryStatus::Sent)
+}
+
+#[cfg(test)]
+mod tests {
+    use alivio_kernel::ids::Uuid;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn user(n: u128) -> UserId {
+        Uuid::from_u128(n).into()
+    }
+
+    #[test]
+    fn content_is_1_to_5000_characters() {
+        assert!(Content::parse(&"é".repeat(5000)).is_ok());
+        for bad in ["", "  \n", &"x".repeat(5001), "nul\0"] {
+            assert!(Content::parse(bad).is_err());
+        }
+    }
+
+    #[test]
+    fn client_message_ids_are_visible_ascii() {
+        assert!(ClientMessageId::parse("client_msg_12345").is_ok());
+        for bad in ["", "a b", "ñ", "a\0", &"x".repeat(129)] {
+            assert!(ClientMessageId::parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn content_does_not_show_in_debug() {
+        assert_eq!(format!("{:?}", Content::parse("hypertension").unwrap()), "Content(12 bytes)");
+    }
+
+    #[test]
+    fn a_message_to_nobody_is_only_sent() {
+        let own = Marks { user_id: user(1), delivered_up_to: 9, read_up_to: 9 };
+        assert_eq!(delivery_status(1, user(1), &[own]), DeliveryStatus::Sent);
+    }
+
+    proptest! {
+        /// The slowest recipient decides, and moving a mark forward never lowers the status.
+        #[test]
+        fn status_is_that_of_the_slowest_recipient(
+            seq in 1..50_i64,
+            positions in prop::collection::vec((0..50_i64, 0..50_i64), 1..6),
+            moved in 0..6_usize,
+        ) {
+            let mut marks: Vec<_> = (2..).zip(&positions).map(|(n, (a, b))| Marks {
+                user_id: user(n), delivered_up_to: *a.max(b), read_up_to: *a.min(b),
+            }).collect();
+            let before = delivery_status(seq, user(1), &marks);
+            prop_assert_eq!(before == DeliveryStatus::Read, marks.iter().all(|m| m.read_up_to >= seq));
+            prop_assert_eq!(before == DeliveryStatus::Sent, marks.iter().any(|m| m.delivered_up_to < seq));
+            let index = moved % marks.len();
+            marks[index].delivered_up_to = 50;
+            marks[index].read_up_to = 50;
+            prop_assert!(delivery_status(seq, user(1), &marks) >= before);
+        }
+    }
+}

@@ -1,0 +1,217 @@
+use alivio_kernel::ids::{ConversationId, MessageId, UserId};
+use alivio_kernel::{Event, PageSize, Sealed};
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+
+use crate::{ClientMessageId, Error, Mark, Marks, MarksMoved, Message, MessageType, Priority};
+
+/// A message about to enter the log.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NewEntry {
+    /// Its id.
+    pub id: MessageId,
+    /// Where.
+    pub conversation_id: ConversationId,
+    /// By whom.
+    pub sender_id: UserId,
+    /// What it is.
+    pub message_type: MessageType,
+    /// How urgent.
+    pub priority: Priority,
+    /// The sealed words.
+    pub content: Sealed,
+    /// The sender's name for it.
+    pub client_message_id: ClientMessageId,
+    /// Keyed digest of all that the client sent, to tell a retry from another message.
+    pub fingerprint: [u8; 16],
+    /// Now.
+    pub created_at: DateTime<Utc>,
+    /// [`MessageSent`](crate::MessageSent); the store sets its `seq`.
+    pub event: Event,
+}
+
+/// A message as stored.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StoredMessage {
+    /// Its id.
+    pub id: MessageId,
+    /// Its number among all messages.
+    pub number: i64,
+    /// Where.
+    pub conversation_id: ConversationId,
+    /// Its place in the log.
+    pub seq: i64,
+    /// By whom.
+    pub sender_id: UserId,
+    /// What it is.
+    pub message_type: MessageType,
+    /// How urgent.
+    pub priority: Priority,
+    /// The sealed words.
+    pub content: Sealed,
+    /// The sender's name for it.
+    pub client_message_id: ClientMessageId,
+    /// When.
+    pub created_at: DateTime<Utc>,
+}
+
+/// What came of appending.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Appended {
+    /// It is in the log, for good.
+    Stored {
+        /// Its place.
+        seq: i64,
+        /// Its number among all messages.
+        number: i64,
+        /// The version of the membership that may receive it.
+        members_version: i64,
+    },
+    /// The very same message was in the log already.
+    Repeat(StoredMessage),
+    /// The client message id belongs to another message.
+    Reused,
+    /// The sender is not in the conversation, or there is none.
+    NotAMember,
+    /// The conversation is closed.
+    Closed,
+}
+
+/// A place in the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Anchor {
+    /// A sequence number.
+    Seq(i64),
+    /// A message.
+    Message(MessageId),
+}
+
+/// Which part of the log to read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HistoryQuery {
+    /// The newest, backwards, skipping so many.
+    Newest {
+        /// How many to skip.
+        offset: i64,
+        /// How many to read.
+        size: PageSize,
+    },
+    /// What came before, backwards.
+    Before(Anchor, PageSize),
+    /// What came after, forwards.
+    After(Anchor, PageSize),
+}
+
+impl HistoryQuery {
+    /// How many messages to read.
+    pub const fn size(&self) -> PageSize {
+        match self {
+            Self::Newest { size, .. } | Self::Before(_, size) | Self::After(_, size) => *size,
+        }
+    }
+}
+
+/// Where a participant stands in a conversation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Position {
+    /// They read from here on.
+    pub joined_seq: i64,
+    /// The newest entry.
+    pub last_seq: i64,
+    /// The version of the membership that says so.
+    pub members_version: i64,
+    /// The marks of everyone who is in it now, theirs included.
+    pub marks: Vec<Marks>,
+}
+
+/// What came of moving a mark.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Moved {
+    /// Where the marks are now.
+    pub marks: Marks,
+    /// Whether this call moved one.
+    pub moved: bool,
+    /// The message that was asked for.
+    pub message_id: MessageId,
+    /// Messages by others after `read_up_to`.
+    pub unread: i64,
+}
+
+/// The state of one conversation for the list of them.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Digest {
+    /// Which.
+    pub conversation_id: ConversationId,
+    /// Messages by others that the viewer has not read.
+    pub unread: i64,
+    /// The newest message the viewer may read.
+    pub last: Option<StoredMessage>,
+    /// The marks of everyone who is in it now.
+    pub marks: Vec<Marks>,
+}
+
+/// The log of every conversation, and the marks in it.
+///
+/// Membership is checked in the statement that reads or writes: someone who is not in a conversation at
+/// that moment sees nothing of it, and nobody sees an entry from before they joined.
+#[cfg_attr(feature = "testing", mockall::automock)]
+#[async_trait]
+pub trait MessageLog: Send + Sync {
+    /// Appends an entry, advances the conversation and stores the event, together and durably, or
+    /// nothing.
+    ///
+    /// Sequence numbers of a conversation MUST be 1, 2, 3 … in commit order, without gaps. One
+    /// `(conversation, sender, client_message_id)` MUST enter the log once, however many append it at
+    /// once; the others get [`Appended::Repeat`], or [`Appended::Reused`] if the fingerprint differs.
+    ///
+    /// Who is not a member gets [`Appended::NotAMember`] before all else; who repeats a message after the
+    /// conversation was closed still gets [`Appended::Repeat`].
+    async fn append(&self, entry: NewEntry) -> Result<Appended, Error>;
+
+    /// One page, and one entry more if there is one. `None` if `viewer` is not in the conversation, or
+    /// the anchor is a message outside its readable part. A sequence number is an anchor wherever the log
+    /// begins and ends: a client that has nothing resumes from 0.
+    async fn history(
+        &self,
+        viewer: UserId,
+        conversation: ConversationId,
+        query: &HistoryQuery,
+    ) -> Result<Option<Vec<StoredMessage>>, Error>;
+
+    /// Where `viewer` stands. `None` if they are not in the conversation.
+    async fn position(&self, viewer: UserId, conversation: ConversationId)
+    -> Result<Option<Position>, Error>;
+
+    /// Moves a mark of `viewer` forward and logs the move; reading moves both marks. A target behind the
+    /// mark changes nothing. `None` if they are not in the conversation, or the target is not in its readable
+    /// part.
+    async fn advance(
+        &self,
+        viewer: UserId,
+        conversation: ConversationId,
+        mark: Mark,
+        target: &Anchor,
+        now: DateTime<Utc>,
+    ) -> Result<Option<Moved>, Error>;
+
+    /// The newest of `messages` that is in the conversation and readable by `viewer`.
+    async fn newest_of(
+        &self,
+        viewer: UserId,
+        conversation: ConversationId,
+        messages: &[MessageId],
+    ) -> Result<Option<MessageId>, Error>;
+
+    /// The state of each of `conversations` that `viewer` is in, in any order.
+    async fn digests(&self, viewer: UserId, conversations: &[ConversationId]) -> Result<Vec<Digest>, Error>;
+}
+
+/// Whoever is connected now. Only hints: who misses one finds the truth in the log.
+#[cfg_attr(feature = "testing", mockall::automock)]
+#[async_trait]
+pub trait LiveFeed: Send + Sync {
+    /// A message is in the log. `members_version` names the membership that may receive it.
+    async fn message_created(&self, message: &Message, members_version: i64);
+    /// Someone's marks have moved.
+    async fn marks_moved(&self, moved: &MarksMoved);
+}

@@ -1,0 +1,270 @@
+use std::sync::Arc;
+
+use alivio_kernel::ids::{ConversationId, IdSource, MessageId};
+use alivio_kernel::sealing::Scope;
+use alivio_kernel::{Caller, Clock, Event, Page, PageSize, Sealer};
+
+use crate::{
+    Anchor, Appended, ClientMessageId, Content, Draft, Error, HistoryQuery, LiveFeed, Mark, Marks,
+    MarksMoved, Message, MessageLog, MessageSent, Moved, NewEntry, Position, StoredMessage,
+};
+
+/// What [`Messages`] needs.
+#[derive(Clone)]
+pub struct MessagesPorts {
+    /// The log.
+    pub log: Arc<dyn MessageLog>,
+    /// Whoever is connected.
+    pub live: Arc<dyn LiveFeed>,
+    /// Encryption.
+    pub sealer: Arc<dyn Sealer>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Identifiers.
+    pub ids: Arc<dyn IdSource>,
+}
+
+/// A message that was sent, or had been before.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sent {
+    /// The message.
+    pub message: Message,
+    /// Whether this call put it into the log.
+    pub created: bool,
+}
+
+/// A part of the log, and how far everyone has come.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct History {
+    /// The messages; the cursor is the last one's `seq`.
+    pub page: Page<Message>,
+    /// Everyone's marks.
+    pub marks: Vec<Marks>,
+}
+
+/// The state of one conversation for the list of them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConversationDigest {
+    /// Which.
+    pub conversation_id: ConversationId,
+    /// Messages by others that the caller has not read.
+    pub unread: i64,
+    /// The newest message the caller may read.
+    pub last: Option<Message>,
+    /// Everyone's marks.
+    pub marks: Vec<Marks>,
+}
+
+/// What one can do with messages.
+#[derive(Clone)]
+pub struct Messages {
+    ports: MessagesPorts,
+}
+
+impl Messages {
+    /// Messages over `ports`.
+    pub const fn new(ports: MessagesPorts) -> Self {
+        Self { ports }
+    }
+
+    /// Sends a message. Returns once it is safe; those connected are told before this returns.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], [`Error::Closed`], [`Error::ClientMessageIdReused`].
+    pub async fn send(
+        &self,
+        caller: &Caller,
+        conversation: ConversationId,
+        draft: Draft,
+    ) -> Result<Sent, Error> {
+        let p = &self.ports;
+        let id = MessageId::generate(&*p.ids);
+        let now = p.clock.now();
+        let sent =
+            MessageSent { conversation_id: conversation, message_id: id, sender_id: caller.user_id, seq: 0 };
+        let client_message_id = match draft.client_message_id.clone() {
+            Some(id) => id,
+            None => ClientMessageId::parse(&id.to_string())?,
+        };
+        let content =
+            p.sealer.seal(&Content::context(conversation, id), draft.content.as_str().as_bytes()).await?;
+        let entry = NewEntry {
+            id,
+            conversation_id: conversation,
+            sender_id: caller.user_id,
+            message_type: draft.message_type,
+            priority: draft.priority,
+            content,
+            client_message_id: client_message_id.clone(),
+            fingerprint: self.fingerprint(conversation, &draft),
+            created_at: now,
+            event: Event::new(&*p.ids, now, &sent),
+        };
+        match p.log.append(entry).await? {
+            Appended::Stored { seq, number, members_version } => {
+                let message = Message {
+                    id,
+                    number,
+                    conversation_id: conversation,
+                    seq,
+                    sender_id: caller.user_id,
+                    message_type: draft.message_type,
+                    priority: draft.priority,
+                    content: draft.content,
+                    client_message_id,
+                    created_at: now,
+                };
+                p.live.message_created(&message, members_version).await;
+                Ok(Sent { message, created: true })
+            }
+            Appended::Repeat(stored) => {
+                let message = self.unseal(vec![stored]).await?.pop().ok_or(Error::NotFound)?;
+                Ok(Sent { message, created: false })
+            }
+            Appended::Reused => Err(Error::ClientMessageIdReused),
+            Appended::NotAMember => Err(Error::NotFound),
+            Appended::Closed => Err(Error::Closed),
+        }
+    }
+
+    /// Reads a part of the log.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`].
+    pub async fn history(
+        &self,
+        caller: &Caller,
+        conversation: ConversationId,
+        query: &HistoryQuery,
+    ) -> Result<History, Error> {
+        let page = self.read(caller, conversation, query).await?;
+        let marks = self.position(caller, conversation).await?.marks;
+        Ok(History { page, marks })
+    }
+
+    /// What came after `seq`, oldest first: at most `size`, with a cursor if there is more.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`].
+    pub async fn replay(
+        &self,
+        caller: &Caller,
+        conversation: ConversationId,
+        seq: i64,
+        size: PageSize,
+    ) -> Result<Page<Message>, Error> {
+        self.read(caller, conversation, &HistoryQuery::After(Anchor::Seq(seq), size)).await
+    }
+
+    /// Where the caller stands in a conversation.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`].
+    pub async fn position(&self, caller: &Caller, conversation: ConversationId) -> Result<Position, Error> {
+        self.ports.log.position(caller.user_id, conversation).await?.ok_or(Error::NotFound)
+    }
+
+    /// Marks everything up to `target` as read or delivered. Idempotent, and never goes back.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], also for a place that the log has not reached.
+    pub async fn advance(
+        &self,
+        caller: &Caller,
+        conversation: ConversationId,
+        mark: Mark,
+        target: &Anchor,
+    ) -> Result<Moved, Error> {
+        let p = &self.ports;
+        let now = p.clock.now();
+        let moved =
+            p.log.advance(caller.user_id, conversation, mark, target, now).await?.ok_or(Error::NotFound)?;
+        if moved.moved {
+            let Moved { marks, message_id, .. } = moved;
+            let moved = MarksMoved { conversation_id: conversation, mark, marks, message_id, at: now };
+            p.live.marks_moved(&moved).await;
+        }
+        Ok(moved)
+    }
+
+    /// Marks everything up to the newest of `messages` as read.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] if none of them is in the conversation.
+    pub async fn read_newest_of(
+        &self,
+        caller: &Caller,
+        conversation: ConversationId,
+        messages: &[MessageId],
+    ) -> Result<Moved, Error> {
+        let newest = self.ports.log.newest_of(caller.user_id, conversation, messages).await?;
+        let target = Anchor::Message(newest.ok_or(Error::NotFound)?);
+        self.advance(caller, conversation, Mark::Read, &target).await
+    }
+
+    /// The state of each of `conversations` that the caller is in, in any order.
+    ///
+    /// # Errors
+    /// Only [`Error::Unavailable`].
+    pub async fn digests(
+        &self,
+        caller: &Caller,
+        conversations: &[ConversationId],
+    ) -> Result<Vec<ConversationDigest>, Error> {
+        let digests = self.ports.log.digests(caller.user_id, conversations).await?;
+        let last = digests.iter().filter_map(|d| d.last.clone()).collect();
+        let mut opened = self.unseal(last).await?.into_iter();
+        Ok(digests
+            .into_iter()
+            .map(|digest| ConversationDigest {
+                conversation_id: digest.conversation_id,
+                unread: digest.unread,
+                last: digest.last.and_then(|_| opened.next()),
+                marks: digest.marks,
+            })
+            .collect())
+    }
+
+    async fn read(
+        &self,
+        caller: &Caller,
+        conversation: ConversationId,
+        query: &HistoryQuery,
+    ) -> Result<Page<Message>, Error> {
+        let rows =
+            self.ports.log.history(caller.user_id, conversation, query).await?.ok_or(Error::NotFound)?;
+        let (rows, more) = query.size().cut(rows);
+        let next_cursor = if more { rows.last().map(|m| m.seq.to_string()) } else { None };
+        Ok(Page { items: self.unseal(rows).await?, next_cursor })
+    }
+
+    fn fingerprint(&self, conversation: ConversationId, draft: &Draft) -> [u8; 16] {
+        let asked = [draft.message_type.as_str(), draft.priority.as_str(), draft.content.as_str()].join("\0");
+        self.ports.sealer.fingerprint(Scope::Conversation(conversation), asked.as_bytes())
+    }
+
+    /// Opens the words of all `rows` at once.
+    async fn unseal(&self, rows: Vec<StoredMessage>) -> Result<Vec<Message>, Error> {
+        let sealed: Vec<_> =
+            rows.iter().map(|m| (Content::context(m.conversation_id, m.id), &m.content)).collect();
+        let opened = self.ports.sealer.open_many(&sealed).await?;
+        rows.into_iter()
+            .zip(opened)
+            .map(|(row, plain)| {
+                let text = String::from_utf8(plain).map_err(|e| Error::Unavailable(e.into()))?;
+                Ok(Message {
+                    id: row.id,
+                    number: row.number,
+                    conversation_id: row.conversation_id,
+                    seq: row.seq,
+                    sender_id: row.sender_id,
+                    message_type: row.message_type,
+                    priority: row.priority,
+                    content: Content::restored(text),
+                    client_message_id: row.client_message_id,
+                    created_at: row.created_at,
+                })
+            })
+            .collect()
+    }
+}

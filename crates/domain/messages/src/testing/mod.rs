@@ -1,0 +1,89 @@
+//! How an adapter proves itself.
+//!
+//! ```ignore
+//! use alivio_messages::testing::Fixture;
+//!
+//! async fn fresh() -> Fixture { … }                     // an empty, isolated instance per case
+//! alivio_messages::message_log_conformance!(fresh);     // → one named #[tokio::test] per case
+//! ```
+//!
+//! The crate that calls the macro needs `tokio` with `macros` and `rt-multi-thread` among its
+//! dev-dependencies. The cases run against the bare port, so the sealed words in them are arbitrary bytes.
+
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::task::Poll;
+
+use alivio_kernel::Event;
+use alivio_kernel::ids::{ConversationId, UserId};
+use async_trait::async_trait;
+
+use crate::MessageLog;
+
+#[cfg(test)]
+mod memory;
+pub mod message_log;
+
+/// What a case is given.
+pub struct Fixture {
+    /// The adapter on trial, with an empty log.
+    pub log: Arc<dyn MessageLog>,
+    /// What lies around it. Lives as long as the case does, so it may own the test's database.
+    pub world: Arc<dyn World>,
+}
+
+/// What lies around a message log: the other stores, or plain SQL. Failures panic.
+#[async_trait]
+pub trait World: Send + Sync {
+    /// A new active user.
+    async fn user(&self) -> UserId;
+    /// A new open group of `members`, who read from its first entry on.
+    async fn conversation(&self, members: &[UserId]) -> ConversationId;
+    /// Adds `user`, for the first time or again; they read what comes next. Returns when it is done.
+    async fn add(&self, conversation: ConversationId, user: UserId);
+    /// Takes `user` out. Returns when it is done.
+    async fn remove(&self, conversation: ConversationId, user: UserId);
+    /// Closes the conversation: nothing can be sent any more.
+    async fn close(&self, conversation: ConversationId);
+    /// All that the outbox has received so far, in any order.
+    async fn events(&self) -> Vec<Event>;
+}
+
+/// Runs all `tasks` at once and returns what came of each. One task polls them all: a domain knows no
+/// runtime, and adapters meet their races where they wait for I/O.
+pub(crate) async fn together<F: Future>(tasks: impl IntoIterator<Item = F>) -> Vec<F::Output> {
+    let mut tasks: Vec<_> = tasks.into_iter().map(|task| (Box::pin(task), None)).collect();
+    poll_fn(|context| {
+        let mut ready = true;
+        for (task, output) in tasks.iter_mut().filter(|(_, output)| output.is_none()) {
+            match task.as_mut().poll(context) {
+                Poll::Ready(value) => *output = Some(value),
+                Poll::Pending => ready = false,
+            }
+        }
+        if ready { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
+    tasks.into_iter().filter_map(|(_, output)| output).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A case that is written but not listed would never run.
+    #[test]
+    fn every_case_is_listed() {
+        let source = include_str!("message_log.rs");
+        let list = source.split("macro_rules!").nth(1).unwrap();
+        for case in source.lines().filter_map(|line| line.strip_prefix("pub async fn ")) {
+            let case = case.split('(').next().unwrap();
+            assert!(list.lines().any(|line| line.trim() == case), "{case} is not listed");
+        }
+    }
+
+    async fn fresh() -> Fixture {
+        memory::fixture()
+    }
+    crate::message_log_conformance!(fresh);
+}

@@ -1,0 +1,229 @@
+//! What people read, in Spanish and English (C-50).
+
+use actix_web::http::header::{ACCEPT_LANGUAGE, HeaderMap};
+
+/// A language we speak.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Language {
+    /// Spanish: the language of the clinics this is made for.
+    #[default]
+    Spanish,
+    /// English.
+    English,
+}
+
+impl Language {
+    /// Its tag (RFC 5646).
+    pub(crate) const fn tag(self) -> &'static str {
+        match self {
+            Self::Spanish => "es",
+            Self::English => "en",
+        }
+    }
+
+    /// The one of ours that `Accept-Language` likes best.
+    pub(crate) fn negotiate(headers: &HeaderMap) -> Self {
+        let accepted = headers.get(ACCEPT_LANGUAGE).and_then(|v| v.to_str().ok()).unwrap_or("");
+        let mut best = (0.0, Self::default());
+        for range in accepted.split(',') {
+            let (tag, quality) = range.split_once(";q=").unwrap_or((range, "1"));
+            let quality: f32 = quality.trim().parse().unwrap_or(0.0);
+            let primary = tag.trim().split('-').next().unwrap_or("").to_ascii_lowercase();
+            let language = match primary.as_str() {
+                "es" => Self::Spanish,
+                "en" => Self::English,
+                _ => continue,
+            };
+            if quality > best.0 {
+                best = (quality, language);
+            }
+        }
+        best.1
+    }
+}
+
+/// What to tell people for `code`.
+pub(crate) fn message(code: &str, language: Language) -> &'static str {
+    let (_, spanish, english) = MESSAGES.iter().find(|(c, ..)| *c == code).unwrap_or(&UNKNOWN);
+    match language {
+        Language::Spanish => spanish,
+        Language::English => english,
+    }
+}
+
+const UNKNOWN: (&str, &str, &str) =
+    ("", "No se pudo completar la solicitud.", "The request could not be completed.");
+
+/// Code, Spanish, English.
+const MESSAGES: &[(&str, &str, &str)] = &[
+    ("bad_request", "La solicitud no es válida.", "The request is not valid."),
+    (
+        "busy",
+        "Hay demasiados inicios de sesión a la vez. Inténtelo de nuevo en un momento.",
+        "Too many people are signing in at once. Try again in a moment.",
+    ),
+    (
+        "client_message_id_reused",
+        "Ese identificador de mensaje ya se usó para otro mensaje.",
+        "That client message id was used for another message.",
+    ),
+    (
+        "clinician_required",
+        "Este tipo de conversación necesita un profesional médico.",
+        "This kind of conversation needs a medical professional.",
+    ),
+    ("conversation_closed", "La conversación está cerrada.", "The conversation is closed."),
+    (
+        "conversation_not_allowed",
+        "No puede iniciar conversación con este usuario.",
+        "You cannot start a conversation with this user.",
+    ),
+    (
+        "direct_conversation_exists",
+        "Ya existe una conversación directa entre ustedes.",
+        "You already have a direct conversation.",
+    ),
+    (
+        "direct_conversation_fixed",
+        "Los participantes de una conversación directa no cambian.",
+        "The participants of a direct conversation do not change.",
+    ),
+    (
+        "email_taken",
+        "Esa dirección de correo ya tiene una cuenta.",
+        "That e-mail address already has an account.",
+    ),
+    (
+        "forbidden_origin",
+        "No se permite conectar desde esta página.",
+        "Connecting from this page is not allowed.",
+    ),
+    (
+        "idempotency_key_reused",
+        "Esa clave de idempotencia ya se usó para otra solicitud.",
+        "That idempotency key was used for another request.",
+    ),
+    ("internal_error", "Ha ocurrido un error inesperado.", "Something unexpected went wrong."),
+    (
+        "invalid_credentials",
+        "El correo o la contraseña no son correctos.",
+        "The e-mail address or the password is wrong.",
+    ),
+    (
+        "invalid_refresh_token",
+        "El token de renovación no es válido. Inicie sesión de nuevo.",
+        "The refresh token is not valid. Sign in again.",
+    ),
+    ("invalid_ticket", "El ticket no es válido o ya se usó.", "The ticket is not valid or was used before."),
+    (
+        "invalid_token",
+        "El token de acceso no es válido o ha caducado.",
+        "The access token is not valid or has expired.",
+    ),
+    ("last_moderator", "El último moderador no puede salir.", "The last moderator cannot leave."),
+    ("malformed_json", "El cuerpo no es JSON válido.", "The body is not valid JSON."),
+    (
+        "method_not_allowed",
+        "Este recurso no admite ese método.",
+        "This resource does not support that method.",
+    ),
+    ("not_a_moderator", "Solo un moderador puede hacerlo.", "Only a moderator can do this."),
+    ("not_found", "No se encontró.", "Not found."),
+    ("payload_too_large", "El cuerpo es demasiado grande.", "The body is too large."),
+    ("rate_limited", "Demasiadas solicitudes. Espere un momento.", "Too many requests. Wait a moment."),
+    ("request_timeout", "La solicitud tardó demasiado en llegar.", "The request took too long to arrive."),
+    (
+        "session_ended",
+        "La sesión ha terminado. Inicie sesión de nuevo.",
+        "The session has ended. Sign in again.",
+    ),
+    (
+        "stale",
+        "Alguien cambió esto al mismo tiempo. Inténtelo de nuevo.",
+        "Someone changed this at the same time. Try again.",
+    ),
+    ("unauthenticated", "Debe iniciar sesión.", "You must sign in."),
+    (
+        "unavailable",
+        "El servicio no está disponible en este momento. Inténtelo de nuevo.",
+        "The service is not available right now. Try again.",
+    ),
+    ("unknown_command", "Comando desconocido.", "Unknown command."),
+    ("unsupported_media_type", "El cuerpo debe ser application/json.", "The body must be application/json."),
+    ("validation_failed", "Un campo tiene un valor no válido.", "A field has an invalid value."),
+];
+
+#[cfg(test)]
+mod tests {
+    use actix_web::http::header::HeaderValue;
+
+    use super::*;
+
+    fn negotiate(accept: &str) -> Language {
+        let mut headers = HeaderMap::new();
+        headers.insert(ACCEPT_LANGUAGE, HeaderValue::from_str(accept).unwrap());
+        Language::negotiate(&headers)
+    }
+
+    #[test]
+    fn the_best_liked_of_our_languages_wins() {
+        assert_eq!(negotiate("en"), Language::English);
+        assert_eq!(negotiate("en-GB,en;q=0.9"), Language::English);
+        assert_eq!(negotiate("fr, en;q=0.5, es;q=0.8"), Language::Spanish);
+        assert_eq!(negotiate("de"), Language::Spanish);
+        assert_eq!(negotiate("en;q=nonsense"), Language::Spanish);
+        assert_eq!(Language::negotiate(&HeaderMap::new()), Language::Spanish);
+    }
+
+    #[test]
+    fn codes_are_sorted_and_unique() {
+        assert!(MESSAGES.windows(2).all(|pair| pair[0].0 < pair[1].0));
+    }
+
+    #[test]
+    fn every_code_of_every_domain_has_words() {
+        use alivio_kernel::ids::{ConversationId, UserId, Uuid};
+        use alivio_kernel::{DomainError, FieldError, Rule};
+        let field = FieldError::new("f", Rule::Empty);
+        let source = || "source".into();
+        let errors: Vec<Box<dyn DomainError>> = {
+            use alivio_accounts::Error as A;
+            use alivio_conversations::{DenialReason, Error as C};
+            use alivio_messages::Error as M;
+            vec![
+                Box::new(A::InvalidCredentials),
+                Box::new(A::InvalidToken),
+                Box::new(A::InvalidRefreshToken),
+                Box::new(A::InvalidTicket),
+                Box::new(A::SessionEnded),
+                Box::new(A::EmailTaken),
+                Box::new(A::NotFound),
+                Box::new(A::Busy),
+                Box::new(A::Field(field)),
+                Box::new(A::Unavailable(source())),
+                Box::new(C::NotFound),
+                Box::new(C::NotAModerator),
+                Box::new(C::ClinicianRequired),
+                Box::new(C::NotAllowed {
+                    target_user_id: UserId::from(Uuid::nil()),
+                    reason: DenialReason::NoMedicalRelationship,
+                }),
+                Box::new(C::DirectExists { conversation_id: ConversationId::from(Uuid::nil()) }),
+                Box::new(C::DirectIsFixed),
+                Box::new(C::LastModerator),
+                Box::new(C::KeyReused),
+                Box::new(C::Stale),
+                Box::new(C::Field(field)),
+                Box::new(C::Unavailable(source())),
+                Box::new(M::NotFound),
+                Box::new(M::Closed),
+                Box::new(M::ClientMessageIdReused),
+                Box::new(M::Field(field)),
+                Box::new(M::Unavailable(source())),
+            ]
+        };
+        for error in errors {
+            assert!(MESSAGES.iter().any(|(code, ..)| *code == error.code()), "{}", error.code());
+        }
+    }
+}

@@ -1,0 +1,173 @@
+//! The documented `ws://…/ws/chat/{conversation_id}/?token=…` (S0-120 … S0-125, S2-41 … S2-45): a socket for one
+//! conversation, which it listens to by itself.
+
+use actix_web::http::StatusCode;
+use actix_web::{HttpRequest, HttpResponse, get, web};
+use alivio_kernel::ids::{ConversationId, MessageId, UserId};
+use alivio_kernel::{FieldError, Rule};
+use alivio_messages::{Mark, MarksMoved};
+use alivio_platform::live::{Frame, Happening, LiveSession, Vocabulary};
+use bytestring::ByteString;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::extract::parse_json;
+use crate::messages::{MessageTypeBody, NewMessage, PriorityBody};
+use crate::problem::{Problem, ProblemDetails, Result, invalid};
+use crate::realtime::{Command, Credential, Refusal, Request, Words, check_origin, credential, open};
+use crate::state::State;
+
+/// Messages per `mark_read`.
+const MAX_MARKED: usize = 100;
+
+#[get("/ws/chat/{conversation_id}")]
+pub(super) async fn open_chat(
+    request: HttpRequest,
+    body: web::Payload,
+    state: web::Data<State>,
+    conversation: web::Path<Uuid>,
+) -> Result<HttpResponse> {
+    check_origin(&request, &state.config)?;
+    let accounts = &state.platform.accounts;
+    let live = match credential(&request, "token")? {
+        Credential::Token(token) => accounts.authenticate(&token).await?,
+        Credential::Ticket(ticket) => accounts.redeem_ticket(&ticket).await?,
+    };
+    let conversation = ConversationId::from(conversation.into_inner());
+    let (mut session, inbox) = LiveSession::connect(state.platform.clone(), live.caller);
+    session.subscribe(&[conversation]).await?;
+    open(&request, body, &state, (session, inbox), live.expires_at, Documented { conversation })
+}
+
+struct Documented {
+    conversation: ConversationId,
+}
+
+#[derive(Deserialize)]
+#[serde(tag = "action", rename_all = "snake_case", deny_unknown_fields)]
+enum Action {
+    SendMessage {
+        content: String,
+        #[serde(default)]
+        message_type: MessageTypeBody,
+        #[serde(default)]
+        reply_to_id: Option<Uuid>,
+        /// Not in the document; for clients that want to retry safely.
+        #[serde(default)]
+        client_message_id: Option<String>,
+    },
+    Typing {
+        is_typing: bool,
+    },
+    MarkRead {
+        message_ids: Vec<Uuid>,
+    },
+}
+
+#[derive(Deserialize)]
+struct Head {
+    #[serde(default)]
+    action: String,
+}
+
+impl Documented {
+    fn command(&self, text: &str) -> Result<Command> {
+        let head: Head = parse_json(text.as_bytes())?;
+        if !matches!(head.action.as_str(), "send_message" | "typing" | "mark_read") {
+            return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "unknown_command"));
+        }
+        let conversation = self.conversation;
+        Ok(match parse_json(text.as_bytes())? {
+            Action::SendMessage { reply_to_id: Some(_), .. } => {
+                return Err(invalid(FieldError::new("reply_to_id", Rule::Unknown)));
+            }
+            Action::SendMessage { content, message_type, client_message_id, .. } => {
+                let new = NewMessage::of(message_type, PriorityBody::Normal, content, client_message_id);
+                Command::Send { conversation, draft: new.parse().map_err(invalid)? }
+            }
+            Action::Typing { is_typing } => Command::Typing { conversation, is_typing },
+            Action::MarkRead { message_ids } if message_ids.len() > MAX_MARKED => {
+                return Err(invalid(FieldError::new("message_ids", Rule::TooMany { max: MAX_MARKED })));
+            }
+            Action::MarkRead { message_ids } => {
+                let messages = message_ids.into_iter().map(MessageId::from).collect();
+                Command::ReadNewestOf { conversation, messages }
+            }
+        })
+    }
+}
+
+impl Words for Documented {
+    fn vocabulary(&self) -> Vocabulary {
+        Vocabulary::Documented
+    }
+
+    fn greeting(&self, _: &LiveSession) -> Option<ByteString> {
+        None
+    }
+
+    fn read(&self, text: &str) -> std::result::Result<Request, Refusal> {
+        match self.command(text) {
+            Ok(command) => Ok(Request { reference: None, command }),
+            Err(problem) => Err(Refusal { reference: None, problem }),
+        }
+    }
+
+    fn event(&self, frame: &Frame) -> Option<ByteString> {
+        let (kind, sender, data) = match &frame.what {
+            Happening::MessageCreated { view, .. } => {
+                let (message, sender) = (&view.message, &view.sender);
+                let person = json!({
+                    "id": sender.id, "name": sender.display_name.expose(), "user_type": sender.role,
+                });
+                let data = json!({
+                    "message_id": message.id, "sender": person, "content": message.content.as_str(),
+                    "timestamp": message.created_at, "attachments": [],
+                });
+                ("new_message", sender.id, data)
+            }
+            Happening::Typing { person, is_typing } => {
+                let name = person.display_name.expose();
+                let data = json!({"user_id": person.id, "user_name": name, "is_typing": is_typing});
+                ("typing_indicator", person.id, data)
+            }
+            Happening::MarksMoved(MarksMoved { mark: Mark::Read, marks, message_id, at, .. }) => {
+                let data = json!({"message_id": message_id, "read_by": marks.user_id, "read_at": at});
+                ("message_read", marks.user_id, data)
+            }
+            Happening::PresenceChanged { user_id, is_online } => {
+                let status = if *is_online { "online" } else { "offline" };
+                let data = json!({"user_id": user_id, "status": status, "last_seen": frame.at});
+                ("user_status", *user_id, data)
+            }
+            // The document has no words for these.
+            Happening::MarksMoved(_)
+            | Happening::ConversationCreated { .. }
+            | Happening::ParticipantJoined { .. }
+            | Happening::ParticipantRemoved { .. } => return None,
+        };
+        Some(self.envelope(kind, frame, sender, &data))
+    }
+
+    fn ack(&self, _: Option<String>, _: Value) -> Option<ByteString> {
+        None
+    }
+
+    fn error(&self, _: Option<String>, problem: ProblemDetails) -> ByteString {
+        json!({"type": "error", "data": problem.into_frame(), "conversation_id": self.conversation})
+            .to_string()
+            .into()
+    }
+}
+
+impl Documented {
+    fn envelope(&self, kind: &str, frame: &Frame, sender: UserId, data: &Value) -> ByteString {
+        json!({
+            "type": kind, "data": data, "timestamp": frame.at,
+            "conversation_id": frame.conversation_id, "sender_id": sender,
+        })
+        .to_string()
+        .into()
+    }
+}

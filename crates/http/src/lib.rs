@@ -1,0 +1,114 @@
+//! REST and WebSocket: translates, decides nothing.
+//!
+//! A handler extracts, calls a service once, and converts. One file per domain; [`routes`] makes both the
+//! router and the document, so they cannot drift. Errors become problem JSON in [`problem`].
+
+mod accounts;
+mod catalogue;
+mod conversations;
+mod dialects;
+mod docs;
+mod document;
+mod extract;
+mod frame;
+mod health;
+mod messages;
+mod paging;
+mod problem;
+mod realtime;
+mod responses;
+mod state;
+
+use actix_cors::Cors;
+use actix_web::body::MessageBody;
+use actix_web::dev::{ServiceFactory, ServiceRequest, ServiceResponse};
+use actix_web::http::StatusCode;
+use actix_web::http::header::{ALLOW, HeaderName, HeaderValue};
+use actix_web::middleware::{NormalizePath, from_fn};
+use actix_web::{App, Error, HttpRequest, HttpResponse, web};
+use utoipa::OpenApi;
+use utoipa_actix_web::AppExt;
+
+pub use state::{HttpConfig, State};
+
+use document::{Base, Document};
+use problem::Problem;
+
+/// The largest request body.
+const MAX_BODY: usize = 64 * 1024;
+
+/// The whole HTTP application over `state`.
+pub fn app(
+    state: State,
+) -> App<
+    impl ServiceFactory<
+        ServiceRequest,
+        Config = (),
+        Response = ServiceResponse<impl MessageBody>,
+        Error = Error,
+        InitError = (),
+    >,
+> {
+    let cors = cors(&state.config);
+    let (app, api) =
+        App::new().into_utoipa_app().openapi(Base::openapi()).configure(routes).split_for_parts();
+    app.app_data(web::Data::new(state))
+        .app_data(web::Data::new(Document::new(&finish(api))))
+        .app_data(web::PayloadConfig::new(MAX_BODY))
+        .app_data(extract::path_config())
+        .app_data(extract::query_config())
+        .configure(docs::routes)
+        .configure(dialects::routes)
+        .default_service(web::to(nowhere))
+        .wrap(NormalizePath::trim())
+        .wrap(cors)
+        .wrap(frame::security_headers())
+        .wrap(from_fn(frame::around))
+}
+
+/// The OpenAPI document, as committed and as served at `/openapi.json`.
+pub fn openapi() -> utoipa::openapi::OpenApi {
+    let (_, api) = App::new().into_utoipa_app().openapi(Base::openapi()).configure(routes).split_for_parts();
+    finish(api)
+}
+
+fn routes(config: &mut utoipa_actix_web::service_config::ServiceConfig<'_>) {
+    config.configure(health::routes).service(
+        utoipa_actix_web::scope::scope("/api/v1")
+            .configure(accounts::routes)
+            .configure(conversations::routes)
+            .configure(messages::routes)
+            .configure(realtime::routes),
+    );
+}
+
+fn finish(mut api: utoipa::openapi::OpenApi) -> utoipa::openapi::OpenApi {
+    api.info.version = env!("CARGO_PKG_VERSION").to_owned();
+    api
+}
+
+fn cors(config: &HttpConfig) -> Cors {
+    let methods = ["GET", "POST", "PUT", "PATCH", "DELETE"];
+    let headers = ["authorization", "content-type", "accept-language", "idempotency-key", "x-request-id"];
+    let cors = Cors::default()
+        .allowed_methods(methods)
+        .allowed_headers(headers.map(HeaderName::from_static))
+        .expose_headers(["x-request-id", "retry-after"])
+        .block_on_origin_mismatch(false)
+        .max_age(600);
+    config.allowed_origins.iter().fold(cors, |cors, origin| cors.allowed_origin(origin))
+}
+
+/// A path that does not exist, or not with this method.
+async fn nowhere(request: HttpRequest, document: web::Data<Document>) -> HttpResponse {
+    let Some(methods) = document.methods(request.path()) else {
+        return HttpResponse::from_error(Problem::not_found());
+    };
+    let allow = methods.iter().map(|method| method.as_str()).collect::<Vec<_>>().join(", ");
+    let problem = Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed");
+    let mut response = HttpResponse::from_error(problem);
+    if let Ok(allow) = HeaderValue::from_str(&allow) {
+        response.headers_mut().insert(ALLOW, allow);
+    }
+    response
+}

@@ -1,0 +1,113 @@
+//! `GET /api/v1/ws`: one socket per device, many conversations.
+
+mod authenticate;
+mod canonical;
+mod socket;
+
+use actix_web::http::StatusCode;
+use actix_web::{HttpRequest, HttpResponse, get, post, web};
+use alivio_accounts::TICKET_LIFETIME;
+use alivio_platform::live::LiveSession;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+pub(crate) use authenticate::{Credential, check_origin, credential};
+pub(crate) use socket::{Command, Refusal, Request, Words, open};
+
+use crate::extract::SignedIn;
+use crate::problem::{ProblemDetails, Result};
+use crate::responses::{Unauthenticated, Unavailable};
+use crate::state::State;
+
+/// A ticket for one socket.
+#[derive(Serialize, ToSchema)]
+struct Ticket {
+    /// Send it as `?ticket=…` or as the subprotocol `ticket.…`.
+    #[schema(example = "alt_6kC1cL0Xr3gZ2yq7Qk0b5b8mJr5m2Qd1v0n9t8s7u6w")]
+    ticket: String,
+    /// Seconds until it expires. It works once.
+    #[schema(example = 30)]
+    expires_in: i64,
+}
+
+/// Get a ticket for a socket
+///
+/// Browsers cannot send headers with a WebSocket, and a token in an address ends up in logs. A ticket works
+/// once and for 30 seconds.
+#[utoipa::path(
+    tag = "Realtime",
+    operation_id = "issueTicket",
+    security(("bearer" = [])),
+    responses(
+        (status = 201, description = "A ticket.", body = Ticket),
+        (status = 401, response = Unauthenticated),
+        (status = 503, response = Unavailable),
+    )
+)]
+#[post("/ws/tickets")]
+async fn issue_ticket(state: web::Data<State>, SignedIn(caller): SignedIn) -> Result<HttpResponse> {
+    let ticket = state.platform.accounts.issue_ticket(&caller).await?.into_exposed();
+    Ok(HttpResponse::Created().json(Ticket { ticket, expires_in: TICKET_LIFETIME.num_seconds() }))
+}
+
+/// Open a socket
+///
+/// Sign in by `Authorization: Bearer …`, by the subprotocols `alivio.v1, bearer.<access token>` or
+/// `alivio.v1, ticket.<ticket>`, or by `?ticket=…`. All frames are JSON text of at most 64 KiB.
+///
+/// **Commands** carry a `type` and a `ref` of your choice, and are answered by `ack` or `error` with the same
+/// `ref`:
+///
+/// | type | fields | `ack.data` |
+/// |---|---|---|
+/// | `subscribe` | `conversation_ids` (at most 100) | `subscriptions[]`: `conversation_id`, `last_seq`, `marks[]`, `online[]` |
+/// | `unsubscribe` | `conversation_ids` | |
+/// | `resume` | `conversation_id`, `last_seq` | all that was missed arrives first; then `last_seq`, `replayed`, `marks[]`, `online[]` |
+/// | `message.send` | `conversation_id`, `client_message_id`, `content`, `message_type`?, `priority`? | `message_id`, `seq`, `created_at`, `created` |
+/// | `typing.set` | `conversation_id`, `is_typing` | |
+/// | `read.set` | `conversation_id`, `message_id` | a read marker |
+/// | `ack` | `conversation_id`, `up_to_seq` | a read marker: this device has all messages up to there |
+/// | `ping` | | `at` |
+///
+/// **Events** carry `v`, `id`, `type`, `conversation_id`, `at`, `actor`, `data`, and messages their `seq`:
+/// `message.created`, `typing`, `receipt.delivered`, `receipt.read`, `presence.changed`, `conversation.created`,
+/// `participant.joined`, `participant.removed`. After a reconnect, `resume` with the last `seq` you have: nothing
+/// is missing and nothing comes twice.
+///
+/// **Close codes**: 4401 the session has ended; 4429 too many commands; 4008 you read too slowly, resume; 1009 the
+/// frame is too large; 1003 not text; 1012 the server restarts, come back and resume; 1013 try again and resume.
+#[utoipa::path(
+    tag = "Realtime",
+    operation_id = "openSocket",
+    security(("bearer" = []), ()),
+    params(("ticket" = Option<String>, Query, description = "A ticket, instead of a header.")),
+    responses(
+        (status = 101, description = "Switched to WebSocket."),
+        (status = 400, description = "`bad_request`: not a WebSocket handshake.", body = ProblemDetails, content_type = "application/problem+json"),
+        (status = 401, response = Unauthenticated),
+        (status = 403, description = "`forbidden_origin`: a web page of another origin.", body = ProblemDetails, content_type = "application/problem+json"),
+        (status = 503, response = Unavailable),
+    )
+)]
+#[get("/ws")]
+async fn open_socket(
+    request: HttpRequest,
+    body: web::Payload,
+    state: web::Data<State>,
+) -> Result<HttpResponse> {
+    check_origin(&request, &state.config)?;
+    let live = match credential(&request, "ticket")? {
+        Credential::Token(token) => state.platform.accounts.authenticate(&token).await?,
+        Credential::Ticket(ticket) => state.platform.accounts.redeem_ticket(&ticket).await?,
+    };
+    let (session, inbox) = LiveSession::connect(state.platform.clone(), live.caller);
+    open(&request, body, &state, (session, inbox), live.expires_at, canonical::Canonical)
+}
+
+pub(crate) fn bad_handshake() -> crate::problem::Problem {
+    crate::problem::Problem::new(StatusCode::BAD_REQUEST, "bad_request")
+}
+
+pub(crate) fn routes(config: &mut utoipa_actix_web::service_config::ServiceConfig<'_>) {
+    config.service(issue_ticket).service(open_socket);
+}

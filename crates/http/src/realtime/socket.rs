@@ -1,0 +1,361 @@
+//! The loop of a socket, whatever words it speaks.
+
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_web::{HttpRequest, HttpResponse, web};
+use actix_ws::{AggregatedMessage, AggregatedMessageStream, CloseCode, CloseReason, ProtocolError};
+use alivio_kernel::ids::{ConversationId, MessageId};
+use alivio_kernel::{Clock, SystemClock};
+use alivio_messages::{Anchor, Draft, Error, Mark, Marks, Position};
+use alivio_platform::live::{Fate, Frame, Inbox, LiveSession, Verdict, Vocabulary};
+use bytestring::ByteString;
+use chrono::{DateTime, Utc};
+use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
+use serde_json::{Value, json};
+use tokio::sync::watch;
+use tokio::time::{Instant, MissedTickBehavior};
+
+use super::authenticate::PROTOCOL;
+use super::bad_handshake;
+use crate::catalogue::Language;
+use crate::messages::ReadMarkerBody;
+use crate::problem::{Problem, ProblemDetails, Result};
+use crate::state::State;
+
+/// The largest frame, and the largest message in several frames.
+const MAX_FRAME: usize = 64 * 1024;
+const HEARTBEAT: Duration = Duration::from_secs(25);
+/// A device that says nothing for so long, not even a pong, is gone.
+const SILENCE: Duration = Duration::from_secs(60);
+/// How long a closing frame may take to leave.
+const FAREWELL: Duration = Duration::from_secs(1);
+
+/// What a device asks for.
+pub(crate) enum Command {
+    Subscribe(Vec<ConversationId>),
+    Unsubscribe(Vec<ConversationId>),
+    Resume { conversation: ConversationId, last_seq: i64 },
+    Send { conversation: ConversationId, draft: Draft },
+    Typing { conversation: ConversationId, is_typing: bool },
+    Advance { conversation: ConversationId, mark: Mark, target: Anchor },
+    ReadNewestOf { conversation: ConversationId, messages: Vec<MessageId> },
+    Ping,
+}
+
+/// A command and the device's name for it.
+pub(crate) struct Request {
+    pub(crate) reference: Option<String>,
+    pub(crate) command: Command,
+}
+
+/// A command that could not be understood.
+pub(crate) struct Refusal {
+    pub(crate) reference: Option<String>,
+    pub(crate) problem: Problem,
+}
+
+/// The words a socket speaks.
+pub(crate) trait Words: 'static {
+    fn vocabulary(&self) -> Vocabulary;
+    /// What is said first, if anything.
+    fn greeting(&self, session: &LiveSession) -> Option<ByteString>;
+    fn read(&self, text: &str) -> std::result::Result<Request, Refusal>;
+    /// `None` if these words cannot tell such an event.
+    fn event(&self, frame: &Frame) -> Option<ByteString>;
+    /// `None` if these words have no acknowledgements.
+    fn ack(&self, reference: Option<String>, data: Value) -> Option<ByteString>;
+    fn error(&self, reference: Option<String>, problem: ProblemDetails) -> ByteString;
+}
+
+/// Answers the handshake and runs the socket in a task of its own.
+pub(crate) fn open(
+    request: &HttpRequest,
+    body: web::Payload,
+    state: &State,
+    (session, inbox): (LiveSession, Inbox),
+    expires_at: DateTime<Utc>,
+    words: impl Words,
+) -> Result<HttpResponse> {
+    let (response, sink, stream) =
+        actix_ws::handle_with_protocols(request, body, &[PROTOCOL]).map_err(|_| bad_handshake())?;
+    let stream = stream.max_frame_size(MAX_FRAME).aggregate_continuations().max_continuation_size(MAX_FRAME);
+    let rest = (expires_at - SystemClock.now()).to_std().unwrap_or_default();
+    let per_second = state.config.socket_commands_per_second;
+    let burst = per_second.saturating_mul(const { NonZeroU32::new(2).unwrap() });
+    let socket = Socket {
+        sink: Sink { session: sink, fate: inbox.fate.clone() },
+        session,
+        words,
+        language: Language::negotiate(request.headers()),
+        commands: RateLimiter::direct(Quota::per_second(per_second).allow_burst(burst)),
+        refused: 0,
+        tolerated: burst.get(),
+    };
+    actix_web::rt::spawn(socket.run(stream, inbox, Instant::now() + rest));
+    Ok(response)
+}
+
+/// Why a socket ends.
+enum End {
+    /// The other side has gone.
+    Gone,
+    /// We close it.
+    Close(CloseCode, &'static str),
+}
+
+impl From<Fate> for End {
+    fn from(fate: Fate) -> Self {
+        match fate {
+            Fate::SessionEnded => Self::Close(CloseCode::Other(4401), "session_ended"),
+            Fate::TooSlow => Self::Close(CloseCode::Other(4008), "too_slow"),
+            Fate::Restart => Self::Close(CloseCode::Restart, "restart"),
+        }
+    }
+}
+
+/// The way out. Waits for a slow reader only as long as the hub has patience with it.
+struct Sink {
+    session: actix_ws::Session,
+    fate: watch::Receiver<Option<Fate>>,
+}
+
+impl Sink {
+    async fn text(&mut self, text: ByteString) -> std::result::Result<(), End> {
+        tokio::select! {
+            sent = self.session.text(text) => sent.map_err(|_| End::Gone),
+            end = fate(&mut self.fate) => Err(end),
+        }
+    }
+}
+
+/// Resolves when the socket must close.
+async fn fate(fate: &mut watch::Receiver<Option<Fate>>) -> End {
+    match fate.wait_for(Option::is_some).await.map(|fate| *fate) {
+        Ok(Some(fate)) => fate.into(),
+        _ => End::Gone,
+    }
+}
+
+struct Socket<W> {
+    sink: Sink,
+    session: LiveSession,
+    words: W,
+    language: Language,
+    commands: DefaultDirectRateLimiter,
+    /// Commands refused since the last one that was not.
+    refused: u32,
+    tolerated: u32,
+}
+
+impl<W: Words> Socket<W> {
+    async fn run(mut self, stream: AggregatedMessageStream, inbox: Inbox, expires: Instant) {
+        let end = match self.serve(stream, inbox, expires).await {
+            Err(end) => end,
+            Ok(()) => End::Gone,
+        };
+        let Self { sink, session, .. } = self;
+        drop(session);
+        if let End::Close(code, reason) = end {
+            let reason = CloseReason { code, description: Some(reason.to_owned()) };
+            drop(tokio::time::timeout(FAREWELL, sink.session.close(Some(reason))).await);
+        }
+    }
+
+    async fn serve(
+        &mut self,
+        mut stream: AggregatedMessageStream,
+        mut inbox: Inbox,
+        expires: Instant,
+    ) -> std::result::Result<(), End> {
+        if let Some(greeting) = self.words.greeting(&self.session) {
+            self.sink.text(greeting).await?;
+        }
+        let mut heartbeat = tokio::time::interval(HEARTBEAT);
+        heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut heard = Instant::now();
+        let expired = tokio::time::sleep_until(expires);
+        tokio::pin!(expired);
+        loop {
+            tokio::select! {
+                end = fate(&mut inbox.fate) => return Err(end),
+                () = &mut expired => return Err(Fate::SessionEnded.into()),
+                frame = inbox.frames.recv() => match frame {
+                    Some(frame) => self.forward(&frame).await?,
+                    None => return Err(End::Gone),
+                },
+                message = stream.recv() => {
+                    heard = Instant::now();
+                    self.hear(message).await?;
+                }
+                _ = heartbeat.tick() => {
+                    if heard.elapsed() > SILENCE {
+                        return Err(End::Gone);
+                    }
+                    self.sink.session.ping(b"").await.map_err(|_| End::Gone)?;
+                }
+            }
+        }
+    }
+
+    async fn hear(
+        &mut self,
+        message: Option<std::result::Result<AggregatedMessage, ProtocolError>>,
+    ) -> std::result::Result<(), End> {
+        match message {
+            Some(Ok(AggregatedMessage::Text(text))) => self.obey(&text).await,
+            Some(Ok(AggregatedMessage::Binary(_))) => Err(End::Close(CloseCode::Unsupported, "text_only")),
+            Some(Ok(AggregatedMessage::Ping(bytes))) => {
+                self.sink.session.pong(&bytes).await.map_err(|_| End::Gone)
+            }
+            Some(Ok(AggregatedMessage::Pong(_))) => Ok(()),
+            Some(Ok(AggregatedMessage::Close(_))) => Err(End::Close(CloseCode::Normal, "bye")),
+            Some(Err(ProtocolError::Overflow)) => Err(End::Close(CloseCode::Size, "frame_too_large")),
+            Some(Err(ProtocolError::Io(error))) if error.to_string().contains("continuation size") => {
+                Err(End::Close(CloseCode::Size, "message_too_large"))
+            }
+            Some(Err(ProtocolError::Io(error))) if error.to_string().contains("UTF-8") => {
+                Err(End::Close(CloseCode::Invalid, "not_utf8"))
+            }
+            Some(Err(_)) => Err(End::Close(CloseCode::Protocol, "protocol_error")),
+            None => Err(End::Gone),
+        }
+    }
+
+    /// Sends an event on, and whatever must come before it.
+    async fn forward(&mut self, frame: &Arc<Frame>) -> std::result::Result<(), End> {
+        match self.session.accept(frame) {
+            Verdict::Deliver => self.tell(frame).await,
+            Verdict::Drop => Ok(()),
+            Verdict::Behind(conversation) => {
+                let caught_up = match self.session.catch_up(conversation).await {
+                    Ok(()) => self.replay(conversation).await?.map(drop),
+                    Err(error) => Err(error),
+                };
+                match caught_up {
+                    // Someone who was removed is told so by an event of its own.
+                    Ok(()) | Err(Error::NotFound) => Ok(()),
+                    Err(_) => Err(End::Close(CloseCode::Again, "try_again")),
+                }
+            }
+        }
+    }
+
+    /// Sends all that the device missed in a conversation. How many messages that were.
+    async fn replay(
+        &mut self,
+        conversation: ConversationId,
+    ) -> std::result::Result<std::result::Result<usize, Error>, End> {
+        let mut replayed = 0;
+        loop {
+            match self.session.missed(conversation).await {
+                Ok(frames) if frames.is_empty() => return Ok(Ok(replayed)),
+                Ok(frames) => {
+                    replayed += frames.len();
+                    for frame in &frames {
+                        self.tell(frame).await?;
+                    }
+                }
+                Err(error) => return Ok(Err(error)),
+            }
+        }
+    }
+
+    async fn tell(&mut self, frame: &Frame) -> std::result::Result<(), End> {
+        let words = &self.words;
+        let text = frame.render(words.vocabulary(), |frame| words.event(frame).unwrap_or_default());
+        if text.is_empty() { Ok(()) } else { self.sink.text(text).await }
+    }
+
+    async fn obey(&mut self, text: &str) -> std::result::Result<(), End> {
+        let (reference, outcome) = match self.words.read(text) {
+            _ if self.commands.check().is_err() => {
+                self.refused += 1;
+                if self.refused > self.tolerated {
+                    return Err(End::Close(CloseCode::Other(4429), "rate_limited"));
+                }
+                let status = actix_web::http::StatusCode::TOO_MANY_REQUESTS;
+                let reference = self.words.read(text).map_or_else(|r| r.reference, |r| r.reference);
+                (reference, Err(Problem::new(status, "rate_limited")))
+            }
+            Ok(Request { reference, command }) => (reference, self.execute(command).await?),
+            Err(Refusal { reference, problem }) => (reference, Err(problem)),
+        };
+        let answer = match outcome {
+            Ok(data) => {
+                self.refused = 0;
+                self.words.ack(reference, data)
+            }
+            Err(problem) => Some(self.words.error(reference, problem.words(self.language, ""))),
+        };
+        match answer {
+            Some(answer) => self.sink.text(answer).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn execute(&mut self, command: Command) -> std::result::Result<Result<Value>, End> {
+        let session = &mut self.session;
+        let moved = |conversation, moved: std::result::Result<_, Error>| {
+            Ok(json!(ReadMarkerBody::new(conversation, &moved?)))
+        };
+        Ok(match command {
+            Command::Subscribe(conversations) => match session.subscribe(&conversations).await {
+                Ok(positions) => {
+                    let subscription =
+                        |(id, position): &(ConversationId, Position)| describe(session, *id, position);
+                    Ok(json!({"subscriptions": positions.iter().map(subscription).collect::<Vec<_>>()}))
+                }
+                Err(error) => Err(error.into()),
+            },
+            Command::Unsubscribe(conversations) => {
+                session.unsubscribe(&conversations);
+                Ok(json!({}))
+            }
+            Command::Resume { conversation, last_seq } => {
+                match session.resume(conversation, last_seq).await {
+                    Ok(position) => match self.replay(conversation).await? {
+                        Ok(replayed) => {
+                            let mut data = describe(&self.session, conversation, &position);
+                            data["replayed"] = json!(replayed);
+                            Ok(data)
+                        }
+                        Err(error) => Err(error.into()),
+                    },
+                    Err(error) => Err(error.into()),
+                }
+            }
+            Command::Send { conversation, draft } => match session.send(conversation, draft).await {
+                Ok(sent) => Ok(json!({
+                    "message_id": sent.message.id,
+                    "seq": sent.message.seq,
+                    "created_at": sent.message.created_at,
+                    "created": sent.created,
+                })),
+                Err(error) => Err(error.into()),
+            },
+            Command::Typing { conversation, is_typing } => {
+                session.type_in(conversation, is_typing).await.map(|()| json!({})).map_err(Problem::from)
+            }
+            Command::Advance { conversation, mark, target } => {
+                moved(conversation, session.advance(conversation, mark, target).await)
+            }
+            Command::ReadNewestOf { conversation, messages } => {
+                moved(conversation, session.read_newest_of(conversation, &messages).await)
+            }
+            Command::Ping => Ok(json!({"at": SystemClock.now()})),
+        })
+    }
+}
+
+/// Where a conversation stands, for a device that begins to listen.
+fn describe(session: &LiveSession, conversation: ConversationId, position: &Position) -> Value {
+    let marks = |m: &Marks| json!({"user_id": m.user_id, "delivered_up_to": m.delivered_up_to, "read_up_to": m.read_up_to});
+    json!({
+        "conversation_id": conversation,
+        "last_seq": position.last_seq,
+        "marks": position.marks.iter().map(marks).collect::<Vec<_>>(),
+        "online": session.present(conversation),
+    })
+}

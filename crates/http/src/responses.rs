@@ -1,0 +1,79 @@
+//! Error answers that many operations share, as components of the document.
+
+use utoipa::ToResponse;
+
+use crate::problem::ProblemDetails;
+
+macro_rules! problem_response {
+    ($name:ident, $description:literal, $status:literal, $title:literal, $code:literal, $message:literal) => {
+        #[doc = $description]
+        #[derive(ToResponse)]
+        #[response(
+                    description = $description,
+                    content_type = "application/problem+json",
+                    example = json!({
+                        "type": concat!("urn:alivio:problem:", $code), "title": $title, "status": $status,
+                        "detail": $message, "error": $code, "message": $message, "details": {},
+                        "request_id": "0197a3c0-6f1e-7c3a-9d4e-2f6b8a1c5d7e"
+                    })
+                )]
+        pub(crate) struct $name(#[expect(dead_code, reason = "only describes the answer")] ProblemDetails);
+    };
+}
+
+problem_response!(
+    Malformed,
+    "`malformed_json`: the body is not JSON.",
+    400,
+    "Bad Request",
+    "malformed_json",
+    "The body is not valid JSON."
+);
+problem_response!(
+    Unauthenticated,
+    "`unauthenticated`, `invalid_token`, `session_ended`: there is no valid sign-in.",
+    401,
+    "Unauthorized",
+    "invalid_token",
+    "The access token is not valid or has expired."
+);
+problem_response!(
+    NotFound,
+    "`not_found`: there is no such thing, or none that you may see.",
+    404,
+    "Not Found",
+    "not_found",
+    "Not found."
+);
+problem_response!(
+    TooLarge,
+    "`payload_too_large`: the body is larger than 64 KiB.",
+    413,
+    "Payload Too Large",
+    "payload_too_large",
+    "The body is too large."
+);
+problem_response!(
+    NotJson,
+    "`unsupported_media_type`: the body is not `application/json`.",
+    415,
+    "Unsupported Media Type",
+    "unsupported_media_type",
+    "The body must be application/json."
+);
+problem_response!(
+    Invalid,
+    "`validation_failed`: a field breaks a rule; `details` names both.",
+    422,
+    "Unprocessable Entity",
+    "validation_failed",
+    "A field has an invalid value."
+);
+problem_response!(
+    Unavailable,
+    "`unavailable`, `busy`: try again after `Retry-After` seconds; repeating is safe.",
+    503,
+    "Service Unavailable",
+    "unavailable",
+    "The service is not available right now. Try again."
+);

@@ -1,0 +1,212 @@
+//! Clinical text as it rests in storage.
+//!
+//! Domains hand plain bytes and a [`SealContext`] to the [`Sealer`] port and store what comes back;
+//! a store never sees plain text. The context is authenticated, so a ciphertext that was moved to
+//! another row, column, scope or version does not open.
+
+use std::fmt;
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use crate::BoxError;
+use crate::ids::{ConversationId, DataKeyId, UserId};
+
+/// Encrypted bytes: `format | algorithm | data key id | nonce | ciphertext | tag`.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Sealed(Vec<u8>);
+
+impl Sealed {
+    /// Bytes read from storage.
+    pub const fn from_bytes(bytes: Vec<u8>) -> Self {
+        Self(bytes)
+    }
+
+    /// The bytes to store.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// The bytes to store, owned.
+    pub fn into_bytes(self) -> Vec<u8> {
+        self.0
+    }
+}
+
+impl fmt::Debug for Sealed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Sealed({} bytes)", self.0.len())
+    }
+}
+
+/// Whose key protects something. Destroying the key of a scope destroys all that it sealed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Scope {
+    /// What is said in a conversation.
+    Conversation(ConversationId),
+    /// Who a person is.
+    User(UserId),
+}
+
+impl Scope {
+    /// The kind's stable name, stored and authenticated.
+    pub const fn kind(self) -> &'static str {
+        match self {
+            Self::Conversation(_) => "conversation",
+            Self::User(_) => "user",
+        }
+    }
+
+    /// The id within its kind.
+    pub const fn id(self) -> Uuid {
+        match self {
+            Self::Conversation(id) => id.uuid(),
+            Self::User(id) => id.uuid(),
+        }
+    }
+}
+
+/// The place a ciphertext belongs to; it opens nowhere else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SealContext {
+    /// Table it is stored in.
+    pub table: &'static str,
+    /// Column it is stored in.
+    pub column: &'static str,
+    /// Key of the row.
+    pub row: Uuid,
+    /// Whose key.
+    pub scope: Scope,
+    /// Version of the row's content, from 1.
+    pub version: u32,
+}
+
+/// Why sealing or opening failed.
+#[derive(Debug, thiserror::Error)]
+pub enum SealError {
+    /// The bytes were changed, cut, moved, or sealed by a key we do not have. One variant for all, so
+    /// that nothing can be learnt from the difference.
+    #[error("sealed data does not open")]
+    Broken,
+    /// The keys cannot be reached.
+    #[error("data keys are unavailable")]
+    Unavailable(#[source] BoxError),
+}
+
+/// Encrypts and decrypts.
+#[async_trait]
+pub trait Sealer: Send + Sync {
+    /// Encrypts `plain` for the place `context`.
+    ///
+    /// MUST authenticate every field of the context, and MUST NOT return the same bytes twice.
+    async fn seal(&self, context: &SealContext, plain: &[u8]) -> Result<Sealed, SealError>;
+
+    /// Decrypts all `items`, in order, fetching the keys they need at once.
+    ///
+    /// MUST fail with [`SealError::Broken`] if one of them was not sealed for its context.
+    async fn open_many(&self, items: &[(SealContext, &Sealed)]) -> Result<Vec<Vec<u8>>, SealError>;
+
+    /// Keyed digest of `bytes` within `scope`: tells equal from different without telling what.
+    fn fingerprint(&self, scope: Scope, bytes: &[u8]) -> [u8; 16];
+
+    /// Keyed digest for looking a value up by equality, the same in every row of `column`.
+    fn blind_index(&self, column: &'static str, bytes: &[u8]) -> [u8; 16];
+}
+
+/// A sealer without secrets, for tests of use-cases. It keeps the contract as far as a test can tell: text
+/// sealed for one place opens nowhere else, never looks the same twice, and does not contain its plain text.
+#[cfg(any(test, feature = "testing"))]
+#[derive(Debug, Default)]
+pub struct PlainSealer(std::sync::atomic::AtomicU64);
+
+#[cfg(any(test, feature = "testing"))]
+impl PlainSealer {
+    /// Any value but 0: enough to keep plain text from being found by looking for it.
+    const MASK: u8 = 0xa5;
+    /// The length of the number that makes every result differ.
+    const NONCE: usize = 8;
+
+    fn place(context: &SealContext) -> Vec<u8> {
+        format!("{context:?}|").into_bytes()
+    }
+
+    fn digest(place: impl std::hash::Hash, bytes: &[u8]) -> [u8; 16] {
+        use std::hash::{DefaultHasher, Hash, Hasher};
+        let half = |salt: u8| {
+            let mut hasher = DefaultHasher::new();
+            (salt, &place, bytes).hash(&mut hasher);
+            u128::from(hasher.finish())
+        };
+        ((half(0) << 64) | half(1)).to_be_bytes()
+    }
+}
+
+#[cfg(any(test, feature = "testing"))]
+#[async_trait]
+impl Sealer for PlainSealer {
+    async fn seal(&self, context: &SealContext, plain: &[u8]) -> Result<Sealed, SealError> {
+        let nonce = self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed).to_be_bytes();
+        let masked = plain.iter().map(|byte| byte ^ Self::MASK);
+        Ok(Sealed(nonce.into_iter().chain(Self::place(context)).chain(masked).collect()))
+    }
+
+    async fn open_many(&self, items: &[(SealContext, &Sealed)]) -> Result<Vec<Vec<u8>>, SealError> {
+        let open = |(context, sealed): &(SealContext, &Sealed)| {
+            let masked = sealed.0.get(Self::NONCE..)?.strip_prefix(Self::place(context).as_slice())?;
+            Some(masked.iter().map(|byte| byte ^ Self::MASK).collect())
+        };
+        items.iter().map(|item| open(item).ok_or(SealError::Broken)).collect()
+    }
+
+    fn fingerprint(&self, scope: Scope, bytes: &[u8]) -> [u8; 16] {
+        Self::digest(scope, bytes)
+    }
+
+    fn blind_index(&self, column: &'static str, bytes: &[u8]) -> [u8; 16] {
+        Self::digest(column, bytes)
+    }
+}
+
+/// A data key as it is stored: wrapped by a key-encryption key.
+#[derive(Clone, PartialEq, Eq)]
+pub struct WrappedKey {
+    /// The id that sealed bytes carry.
+    pub id: DataKeyId,
+    /// [`Scope::kind`].
+    pub scope_kind: String,
+    /// [`Scope::id`].
+    pub scope_id: Uuid,
+    /// Counts the keys of a scope, from 1.
+    pub version: i32,
+    /// Which key-encryption key wrapped it.
+    pub kek_version: i32,
+    /// The wrapped key.
+    pub wrapped: Vec<u8>,
+    /// When it was made.
+    pub created_at: DateTime<Utc>,
+}
+
+impl fmt::Debug for WrappedKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "WrappedKey({}, {} {})", self.id, self.scope_kind, self.scope_id)
+    }
+}
+
+/// Where wrapped data keys are kept.
+#[async_trait]
+pub trait DataKeyStore: Send + Sync {
+    /// The newest usable key of `scope`, if it has one.
+    async fn active(&self, scope: Scope) -> Result<Option<WrappedKey>, BoxError>;
+
+    /// The keys with these ids, in any order. Unknown ones are left out.
+    async fn by_ids(&self, ids: &[DataKeyId]) -> Result<Vec<WrappedKey>, BoxError>;
+
+    /// Stores `key` and returns the scope's key of that version. When two nodes race, the first one
+    /// wins and MUST be what both get.
+    async fn insert(&self, key: WrappedKey) -> Result<WrappedKey, BoxError>;
+
+    /// Any one stored key, preferably the newest: used at start-up to prove that the
+    /// key-encryption keys fit the data.
+    async fn sample(&self) -> Result<Option<WrappedKey>, BoxError>;
+}

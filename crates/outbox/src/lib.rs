@@ -1,0 +1,16 @@
+//! At-least-once delivery of events and timers.
+//!
+//! A store writes [`Event`]s in the transaction that made them true. The [`Relay`] claims those that
+//! are due, hands each to every [`Reaction`] that listens to its kind, and removes it once all have
+//! succeeded. A failed event comes back later, ever less often, and is set aside as a dead letter
+//! after [`MAX_ATTEMPTS`]. A crash between handling and removing repeats the event: reactions MUST
+//! be idempotent.
+
+mod ports;
+mod relay;
+
+pub use ports::{Claimed, OutboxStore};
+pub use relay::{LEASE, MAX_ATTEMPTS, Reaction, Relay, backoff};
+
+#[doc(inline)]
+pub use alivio_kernel::Event;

@@ -1,0 +1,252 @@
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use alivio_kernel::ids::{ConversationId, IdSource, SessionId, UserId};
+use alivio_kernel::{Caller, Clock};
+use chrono::{DateTime, Utc};
+use dashmap::DashMap;
+use tokio::sync::{mpsc, watch};
+
+use super::order::Order;
+use super::{Frame, Happening};
+
+/// Events that may wait for a socket. One that falls further behind is closed, and resumes.
+const QUEUE: usize = 256;
+/// How long a message may wait for the one before it. Commits take milliseconds.
+const PATIENCE: Duration = Duration::from_millis(100);
+
+/// Why a socket must close.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fate {
+    /// Its session has ended.
+    SessionEnded,
+    /// It does not read as fast as it is written to.
+    TooSlow,
+    /// The server goes away; come back.
+    Restart,
+}
+
+/// A connected socket, as the hub sees it.
+#[derive(Debug)]
+pub(super) struct Socket {
+    id: u64,
+    user_id: UserId,
+    session_id: SessionId,
+    queue: mpsc::Sender<Arc<Frame>>,
+    fate: watch::Sender<Option<Fate>>,
+}
+
+impl Socket {
+    fn push(&self, frame: &Arc<Frame>) {
+        if let Err(mpsc::error::TrySendError::Full(_)) = self.queue.try_send(Arc::clone(frame)) {
+            self.close(Fate::TooSlow);
+        }
+    }
+
+    fn close(&self, fate: Fate) {
+        self.fate.send_if_modified(|present| present.is_none() && present.replace(fate).is_none());
+    }
+}
+
+/// What arrives at a socket.
+#[derive(Debug)]
+pub struct Inbox {
+    /// Events.
+    pub frames: mpsc::Receiver<Arc<Frame>>,
+    /// Turns to the reason when it must close.
+    pub fate: watch::Receiver<Option<Fate>>,
+}
+
+#[derive(Default)]
+struct Topic {
+    subscribers: HashMap<u64, Arc<Socket>>,
+    order: Order<Arc<Frame>>,
+}
+
+impl Topic {
+    fn tell(&self, frame: &Arc<Frame>) {
+        self.subscribers.values().for_each(|socket| socket.push(frame));
+    }
+
+    fn has_user(&self, user: UserId) -> bool {
+        self.subscribers.values().any(|socket| socket.user_id == user)
+    }
+}
+
+/// Who is connected to this node, and to what they listen.
+pub struct Hub {
+    topics: DashMap<ConversationId, Topic>,
+    people: DashMap<UserId, Vec<Arc<Socket>>>,
+    sockets: AtomicU64,
+    clock: Arc<dyn Clock>,
+    ids: Arc<dyn IdSource>,
+}
+
+impl Hub {
+    pub(crate) fn new(clock: Arc<dyn Clock>, ids: Arc<dyn IdSource>) -> Self {
+        Self { topics: DashMap::new(), people: DashMap::new(), sockets: AtomicU64::new(0), clock, ids }
+    }
+
+    /// Whether a device of theirs is connected.
+    pub fn is_online(&self, user: UserId) -> bool {
+        self.people.contains_key(&user)
+    }
+
+    /// Asks every socket to close.
+    pub fn close_all(&self, fate: Fate) {
+        for person in &self.people {
+            person.value().iter().for_each(|socket| socket.close(fate));
+        }
+    }
+
+    /// How many sockets are connected.
+    pub fn socket_count(&self) -> usize {
+        self.people.iter().map(|person| person.value().len()).sum()
+    }
+
+    pub(crate) fn frame(
+        &self,
+        conversation: ConversationId,
+        at: DateTime<Utc>,
+        what: Happening,
+    ) -> Arc<Frame> {
+        Arc::new(Frame::new(self.ids.uuid(), conversation, at, what))
+    }
+
+    pub(crate) fn has_audience(&self, conversation: ConversationId) -> bool {
+        self.topics.contains_key(&conversation)
+    }
+
+    /// Sends the message at `seq` to those who listen, after those before it.
+    pub(crate) fn publish(self: &Arc<Self>, conversation: ConversationId, seq: i64, frame: Arc<Frame>) {
+        let Some(mut topic) = self.topics.get_mut(&conversation) else { return };
+        let waited = topic.order.is_waiting();
+        for frame in topic.order.offer(seq, frame) {
+            topic.tell(&frame);
+        }
+        if topic.order.is_waiting() && !waited {
+            drop(topic);
+            let hub = Arc::clone(self);
+            tokio::spawn(async move {
+                tokio::time::sleep(PATIENCE).await;
+                hub.release(conversation);
+            });
+        }
+    }
+
+    /// Sends something without a place in the log to those who listen.
+    pub(crate) fn tell_topic(&self, conversation: ConversationId, frame: &Arc<Frame>) {
+        if let Some(topic) = self.topics.get(&conversation) {
+            topic.tell(frame);
+        }
+    }
+
+    /// Sends something to every device of these people, whatever they listen to.
+    pub(crate) fn tell_people(&self, people: &[UserId], frame: &Arc<Frame>) {
+        for user in people {
+            if let Some(sockets) = self.people.get(user) {
+                sockets.iter().for_each(|socket| socket.push(frame));
+            }
+        }
+    }
+
+    /// Takes a conversation from all sockets of `user`.
+    pub(crate) fn expel(&self, conversation: ConversationId, user: UserId) {
+        if let Some(mut topic) = self.topics.get_mut(&conversation) {
+            topic.subscribers.retain(|_, socket| socket.user_id != user);
+        }
+        self.drop_if_empty(conversation);
+    }
+
+    pub(crate) fn close_session(&self, user: UserId, session: SessionId, fate: Fate) {
+        if let Some(sockets) = self.people.get(&user) {
+            sockets.iter().filter(|s| s.session_id == session).for_each(|socket| socket.close(fate));
+        }
+    }
+
+    pub(super) fn connect(&self, caller: &Caller) -> (Arc<Socket>, Inbox) {
+        let (queue, frames) = mpsc::channel(QUEUE);
+        let (fate_sender, fate) = watch::channel(None);
+        let socket = Arc::new(Socket {
+            id: self.sockets.fetch_add(1, Ordering::Relaxed),
+            user_id: caller.user_id,
+            session_id: caller.session_id,
+            queue,
+            fate: fate_sender,
+        });
+        self.people.entry(caller.user_id).or_default().push(Arc::clone(&socket));
+        (socket, Inbox { frames, fate })
+    }
+
+    /// Forgets a socket that listened to `topics`. Whether it was the user's last.
+    pub(super) fn disconnect(&self, socket: &Socket, topics: impl Iterator<Item = ConversationId>) -> bool {
+        let user = socket.user_id;
+        if let Some(mut sockets) = self.people.get_mut(&user) {
+            sockets.retain(|other| other.id != socket.id);
+        }
+        let last = self.people.remove_if(&user, |_, sockets| sockets.is_empty()).is_some();
+        for conversation in topics {
+            self.leave(conversation, socket);
+            if last {
+                self.tell_presence(conversation, user, false);
+            }
+        }
+        last
+    }
+
+    pub(super) fn join(&self, conversation: ConversationId, socket: &Arc<Socket>) {
+        let mut topic = self.topics.entry(conversation).or_default();
+        topic.subscribers.insert(socket.id, Arc::clone(socket));
+    }
+
+    pub(super) fn leave(&self, conversation: ConversationId, socket: &Socket) {
+        if let Some(mut topic) = self.topics.get_mut(&conversation) {
+            topic.subscribers.remove(&socket.id);
+        }
+        self.drop_if_empty(conversation);
+    }
+
+    /// Sends what `socket` says to those who listen, if it still listens itself.
+    pub(super) fn tell_from(&self, conversation: ConversationId, socket: &Socket, what: Happening) -> bool {
+        let frame = self.frame(conversation, self.clock.now(), what);
+        let Some(topic) = self.topics.get(&conversation) else { return false };
+        let listens = topic.subscribers.contains_key(&socket.id);
+        if listens {
+            topic.tell(&frame);
+        }
+        listens
+    }
+
+    pub(super) fn tell_presence(&self, conversation: ConversationId, user_id: UserId, is_online: bool) {
+        let what = Happening::PresenceChanged { user_id, is_online };
+        self.tell_topic(conversation, &self.frame(conversation, self.clock.now(), what));
+    }
+
+    /// Those who listen, once each.
+    pub(super) fn present(&self, conversation: ConversationId) -> Vec<UserId> {
+        let Some(topic) = self.topics.get(&conversation) else { return Vec::new() };
+        let mut users: Vec<_> = topic.subscribers.values().map(|socket| socket.user_id).collect();
+        users.sort_unstable();
+        users.dedup();
+        users
+    }
+
+    /// Whether one of the user's sockets listens already.
+    pub(super) fn listens(&self, conversation: ConversationId, user: UserId) -> bool {
+        self.topics.get(&conversation).is_some_and(|topic| topic.has_user(user))
+    }
+
+    fn release(&self, conversation: ConversationId) {
+        if let Some(mut topic) = self.topics.get_mut(&conversation) {
+            for frame in topic.order.release() {
+                topic.tell(&frame);
+            }
+        }
+    }
+
+    fn drop_if_empty(&self, conversation: ConversationId) {
+        self.topics.remove_if(&conversation, |_, topic| topic.subscribers.is_empty());
+    }
+}

@@ -1,0 +1,17 @@
+//! What happens, carried to whoever is connected.
+//!
+//! The [`Hub`] fans out what it is told, and promises nothing: queues are bounded and events may come
+//! late, twice or not at all. The promise (nothing missed, nothing twice, in order, nothing that one may
+//! not see) is kept per socket by its [`LiveSession`], which knows how far its device has come and reads
+//! from the log whatever the hub did not bring.
+
+mod announcer;
+mod frame;
+mod hub;
+mod order;
+mod session;
+
+pub(crate) use announcer::LiveAnnouncer;
+pub use frame::{Frame, Happening, TYPING_LIFETIME, Vocabulary};
+pub use hub::{Fate, Hub, Inbox};
+pub use session::{LiveSession, Verdict};

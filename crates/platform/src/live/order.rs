@@ -1,0 +1,90 @@
+use std::collections::BTreeMap;
+
+/// Senders finish in any order; this puts their messages back into the order of the log.
+///
+/// What comes early is held until what belongs before it has come, or until someone loses patience and
+/// calls [`Order::release`]. What comes late, after that, is dropped: sockets have read it from the log.
+#[derive(Debug)]
+pub(super) struct Order<T> {
+    next: Option<i64>,
+    held: BTreeMap<i64, T>,
+}
+
+impl<T> Default for Order<T> {
+    fn default() -> Self {
+        Self { next: None, held: BTreeMap::new() }
+    }
+}
+
+impl<T> Order<T> {
+    /// More than this is never held.
+    const PATIENCE: usize = 1024;
+
+    /// Takes the item at `seq` and gives back all whose turn has come.
+    pub(super) fn offer(&mut self, seq: i64, item: T) -> Vec<T> {
+        match self.next {
+            Some(next) if seq < next => return Vec::new(),
+            None => self.next = Some(seq),
+            Some(_) => {}
+        }
+        self.held.insert(seq, item);
+        if self.held.len() > Self::PATIENCE { self.release() } else { self.ready() }
+    }
+
+    /// Whether something waits for what belongs before it.
+    pub(super) fn is_waiting(&self) -> bool {
+        !self.held.is_empty()
+    }
+
+    /// Gives back everything, whatever is missing.
+    pub(super) fn release(&mut self) -> Vec<T> {
+        if let Some((last, _)) = self.held.last_key_value() {
+            self.next = Some(last + 1);
+        }
+        std::mem::take(&mut self.held).into_values().collect()
+    }
+
+    fn ready(&mut self) -> Vec<T> {
+        let mut ready = Vec::new();
+        while let Some(next) = self.next
+            && let Some(item) = self.held.remove(&next)
+        {
+            ready.push(item);
+            self.next = Some(next + 1);
+        }
+        ready
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        /// Whatever the order of arrival after the first, everything leaves once and in order.
+        #[test]
+        fn everything_leaves_once_and_in_order(mut rest in Just((2..60_i64).collect::<Vec<_>>()).prop_shuffle()) {
+            let mut order = Order::default();
+            let mut left = order.offer(1, 1);
+            rest.extend(rest.clone());
+            for seq in rest {
+                left.extend(order.offer(seq, seq));
+            }
+            prop_assert_eq!(left, (1..60).collect::<Vec<_>>());
+            prop_assert!(!order.is_waiting());
+        }
+    }
+
+    #[test]
+    fn what_is_missing_holds_the_rest_until_released() {
+        let mut order = Order::default();
+        assert_eq!(order.offer(1, 'a'), ['a']);
+        assert_eq!(order.offer(3, 'c'), []);
+        assert!(order.is_waiting());
+        assert_eq!(order.release(), ['c']);
+        assert_eq!(order.offer(2, 'b'), [], "too late");
+        assert_eq!(order.offer(4, 'd'), ['d']);
+    }
+}

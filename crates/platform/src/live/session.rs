@@ -1,0 +1,293 @@
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use alivio_kernel::ids::{ConversationId, MessageId};
+use alivio_kernel::{Caller, FieldError, PageSize, Rule};
+use alivio_messages::{Anchor, DeliveryStatus, Draft, Error, Mark, Moved, Position, Sent};
+
+use super::hub::Socket;
+use super::{Frame, Happening, Inbox};
+use crate::{MessageView, Platform};
+
+/// What to do with an event that the hub brought.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// Send it.
+    Deliver,
+    /// It was sent before, or is not for this device.
+    Drop,
+    /// Something is missing before it, or membership has changed: [`LiveSession::catch_up`].
+    Behind(ConversationId),
+}
+
+/// How far a device has come in a conversation.
+struct Subscription {
+    /// It has everything up to here.
+    cursor: i64,
+    /// Membership was last checked at this version.
+    members_version: i64,
+}
+
+/// One device's view of what happens: nothing missed, nothing twice, in order, nothing it may not see.
+pub struct LiveSession {
+    caller: Caller,
+    platform: Platform,
+    socket: Arc<Socket>,
+    subscriptions: HashMap<ConversationId, Subscription>,
+}
+
+impl LiveSession {
+    /// Connects a device of the caller.
+    pub fn connect(platform: Platform, caller: Caller) -> (Self, Inbox) {
+        let (socket, inbox) = platform.hub.connect(&caller);
+        (Self { caller, platform, socket, subscriptions: HashMap::new() }, inbox)
+    }
+
+    /// Who is connected.
+    pub const fn caller(&self) -> &Caller {
+        &self.caller
+    }
+
+    /// Listens to `conversations` from now on: all of them or, if one is not theirs, none.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`].
+    pub async fn subscribe(
+        &mut self,
+        conversations: &[ConversationId],
+    ) -> Result<Vec<(ConversationId, Position)>, Error> {
+        let mut positions = Vec::with_capacity(conversations.len());
+        let mut news = Vec::new();
+        for &conversation in conversations {
+            let known = self.subscriptions.contains_key(&conversation);
+            match self.listen(conversation).await {
+                Ok(position) => {
+                    if !known {
+                        self.admit(conversation, position.last_seq, &position);
+                        news.push(conversation);
+                    }
+                    positions.push((conversation, position));
+                }
+                Err(error) => {
+                    self.unsubscribe(&news);
+                    return Err(error);
+                }
+            }
+        }
+        Ok(positions)
+    }
+
+    /// Stops listening to `conversations`.
+    pub fn unsubscribe(&mut self, conversations: &[ConversationId]) {
+        for conversation in conversations {
+            self.subscriptions.remove(conversation);
+            self.platform.hub.leave(*conversation, &self.socket);
+        }
+    }
+
+    /// Listens to `conversation` for a device that has everything up to `last_seq`. What it missed is then
+    /// to be fetched by [`LiveSession::missed`].
+    ///
+    /// # Errors
+    /// [`Error::NotFound`]; a field error if the log has not come that far.
+    pub async fn resume(&mut self, conversation: ConversationId, last_seq: i64) -> Result<Position, Error> {
+        let position = self.listen(conversation).await?;
+        if !(0..=position.last_seq).contains(&last_seq) {
+            if !self.subscriptions.contains_key(&conversation) {
+                self.unsubscribe(&[conversation]);
+            }
+            return Err(
+                FieldError::new("last_seq", Rule::OutOfRange { min: 0, max: position.last_seq }).into()
+            );
+        }
+        self.admit(conversation, last_seq, &position);
+        Ok(position)
+    }
+
+    /// The next events that the device does not have; none when it has them all.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] if the device no longer listens or may not.
+    pub async fn missed(&mut self, conversation: ConversationId) -> Result<Vec<Arc<Frame>>, Error> {
+        let subscription = self.subscriptions.get(&conversation).ok_or(Error::NotFound)?;
+        let (cursor, members_version) = (subscription.cursor, subscription.members_version);
+        let size = PageSize::parse(None, 100)?;
+        let page = match self.platform.messages.replay(&self.caller, conversation, cursor, size).await {
+            Err(Error::NotFound) => {
+                self.unsubscribe(&[conversation]);
+                return Err(Error::NotFound);
+            }
+            page => page?,
+        };
+        let senders = page.items.iter().map(|m| m.sender_id).collect::<std::collections::HashSet<_>>();
+        let people = self.platform.people.summaries(senders).await;
+        let people = people.map_err(|e| Error::Unavailable(Box::new(e)))?;
+        let mut frames = Vec::with_capacity(page.items.len());
+        for message in page.items {
+            let sender = people.get(&message.sender_id).cloned().ok_or(Error::NotFound)?;
+            let (seq, at) = (message.seq, message.created_at);
+            let view = MessageView { message, sender, status: DeliveryStatus::Sent };
+            let what = Happening::MessageCreated { view, members_version };
+            frames.push(self.platform.hub.frame(conversation, at, what));
+            if let Some(subscription) = self.subscriptions.get_mut(&conversation) {
+                subscription.cursor = seq;
+            }
+        }
+        Ok(frames)
+    }
+
+    /// Judges an event that the hub brought, and takes note of it.
+    pub fn accept(&mut self, frame: &Frame) -> Verdict {
+        let conversation = frame.conversation_id;
+        let me = self.caller.user_id;
+        let subscription = self.subscriptions.get_mut(&conversation);
+        match (&frame.what, subscription) {
+            (Happening::MessageCreated { view, members_version }, Some(subscription)) => {
+                let seq = view.message.seq;
+                if seq <= subscription.cursor {
+                    Verdict::Drop
+                } else if seq > subscription.cursor + 1 || *members_version > subscription.members_version {
+                    Verdict::Behind(conversation)
+                } else {
+                    subscription.cursor = seq;
+                    Verdict::Deliver
+                }
+            }
+            (Happening::Typing { person, .. }, Some(_)) if person.id != me => Verdict::Deliver,
+            (Happening::PresenceChanged { user_id, .. }, Some(_)) if *user_id != me => Verdict::Deliver,
+            (Happening::MarksMoved(_), Some(_)) => Verdict::Deliver,
+            (Happening::ParticipantRemoved { user_id, .. }, subscription) => {
+                let listens = subscription.is_some();
+                if *user_id == me {
+                    self.unsubscribe(&[conversation]);
+                    return Verdict::Deliver;
+                }
+                if listens { Verdict::Deliver } else { Verdict::Drop }
+            }
+            // The one who came is told on every device; with two ways to hear it, once is enough.
+            (Happening::ParticipantJoined { user_id, .. }, subscription) => {
+                if subscription.is_some() != (*user_id == me) { Verdict::Deliver } else { Verdict::Drop }
+            }
+            (Happening::ConversationCreated { .. }, _) => Verdict::Deliver,
+            _ => Verdict::Drop,
+        }
+    }
+
+    /// Checks membership anew, before what is missing is fetched by [`LiveSession::missed`].
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] if the caller is no longer in it; the device then no longer listens.
+    pub async fn catch_up(&mut self, conversation: ConversationId) -> Result<(), Error> {
+        match self.platform.messages.position(&self.caller, conversation).await {
+            Ok(position) => {
+                if let Some(subscription) = self.subscriptions.get_mut(&conversation) {
+                    subscription.members_version = position.members_version;
+                    // Someone who was away and came back reads from where they came back.
+                    subscription.cursor = subscription.cursor.max(position.joined_seq - 1);
+                }
+                Ok(())
+            }
+            Err(error) => {
+                if matches!(error, Error::NotFound) {
+                    self.unsubscribe(&[conversation]);
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// Sends a message.
+    ///
+    /// # Errors
+    /// As [`alivio_messages::Messages::send`].
+    pub async fn send(&self, conversation: ConversationId, draft: Draft) -> Result<Sent, Error> {
+        self.platform.messages.send(&self.caller, conversation, draft).await
+    }
+
+    /// Moves a mark.
+    ///
+    /// # Errors
+    /// As [`alivio_messages::Messages::advance`].
+    pub async fn advance(
+        &self,
+        conversation: ConversationId,
+        mark: Mark,
+        target: Anchor,
+    ) -> Result<Moved, Error> {
+        self.platform.messages.advance(&self.caller, conversation, mark, &target).await
+    }
+
+    /// Marks everything up to the newest of `messages` as read.
+    ///
+    /// # Errors
+    /// As [`alivio_messages::Messages::read_newest_of`].
+    pub async fn read_newest_of(
+        &self,
+        conversation: ConversationId,
+        messages: &[MessageId],
+    ) -> Result<Moved, Error> {
+        self.platform.messages.read_newest_of(&self.caller, conversation, messages).await
+    }
+
+    /// Tells the others that the caller types, or has stopped.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] unless the device listens to the conversation.
+    pub async fn type_in(&self, conversation: ConversationId, is_typing: bool) -> Result<(), Error> {
+        let person = self.platform.people.summary(self.caller.user_id).await;
+        let person = person.map_err(|e| Error::Unavailable(Box::new(e)))?;
+        let what = Happening::Typing { person, is_typing };
+        if self.platform.hub.tell_from(conversation, &self.socket, what) {
+            Ok(())
+        } else {
+            Err(Error::NotFound)
+        }
+    }
+
+    /// Those who listen to a conversation right now.
+    pub fn present(&self, conversation: ConversationId) -> Vec<alivio_kernel::ids::UserId> {
+        self.platform.hub.present(conversation)
+    }
+
+    /// Listens first and asks where the log is second: what comes in between is in the queue.
+    async fn listen(&self, conversation: ConversationId) -> Result<Position, Error> {
+        let known = self.subscriptions.contains_key(&conversation);
+        let announced = self.platform.hub.listens(conversation, self.caller.user_id);
+        self.platform.hub.join(conversation, &self.socket);
+        match self.platform.messages.position(&self.caller, conversation).await {
+            Ok(position) => {
+                if !announced {
+                    self.platform.hub.tell_presence(conversation, self.caller.user_id, true);
+                }
+                Ok(position)
+            }
+            Err(error) => {
+                if !known {
+                    self.platform.hub.leave(conversation, &self.socket);
+                }
+                Err(error)
+            }
+        }
+    }
+
+    fn admit(&mut self, conversation: ConversationId, last_seq: i64, position: &Position) {
+        let cursor = last_seq.max(position.joined_seq - 1);
+        let members_version = position.members_version;
+        self.subscriptions.insert(conversation, Subscription { cursor, members_version });
+    }
+}
+
+impl Drop for LiveSession {
+    fn drop(&mut self) {
+        let topics = std::mem::take(&mut self.subscriptions).into_keys();
+        if self.platform.hub.disconnect(&self.socket, topics) {
+            let (platform, user) = (self.platform.clone(), self.caller.user_id);
+            tokio::spawn(async move {
+                match platform.accounts.record_seen(user).await {
+                    Ok(_) => platform.people.forget(user).await,
+                    Err(error) => tracing::warn!(error = %error, "live.last_seen_not_recorded"),
+                }
+            });
+        }
+    }
+}
