@@ -18,6 +18,7 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+/// Unless `CRASH_TEST_KILLS` asks for more, to let it run for an hour.
 const KILLS: usize = 20;
 /// Commands that a WebSocket writer has on their way at the same time.
 const WINDOW: usize = 4;
@@ -237,7 +238,7 @@ async fn what_is_acknowledged_survives_twenty_crashes() {
     let cast = [(&maria, &group), (&carlos, &group), (&aisha, &group), (&carlos, &direct)];
     for (seed, (actor, conversation)) in (1_u64..).zip(cast) {
         let (actor, conversation) = (actor.clone(), conversation.clone());
-        let seed = seed * 0x9E37_79B9_7F4A_7C15;
+        let seed = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15);
         let (rest, socket) = (format!("rest-{seed:x}"), format!("socket-{seed:x}"));
         writers.spawn(write_over_rest(Arc::clone(&story), actor.clone(), conversation.clone(), rest, seed));
         writers.spawn(write_over_socket(
@@ -257,8 +258,9 @@ async fn what_is_acknowledged_survives_twenty_crashes() {
         readers.spawn(async move { (reading.clone(), read(story, actor, reading, end).await) });
     }
 
+    let kills = std::env::var("CRASH_TEST_KILLS").map_or(KILLS, |kills| kills.parse().expect("a number"));
     let mut chance = Chance(0x0A11_0710);
-    for kill in 1..=KILLS {
+    for kill in 1..=kills {
         let enough =
             story.acknowledged.load(Ordering::SeqCst) + usize::try_from(1 + chance.below(120)).expect("few");
         let what = format!("{enough} acknowledgements before kill {kill}");
@@ -306,10 +308,10 @@ async fn what_is_acknowledged_survives_twenty_crashes() {
     for (conversation, seen) in readers.join_all().await {
         assert_eq!(seen, order[&conversation], "a reader saw something else");
     }
-    assert!(resent + unknown >= KILLS, "the crashes hit nothing: {resent} sent again, {unknown} given up");
+    assert!(resent + unknown >= kills, "the crashes hit nothing: {resent} sent again, {unknown} given up");
     assert!(!story.server.logs().contains("panicked"), "{}", story.server.logs());
     println!(
-        "{KILLS} kills: {acknowledged} acknowledged, {resent} sent again of which {repeats} had been stored, \
+        "{kills} kills: {acknowledged} acknowledged, {resent} sent again of which {repeats} had been stored, \
          {unknown} given up"
     );
 }

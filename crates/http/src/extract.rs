@@ -31,7 +31,7 @@ impl FromRequest for SignedIn {
     }
 }
 
-/// The token of `Authorization: Bearer …`.
+/// The token of `Authorization: Bearer …`, if there is one and it could be ours.
 pub(crate) fn bearer(headers: &HeaderMap) -> Option<&str> {
     let (scheme, token) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
@@ -67,7 +67,13 @@ pub(crate) fn parse_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
     let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
         let path = error.path().to_string();
-        misfit(&path, error.inner())
+        // Some wrong types, of enumerations, are reported as if the text were malformed.
+        let is_json = || serde_json::from_slice::<serde::de::IgnoredAny>(bytes).is_ok();
+        if error.inner().is_data() || is_json() {
+            misfit(&path, error.inner())
+        } else {
+            malformed(error.inner())
+        }
     })?;
     deserializer.end().map_err(|error| malformed(&error))?;
     Ok(value)
@@ -80,16 +86,13 @@ fn malformed(error: &serde_json::Error) -> Problem {
 
 /// Tells which field and why, but never its value: serde's own words would quote it.
 fn misfit(path: &str, error: &serde_json::Error) -> Problem {
-    if !error.is_data() {
-        return malformed(error);
-    }
     let words = error.to_string();
     let quoted = || words.split('`').nth(1).unwrap_or("").chars().take(64).collect::<String>();
     let (rule, field) = if words.starts_with("unknown field") {
         ("unknown_field", quoted())
     } else if words.starts_with("missing field") {
         ("missing", quoted())
-    } else if words.starts_with("invalid type") {
+    } else if words.starts_with("invalid type") || !error.is_data() {
         ("wrong_type", path.to_owned())
     } else {
         ("malformed", path.to_owned())

@@ -229,8 +229,10 @@ impl HistoryParams {
 }
 
 fn anchor(field: &'static str, raw: &str) -> Result<Anchor> {
-    if let Ok(seq) = raw.parse() {
-        return Ok(Anchor::Seq(seq));
+    match raw.parse() {
+        Ok(seq @ 0..) => return Ok(Anchor::Seq(seq)),
+        Ok(_) => return Err(invalid(FieldError::new(field, Rule::OutOfRange { min: 0, max: i64::MAX }))),
+        Err(_) => {}
     }
     let id: MessageId = raw.parse().map_err(|_| invalid(FieldError::new(field, Rule::Malformed)))?;
     Ok(Anchor::Message(id))

@@ -136,9 +136,11 @@ mod tests {
         const KIND: &'static str = "tests.happened";
     }
 
-    /// Rows of (event, due, attempts); `None` is a dead letter.
+    /// Event, when it is due (`None` for a dead letter), attempts.
+    type Row = (Event, Option<DateTime<Utc>>, i32);
+
     #[derive(Default)]
-    struct Memory(Mutex<Vec<(Event, Option<DateTime<Utc>>, i32)>>);
+    struct Memory(Mutex<Vec<Row>>);
 
     #[async_trait]
     impl OutboxStore for Memory {

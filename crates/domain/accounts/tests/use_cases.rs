@@ -30,6 +30,9 @@ struct Clinic {
     clock: Arc<ManualClock>,
 }
 
+/// A session that was ended, why, and the event.
+type Ended = (SessionId, &'static str, Event);
+
 impl Clinic {
     fn open(self) -> Accounts {
         Accounts::new(AccountsPorts {
@@ -79,7 +82,7 @@ impl Clinic {
     }
 
     /// Sessions can be ended, and the reasons and events are noted.
-    fn ends_sessions(&mut self) -> Arc<Mutex<Vec<(SessionId, &'static str, Event)>>> {
+    fn ends_sessions(&mut self) -> Arc<Mutex<Vec<Ended>>> {
         let ended = Arc::new(Mutex::new(Vec::new()));
         let seen = Arc::clone(&ended);
         let now = self.clock.now();

@@ -73,8 +73,8 @@ impl Words for Canonical {
     }
 
     fn read(&self, text: &str) -> Result<Request, Refusal> {
-        let head: Head =
-            parse_json(text.as_bytes()).map_err(|problem| Refusal { reference: None, problem })?;
+        let head: Head = parse_json(text.as_bytes())
+            .map_err(|problem| Refusal { reference: reference_of(text), problem })?;
         let reference = head.r#ref;
         if reference.as_ref().is_some_and(|r| r.len() > MAX_REF) {
             let problem = invalid(FieldError::new("ref", Rule::TooLong { max: MAX_REF }));
@@ -146,6 +146,12 @@ impl Words for Canonical {
     fn error(&self, reference: Option<String>, problem: ProblemDetails) -> ByteString {
         text(&json!({"v": VERSION, "type": "error", "ref": reference, "data": problem.into_frame()}))
     }
+}
+
+/// The `ref` of a command whose other fields are not what they should be.
+fn reference_of(text: &str) -> Option<String> {
+    let value: Value = serde_json::from_str(text).ok()?;
+    value.get("ref")?.as_str().filter(|r| r.len() <= MAX_REF).map(str::to_owned)
 }
 
 fn command(kind: &str, text: &str) -> Result<Command, Problem> {

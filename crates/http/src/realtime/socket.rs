@@ -215,7 +215,7 @@ impl<W: Words> Socket<W> {
             Some(Err(ProtocolError::Io(error))) if error.to_string().contains("continuation size") => {
                 Err(End::Close(CloseCode::Size, "message_too_large"))
             }
-            Some(Err(ProtocolError::Io(error))) if error.to_string().contains("UTF-8") => {
+            Some(Err(ProtocolError::Io(error))) if error.kind() == std::io::ErrorKind::InvalidData => {
                 Err(End::Close(CloseCode::Invalid, "not_utf8"))
             }
             Some(Err(_)) => Err(End::Close(CloseCode::Protocol, "protocol_error")),

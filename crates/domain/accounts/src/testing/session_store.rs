@@ -175,7 +175,7 @@ pub async fn the_next_refresh_token_expires_as_told(fixture: Fixture<dyn Session
 /// MUST NOT extend a session past its end, even if the token's own time is not over.
 pub async fn a_session_past_its_end_is_not_extended(fixture: Fixture<dyn SessionStore>) {
     let scene = Scene::of(fixture).await;
-    let session = NewSession { refresh_expires_at: at(END + 60), ..scene.new() };
+    let session = NewSession { refresh_expires_at: at(END + 60), ..scene.draft() };
     scene.store.open(&session).await.unwrap();
     assert_eq!(scene.rotate(session.refresh, secret(), END + 1).await, Rotation::Refused);
 }
@@ -293,7 +293,7 @@ impl Scene {
         Self { store, world, user }
     }
 
-    fn new(&self) -> NewSession {
+    fn draft(&self) -> NewSession {
         NewSession {
             id: SessionId::generate(&SystemIds),
             user_id: self.user,
@@ -305,7 +305,7 @@ impl Scene {
     }
 
     async fn open(&self) -> NewSession {
-        let session = self.new();
+        let session = self.draft();
         self.store.open(&session).await.unwrap();
         session
     }

@@ -95,7 +95,7 @@ pub async fn a_deactivated_user_is_still_found(Fixture { store, world }: Fixture
     store.insert(&user, [1; 16], &hash(1)).await.unwrap();
     world.deactivate(user.id).await;
     let inactive = StoredUser { is_active: false, ..user };
-    assert_eq!(store.by_ids(&[inactive.id]).await.unwrap(), [inactive.clone()]);
+    assert_eq!(store.by_ids(&[inactive.id]).await.unwrap(), std::slice::from_ref(&inactive));
     let credentials = Credentials { user: inactive, password_hash: hash(1) };
     assert_eq!(store.credentials([1; 16]).await.unwrap(), Some(credentials));
 }
@@ -107,7 +107,7 @@ pub async fn a_taken_address_adds_nothing_and_leaves_the_first_untouched(
     let (first, second) = (user(), StoredUser { role: Role::ItAdmin, ..user() });
     store.insert(&first, [1; 16], &hash(1)).await.unwrap();
     assert!(matches!(store.insert(&second, [1; 16], &hash(2)).await, Err(Error::EmailTaken)));
-    assert_eq!(store.by_ids(&[first.id, second.id]).await.unwrap(), [first.clone()]);
+    assert_eq!(store.by_ids(&[first.id, second.id]).await.unwrap(), std::slice::from_ref(&first));
     let untouched = Credentials { user: first, password_hash: hash(1) };
     assert_eq!(store.credentials([1; 16]).await.unwrap(), Some(untouched));
 }

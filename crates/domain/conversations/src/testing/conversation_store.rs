@@ -85,7 +85,7 @@ pub async fn what_was_created_reads_back_unchanged(fixture: Fixture) {
         let new = NewConversation {
             title: (kind != Kind::Direct).then(|| Sealed::from_bytes((0..=u8::MAX).collect())),
             description: (kind == Kind::Emergency).then(|| Sealed::from_bytes(vec![0xff; 4_000])),
-            ..scene.new(kind, &scene.people[..people])
+            ..scene.draft(kind, &scene.people[..people])
         };
         assert_eq!(scene.create(&new).await.unwrap(), Created::New);
         let found = scene.find(0, new.id).await.unwrap();
@@ -137,11 +137,11 @@ pub async fn only_members_find_and_list_it(fixture: Fixture) {
 /// Two people MUST NOT get a second direct conversation, whoever asks.
 pub async fn two_people_have_one_direct_conversation(fixture: Fixture) {
     let scene = Scene::of(fixture, 2).await;
-    let first = scene.new(Kind::Direct, &scene.people);
+    let first = scene.draft(Kind::Direct, &scene.people);
     assert_eq!(scene.create(&first).await.unwrap(), Created::New);
     let other_side = [scene.people[1], scene.people[0]];
     for people in [&scene.people[..], &other_side] {
-        let again = scene.new(Kind::Direct, people);
+        let again = scene.draft(Kind::Direct, people);
         assert_eq!(scene.create(&again).await.unwrap(), Created::DirectExists(first.id));
         assert_eq!(scene.find(0, again.id).await, None);
     }
@@ -153,7 +153,7 @@ pub async fn two_people_have_one_direct_conversation(fixture: Fixture) {
 pub async fn of_many_parallel_direct_conversations_of_two_people_one_is_stored(fixture: Fixture) {
     let scene = Scene::of(fixture, 2).await;
     let sides = [[scene.people[0], scene.people[1]], [scene.people[1], scene.people[0]]];
-    let asked: Vec<_> = (0..200).map(|n| scene.new(Kind::Direct, &sides[n % 2])).collect();
+    let asked: Vec<_> = (0..200).map(|n| scene.draft(Kind::Direct, &sides[n % 2])).collect();
     let winner = scene.race(&asked, Created::DirectExists).await;
     assert_eq!(scene.listed(0, query(9)).await, [winner]);
     assert_eq!(scene.listed(1, query(9)).await, [winner]);
@@ -165,7 +165,7 @@ pub async fn direct_conversations_of_other_pairs_are_independent(fixture: Fixtur
     let scene = Scene::of(fixture, 6).await;
     let pairs = (0..6).flat_map(|a| (0..a).map(move |b| (a, b)));
     let asked: Vec<_> =
-        pairs.map(|(a, b)| scene.new(Kind::Direct, &[scene.people[a], scene.people[b]])).collect();
+        pairs.map(|(a, b)| scene.draft(Kind::Direct, &[scene.people[a], scene.people[b]])).collect();
     for created in together(asked.iter().map(|new| scene.create(new))).await {
         assert_eq!(created.unwrap(), Created::New);
     }
@@ -176,7 +176,7 @@ pub async fn direct_conversations_of_other_pairs_are_independent(fixture: Fixtur
 pub async fn the_same_people_may_have_many_groups(fixture: Fixture) {
     let scene = Scene::of(fixture, 2).await;
     for kind in Kind::ALL.into_iter().chain([Kind::Group]) {
-        assert_eq!(scene.create(&scene.new(kind, &scene.people)).await.unwrap(), Created::New);
+        assert_eq!(scene.create(&scene.draft(kind, &scene.people)).await.unwrap(), Created::New);
     }
     assert_eq!(scene.listed(1, query(9)).await.len(), 5);
 }
@@ -184,10 +184,10 @@ pub async fn the_same_people_may_have_many_groups(fixture: Fixture) {
 /// One creator's key MUST NOT make two.
 pub async fn a_repeated_key_answers_what_it_made(fixture: Fixture) {
     let scene = Scene::of(fixture, 2).await;
-    let first = keyed(scene.new(Kind::Group, &scene.people), 7);
+    let first = keyed(scene.draft(Kind::Group, &scene.people), 7);
     assert_eq!(scene.create(&first).await.unwrap(), Created::New);
     for _ in 0..3 {
-        let again = keyed(scene.new(Kind::Group, &scene.people), 7);
+        let again = keyed(scene.draft(Kind::Group, &scene.people), 7);
         assert_eq!(scene.create(&again).await.unwrap(), Created::Repeat(first.id));
         assert_eq!(scene.find(0, again.id).await, None);
     }
@@ -198,7 +198,7 @@ pub async fn a_repeated_key_answers_what_it_made(fixture: Fixture) {
 /// One creator's key MUST NOT make two, however many ask at once.
 pub async fn of_many_parallel_requests_with_one_key_one_is_stored(fixture: Fixture) {
     let scene = Scene::of(fixture, 2).await;
-    let asked: Vec<_> = (0..50).map(|_| keyed(scene.new(Kind::Group, &scene.people), 7)).collect();
+    let asked: Vec<_> = (0..50).map(|_| keyed(scene.draft(Kind::Group, &scene.people), 7)).collect();
     let winner = scene.race(&asked, Created::Repeat).await;
     assert_eq!(scene.listed(0, query(9)).await, [winner]);
 }
@@ -208,7 +208,7 @@ pub async fn a_key_belongs_to_its_creator(fixture: Fixture) {
     let scene = Scene::of(fixture, 2).await;
     let other_side = [scene.people[1], scene.people[0]];
     for people in [&scene.people[..], &other_side] {
-        let new = keyed(scene.new(Kind::Group, people), 7);
+        let new = keyed(scene.draft(Kind::Group, people), 7);
         assert_eq!(scene.create(&new).await.unwrap(), Created::New);
     }
 }
@@ -216,27 +216,27 @@ pub async fn a_key_belongs_to_its_creator(fixture: Fixture) {
 /// MUST answer [`Error::KeyReused`] when the key's fingerprint differs from the stored one.
 pub async fn a_key_used_for_something_else_stores_nothing(fixture: Fixture) {
     let scene = Scene::of(fixture, 2).await;
-    let first = keyed(scene.new(Kind::Group, &scene.people), 7);
+    let first = keyed(scene.draft(Kind::Group, &scene.people), 7);
     assert_eq!(scene.create(&first).await.unwrap(), Created::New);
     for kind in [Kind::Group, Kind::Direct] {
-        let other = keyed(scene.new(kind, &scene.people), 9);
+        let other = keyed(scene.draft(kind, &scene.people), 9);
         assert!(matches!(scene.create(&other).await, Err(Error::KeyReused)));
         assert_eq!(scene.find(0, other.id).await, None);
     }
     assert_eq!(scene.listed(0, query(9)).await, [first.id]);
     assert_eq!(scene.events::<ConversationCreated>().await.len(), 1);
-    let direct = scene.new(Kind::Direct, &scene.people);
+    let direct = scene.draft(Kind::Direct, &scene.people);
     assert_eq!(scene.create(&direct).await.unwrap(), Created::New, "the pair was not used up either");
 }
 
 /// A client that missed the answer gets it, rather than a conflict with its own conversation.
 pub async fn a_retry_of_a_direct_conversation_is_a_repeat(fixture: Fixture) {
     let scene = Scene::of(fixture, 2).await;
-    let first = keyed(scene.new(Kind::Direct, &scene.people), 7);
+    let first = keyed(scene.draft(Kind::Direct, &scene.people), 7);
     assert_eq!(scene.create(&first).await.unwrap(), Created::New);
-    let retry = keyed(scene.new(Kind::Direct, &scene.people), 7);
+    let retry = keyed(scene.draft(Kind::Direct, &scene.people), 7);
     assert_eq!(scene.create(&retry).await.unwrap(), Created::Repeat(first.id));
-    let without_key = scene.new(Kind::Direct, &scene.people);
+    let without_key = scene.draft(Kind::Direct, &scene.people);
     assert_eq!(scene.create(&without_key).await.unwrap(), Created::DirectExists(first.id));
 }
 
@@ -245,7 +245,7 @@ pub async fn of_parallel_retries_of_a_direct_conversation_one_is_stored_and_the_
     fixture: Fixture,
 ) {
     let scene = Scene::of(fixture, 2).await;
-    let asked: Vec<_> = (0..50).map(|_| keyed(scene.new(Kind::Direct, &scene.people), 7)).collect();
+    let asked: Vec<_> = (0..50).map(|_| keyed(scene.draft(Kind::Direct, &scene.people), 7)).collect();
     let winner = scene.race(&asked, Created::Repeat).await;
     assert_eq!(scene.listed(1, query(9)).await, [winner]);
 }
@@ -253,7 +253,7 @@ pub async fn of_parallel_retries_of_a_direct_conversation_one_is_stored_and_the_
 /// State and event together.
 pub async fn the_event_of_a_creation_is_stored_with_it(fixture: Fixture) {
     let scene = Scene::of(fixture, 2).await;
-    let new = scene.new(Kind::Group, &scene.people);
+    let new = scene.draft(Kind::Group, &scene.people);
     let event = created(&new);
     assert_eq!(scene.store.create(&new, event.clone()).await.unwrap(), Created::New);
     assert_eq!(scene.events::<ConversationCreated>().await, [event]);
@@ -323,7 +323,7 @@ pub async fn the_list_can_be_of_one_kind(fixture: Fixture) {
     let scene = Scene::of(fixture, 2).await;
     for kind in Kind::ALL {
         for _ in 0..if kind == Kind::Direct { 1 } else { 3 } {
-            scene.create(&scene.new(kind, &scene.people)).await.unwrap();
+            scene.create(&scene.draft(kind, &scene.people)).await.unwrap();
         }
     }
     for kind in Kind::ALL {
@@ -384,7 +384,7 @@ pub async fn someone_removed_is_out(fixture: Fixture) {
 /// Coming back opens neither what was said meanwhile nor what was said before, and gives no old role back.
 pub async fn someone_who_comes_back_reads_from_then_on(fixture: Fixture) {
     let scene = Scene::of(fixture, 2).await;
-    let mut new = scene.new(Kind::Group, &scene.people);
+    let mut new = scene.draft(Kind::Group, &scene.people);
     new.participants[1].1 = ParticipantRole::Moderator;
     scene.create(&new).await.unwrap();
     scene.world.message(new.id, scene.people[1], at(1)).await;
@@ -541,7 +541,7 @@ impl Scene {
     }
 
     /// Opened by the first of `people`, who moderates.
-    fn new(&self, kind: Kind, people: &[UserId]) -> NewConversation {
+    fn draft(&self, kind: Kind, people: &[UserId]) -> NewConversation {
         let role = |n| if n == 0 { ParticipantRole::Moderator } else { ParticipantRole::Member };
         NewConversation {
             id: ConversationId::generate(&SystemIds),
@@ -560,7 +560,7 @@ impl Scene {
     }
 
     async fn group(&self, people: &[UserId], minutes: i64) -> ConversationId {
-        let new = NewConversation { created_at: at(minutes), ..self.new(Kind::Group, people) };
+        let new = NewConversation { created_at: at(minutes), ..self.draft(Kind::Group, people) };
         assert_eq!(self.create(&new).await.unwrap(), Created::New);
         new.id
     }

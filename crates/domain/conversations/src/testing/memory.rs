@@ -22,9 +22,12 @@ pub(crate) fn fixture() -> Fixture {
 #[derive(Default)]
 struct Memory(Mutex<State>);
 
+/// A conversation, and the key and fingerprint it was made under.
+type Row = (StoredConversation, Option<(IdempotencyKey, [u8; 16])>);
+
 #[derive(Default)]
 struct State {
-    rows: Vec<(StoredConversation, Option<(IdempotencyKey, [u8; 16])>)>,
+    rows: Vec<Row>,
     events: Vec<Event>,
 }
 
