@@ -150,6 +150,7 @@ const MESSAGES: &[(&str, &str, &str)] = &[
     ),
     ("unknown_command", "Comando desconocido.", "Unknown command."),
     ("unsupported_media_type", "El cuerpo debe ser application/json.", "The body must be application/json."),
+    ("upgrade_required", "Esta dirección solo admite WebSocket.", "This address only speaks WebSocket."),
     ("validation_failed", "Un campo tiene un valor no válido.", "A field has an invalid value."),
 ];
 

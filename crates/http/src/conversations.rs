@@ -507,5 +507,8 @@ async fn remove(
 }
 
 pub(crate) fn routes(config: &mut utoipa_actix_web::service_config::ServiceConfig<'_>) {
-    config.service(open_direct).service(open).service(list).service(get_one).service(add).service(remove);
+    config.service(open_direct);
+    // Or else `direct` would be taken for an id.
+    config.map(|config| config.service(web::resource("/conversations/direct").to(crate::nowhere)));
+    config.service(open).service(list).service(get_one).service(add).service(remove);
 }

@@ -1,7 +1,5 @@
 //! The OpenAPI document, made from the routes themselves, and what can be told from it.
 
-use std::collections::BTreeMap;
-
 use actix_router::ResourceDef;
 use actix_web::http::Method;
 use actix_web::web::Bytes;
@@ -79,12 +77,59 @@ impl Document {
         Self { json: serde_json::to_vec(api).unwrap_or_default().into(), methods }
     }
 
-    /// The methods that `path` has, if there is such a path.
-    pub(crate) fn methods(&self, path: &str) -> Option<Vec<Method>> {
-        let mut found = BTreeMap::new();
-        for (_, methods) in self.methods.iter().filter(|(pattern, _)| pattern.is_match(path)) {
-            found.extend(methods.iter().map(|method| (method.to_string(), method.clone())));
-        }
-        (!found.is_empty()).then(|| found.into_values().collect())
+    /// The methods that `path` has, if there is such a path. A path without parameters comes first, as in
+    /// routing.
+    pub(crate) fn methods(&self, path: &str) -> Option<&[Method]> {
+        let mut matching =
+            self.methods.iter().filter(|(pattern, _)| pattern.is_match(path)).collect::<Vec<_>>();
+        matching.sort_by_key(|(pattern, _)| pattern.pattern() != Some(path));
+        matching.first().map(|(_, methods)| methods.as_slice())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_without_parameters_has_its_own_methods() {
+        let document = Document::new(&crate::openapi());
+        assert_eq!(document.methods("/api/v1/conversations/direct"), Some(&[Method::POST][..]));
+        assert_eq!(document.methods("/api/v1/conversations/x"), Some(&[Method::GET][..]));
+        assert_eq!(document.methods("/api/v1/nowhere"), None);
+    }
+
+    #[test]
+    fn two_types_never_share_a_name_in_the_document() {
+        // utoipa lets the second overwrite the first, silently; titles in the source are the only witness.
+        let mut names: Vec<_> = SOURCES.iter().flat_map(|source| schema_names(source)).collect();
+        names.sort_unstable();
+        let count = names.len();
+        names.dedup();
+        assert!(count > 15 && names.len() == count, "{names:?}");
+    }
+
+    const SOURCES: [&str; 6] = [
+        include_str!("accounts.rs"),
+        include_str!("conversations.rs"),
+        include_str!("messages.rs"),
+        include_str!("health.rs"),
+        include_str!("problem.rs"),
+        include_str!("realtime/mod.rs"),
+    ];
+
+    /// `#[schema(as = Name)]`, or the name of the type.
+    fn schema_names(source: &str) -> Vec<String> {
+        let types = source.split("ToSchema)]").skip(1);
+        types
+            .filter_map(|after| {
+                let item = after.split_once('{')?.0;
+                let named = item.split_once("#[schema(as = ").map(|(_, rest)| rest);
+                let name = named.or_else(|| {
+                    item.rsplit_once("struct ").or_else(|| item.rsplit_once("enum ")).map(|(_, n)| n)
+                })?;
+                Some(name.split(|c: char| !c.is_alphanumeric()).next()?.to_owned())
+            })
+            .collect()
     }
 }

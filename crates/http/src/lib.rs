@@ -1,7 +1,7 @@
 //! REST and WebSocket: translates, decides nothing.
 //!
-//! A handler extracts, calls a service once, and converts. One file per domain; [`routes`] makes both the
-//! router and the document, so they cannot drift. Errors become problem JSON in [`problem`].
+//! A handler extracts, calls a service once, and converts. One file per domain; `routes` makes both the
+//! router and the document, so they cannot drift. Errors become problem JSON in `problem`.
 
 mod accounts;
 mod catalogue;
@@ -100,7 +100,7 @@ fn cors(config: &HttpConfig) -> Cors {
 }
 
 /// A path that does not exist, or not with this method.
-async fn nowhere(request: HttpRequest, document: web::Data<Document>) -> HttpResponse {
+pub(crate) async fn nowhere(request: HttpRequest, document: web::Data<Document>) -> HttpResponse {
     let Some(methods) = document.methods(request.path()) else {
         return HttpResponse::from_error(Problem::not_found());
     };

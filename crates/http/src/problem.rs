@@ -87,6 +87,9 @@ impl Problem {
         if self.status == StatusCode::SERVICE_UNAVAILABLE {
             response.insert_header((header::RETRY_AFTER, HeaderValue::from_static("1")));
         }
+        if self.status == StatusCode::UPGRADE_REQUIRED {
+            response.insert_header((header::UPGRADE, HeaderValue::from_static("websocket")));
+        }
         response.insert_header((header::CONTENT_LANGUAGE, language.tag()));
         let body = serde_json::to_vec(&self.words(language, request_id)).unwrap_or_default();
         response.content_type("application/problem+json").body(body)

@@ -1,7 +1,7 @@
 //! The domains put together. The only crate that knows them all.
 //!
-//! Domains meet in four ways: by ids; by questions, which the asker's port states and [`bridges`] answers;
-//! by consequences, one file each in [`reactions`]; and on [`screens`], which show several at once.
+//! Domains meet in four ways: by ids; by questions, which the asker's port states and `bridges` answers;
+//! by consequences, one file each in `reactions`; and on `screens`, which show several at once.
 //! [`live`] carries what happens to whoever is connected.
 
 mod bridges;

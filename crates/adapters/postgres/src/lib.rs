@@ -2,7 +2,7 @@
 //!
 //! A store method is a transaction: one statement, or one function of the database, in one round trip
 //! wherever that will do. Statements are prepared once per connection, raw SQL included
-//! ([`sql::prepared`]).
+//! (`sql::prepared`).
 
 pub mod cluster;
 mod conversations;

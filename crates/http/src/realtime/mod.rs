@@ -4,7 +4,6 @@ mod authenticate;
 mod canonical;
 mod socket;
 
-use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, get, post, web};
 use alivio_accounts::TICKET_LIFETIME;
 use alivio_platform::live::LiveSession;
@@ -83,9 +82,9 @@ async fn issue_ticket(state: web::Data<State>, SignedIn(caller): SignedIn) -> Re
     params(("ticket" = Option<String>, Query, description = "A ticket, instead of a header.")),
     responses(
         (status = 101, description = "Switched to WebSocket."),
-        (status = 400, description = "`bad_request`: not a WebSocket handshake.", body = ProblemDetails, content_type = "application/problem+json"),
         (status = 401, response = Unauthenticated),
         (status = 403, description = "`forbidden_origin`: a web page of another origin.", body = ProblemDetails, content_type = "application/problem+json"),
+        (status = 426, description = "`upgrade_required`: not a WebSocket handshake.", body = ProblemDetails, content_type = "application/problem+json"),
         (status = 503, response = Unavailable),
     )
 )]
@@ -102,10 +101,6 @@ async fn open_socket(
     };
     let (session, inbox) = LiveSession::connect(state.platform.clone(), live.caller);
     open(&request, body, &state, (session, inbox), live.expires_at, canonical::Canonical)
-}
-
-pub(crate) fn bad_handshake() -> crate::problem::Problem {
-    crate::problem::Problem::new(StatusCode::BAD_REQUEST, "bad_request")
 }
 
 pub(crate) fn routes(config: &mut utoipa_actix_web::service_config::ServiceConfig<'_>) {

@@ -4,6 +4,7 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
+use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 use actix_ws::{AggregatedMessage, AggregatedMessageStream, CloseCode, CloseReason, ProtocolError};
 use alivio_kernel::ids::{ConversationId, MessageId};
@@ -18,7 +19,6 @@ use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior};
 
 use super::authenticate::PROTOCOL;
-use super::bad_handshake;
 use crate::catalogue::Language;
 use crate::messages::ReadMarkerBody;
 use crate::problem::{Problem, ProblemDetails, Result};
@@ -78,8 +78,8 @@ pub(crate) fn open(
     expires_at: DateTime<Utc>,
     words: impl Words,
 ) -> Result<HttpResponse> {
-    let (response, sink, stream) =
-        actix_ws::handle_with_protocols(request, body, &[PROTOCOL]).map_err(|_| bad_handshake())?;
+    let (response, sink, stream) = actix_ws::handle_with_protocols(request, body, &[PROTOCOL])
+        .map_err(|_| Problem::new(StatusCode::UPGRADE_REQUIRED, "upgrade_required"))?;
     let stream = stream.max_frame_size(MAX_FRAME).aggregate_continuations().max_continuation_size(MAX_FRAME);
     let rest = (expires_at - SystemClock.now()).to_std().unwrap_or_default();
     let per_second = state.config.socket_commands_per_second;
@@ -275,9 +275,8 @@ impl<W: Words> Socket<W> {
                 if self.refused > self.tolerated {
                     return Err(End::Close(CloseCode::Other(4429), "rate_limited"));
                 }
-                let status = actix_web::http::StatusCode::TOO_MANY_REQUESTS;
                 let reference = self.words.read(text).map_or_else(|r| r.reference, |r| r.reference);
-                (reference, Err(Problem::new(status, "rate_limited")))
+                (reference, Err(Problem::new(StatusCode::TOO_MANY_REQUESTS, "rate_limited")))
             }
             Ok(Request { reference, command }) => (reference, self.execute(command).await?),
             Err(Refusal { reference, problem }) => (reference, Err(problem)),

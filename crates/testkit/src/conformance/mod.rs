@@ -1,7 +1,7 @@
 //! How an adapter proves itself: the suites of the ports that belong to no domain. Those of the domains
 //! are in the domains, as `alivio_messages::testing` and so on.
 //!
-//! ```ignore
+//! ```text
 //! async fn keys() -> data_key_store::Fixture { … }          // an empty, isolated instance per case
 //! alivio_testkit::data_key_store_conformance!(keys);        // → one named #[tokio::test] per case
 //! async fn outbox() -> outbox_store::Fixture { … }

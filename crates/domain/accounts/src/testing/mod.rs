@@ -1,6 +1,6 @@
 //! How an adapter proves itself.
 //!
-//! ```ignore
+//! ```text
 //! use alivio_accounts::testing::Fixture;
 //! use alivio_accounts::{SessionStore, UserStore};
 //!

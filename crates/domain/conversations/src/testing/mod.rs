@@ -1,6 +1,6 @@
 //! How an adapter proves itself.
 //!
-//! ```ignore
+//! ```text
 //! use alivio_conversations::testing::Fixture;
 //!
 //! async fn fresh() -> Fixture { … }                              // an empty, isolated instance per case
