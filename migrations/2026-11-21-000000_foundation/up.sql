@@ -106,12 +106,14 @@ CREATE INDEX participants_by_user ON participants (user_id, conversation_id) WHE
 
 CREATE SEQUENCE message_numbers START 5001 CACHE 32;
 
+-- No foreign keys here: `append_messages` alone writes it, holds the conversation's row locked and has found the
+-- sender among its participants. Checking that again would cost two look-ups per message.
 CREATE TABLE messages (
     id                uuid PRIMARY KEY,
-    ref_number        bigint NOT NULL DEFAULT nextval('message_numbers'),
-    conversation_id   uuid NOT NULL REFERENCES conversations,
+    ref_number        bigint NOT NULL,
+    conversation_id   uuid NOT NULL,
     seq               bigint NOT NULL CHECK (seq > 0),
-    sender_id         uuid NOT NULL REFERENCES users,
+    sender_id         uuid NOT NULL,
     message_type      text NOT NULL,
     priority          text NOT NULL CHECK (priority IN ('low', 'normal', 'high', 'urgent')),
     content           bytea NOT NULL,
@@ -183,32 +185,33 @@ BEGIN
             AND p.user_id = o.sender_id AND p.left_seq IS NULL
         LEFT JOIN messages m ON m.conversation_id = o.conversation_id
             AND m.sender_id = o.sender_id AND m.client_message_id = o.client_message_id
-    ), numbered AS (
-        SELECT j.*, j.last_seq + row_number() OVER (PARTITION BY j.conversation_id ORDER BY j.ord) AS seq
-        FROM judged j WHERE j.outcome = 'stored'
+    ), numbered AS MATERIALIZED (
+        SELECT j.*,
+            CASE WHEN j.outcome = 'stored' THEN j.last_seq
+                + count(*) FILTER (WHERE j.outcome = 'stored') OVER (PARTITION BY j.conversation_id ORDER BY j.ord)
+            END AS seq,
+            CASE WHEN j.outcome = 'stored' THEN nextval('message_numbers') END AS ref_number
+        FROM judged j
     ), inserted AS (
-        INSERT INTO messages (id, conversation_id, seq, sender_id, message_type, priority, content,
+        INSERT INTO messages (id, ref_number, conversation_id, seq, sender_id, message_type, priority, content,
             client_message_id, fingerprint, created_at)
-        SELECT n.id, n.conversation_id, n.seq, n.sender_id, n.message_type, n.priority, n.content,
+        SELECT n.id, n.ref_number, n.conversation_id, n.seq, n.sender_id, n.message_type, n.priority, n.content,
             n.client_message_id, n.fingerprint, n.created_at
-        FROM numbered n ORDER BY n.ord
-        RETURNING messages.id, messages.ref_number
+        FROM numbered n WHERE n.outcome = 'stored'
     ), advanced AS (
         UPDATE conversations c
         SET last_seq = n.last_seq, message_count = c.message_count + n.added,
             updated_at = greatest(c.updated_at, n.at)
         FROM (
             SELECT conversation_id, max(seq) AS last_seq, count(*) AS added, max(created_at) AS at
-            FROM numbered GROUP BY conversation_id
+            FROM numbered WHERE outcome = 'stored' GROUP BY conversation_id
         ) n
         WHERE c.id = n.conversation_id
     ), published AS (
         INSERT INTO outbox (id, kind, payload, at, due_at)
         SELECT n.event_id, n.event_kind, jsonb_set(n.event, '{seq}', to_jsonb(n.seq)), n.created_at, n.created_at
-        FROM numbered n
+        FROM numbered n WHERE n.outcome = 'stored'
     )
-    SELECT j.ord, j.outcome, coalesce(j.earlier_id, j.id), n.seq, i.ref_number, j.members_version
-    FROM judged j
-    LEFT JOIN numbered n ON n.ord = j.ord
-    LEFT JOIN inserted i ON i.id = j.id;
+    SELECT n.ord, n.outcome, coalesce(n.earlier_id, n.id), n.seq, n.ref_number, n.members_version
+    FROM numbered n;
 END $$;

@@ -344,12 +344,19 @@ impl Socket {
         self.call(send_command(conversation, client_message_id, content)).await
     }
 
-    /// All frames that arrived before the answer to a `ping` sent now, and were not asked for before.
+    /// All frames that were not asked for before, once no more come: nothing but its answer after each of several
+    /// `ping`s. One would not do, as the server may answer before it sends on what it has in its queue.
     ///
     /// # Panics
     /// If the connection is gone.
     pub async fn settled(&mut self) -> Vec<Value> {
-        self.call(json!({"type": "ping"})).await;
+        const QUIET: usize = 3;
+        let (mut quiet, mut before) = (0, self.kept.len());
+        while quiet < QUIET {
+            self.call(json!({"type": "ping"})).await;
+            quiet = if self.kept.len() == before { quiet + 1 } else { 0 };
+            before = self.kept.len();
+        }
         self.kept.drain(..).collect()
     }
 

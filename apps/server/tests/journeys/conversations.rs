@@ -323,11 +323,15 @@ async fn a_removed_member_is_a_stranger() {
     carlos.delete(&format!("{path}/participants/{}", carlos.id)).await.problem(404, "not_found");
     assert!(ids(&carlos.get("/conversations").await.expect(200)).is_empty());
 
-    // Not on the socket that was subscribed, either.
-    maria.send(&group, "sin Carlos").await;
+    // Not on the socket that was subscribed, either: neither words nor who types, reads, comes and goes.
+    at_carlos.settled().await;
+    let second = maria.send(&group, "sin Carlos").await;
     at_aisha.next_event("message.created").await;
+    at_aisha.call(json!({"type": "typing.set", "conversation_id": group, "is_typing": true})).await;
+    at_aisha.call(json!({"type": "read.set", "conversation_id": group, "message_id": second["id"]})).await;
+    maria.connect_to(&group).await.close().await;
     let said = at_carlos.settled().await;
-    assert!(said.iter().all(|frame| frame["type"] != "message.created"), "{said:#?}");
+    assert!(said.iter().all(|frame| frame["conversation_id"] != group), "{said:#?}");
     let commands = [
         json!({"type": "subscribe", "conversation_ids": [group]}),
         json!({"type": "resume", "conversation_id": group, "last_seq": 0}),

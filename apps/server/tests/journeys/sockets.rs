@@ -220,6 +220,51 @@ async fn resume_replays_more_than_a_page() {
     assert_eq!(at_maria.settled().await, Vec::<Value>::new());
 }
 
+/// Between asking where the log is and listening to it, nothing can fall through. No later message covers it up.
+#[tokio::test]
+async fn a_message_sent_while_one_begins_to_listen_is_not_missed() {
+    const ROUNDS: i64 = 150;
+    let world = World::with(&FAST).await;
+    let [ana, maria] = world.sign_in_all([ANA, MARIA]).await;
+    let conversation = ana.open_direct(&maria.id).await;
+    let mut at_ana = ana.connect().await;
+    let mut at_maria = maria.connect().await;
+    let (mut live, mut replayed) = (0, 0);
+    for n in 1..=ROUNDS {
+        let begin = if n % 2 == 0 {
+            json!({"type": "subscribe", "conversation_ids": [conversation]})
+        } else {
+            json!({"type": "resume", "conversation_id": conversation, "last_seq": n - 1})
+        };
+        let name = format!("m-{n}");
+        let listening = async {
+            // A different moment in each round.
+            for _ in 0..n % 16 {
+                tokio::task::yield_now().await;
+            }
+            at_maria.call(begin).await
+        };
+        let (ack, sent) = tokio::join!(listening, at_ana.send(&conversation, &name, "¿Me oye?"));
+        assert_eq!(number(&sent, "seq"), n);
+        let told = match ack.get("subscriptions") {
+            Some(subscriptions) => number(&subscriptions[0], "last_seq"),
+            None => n - 1,
+        };
+        if told < n {
+            assert_eq!(number(&at_maria.next_event("message.created").await, "seq"), n, "round {n}: {ack}");
+        }
+        let again = at_maria.settled().await;
+        assert!(again.iter().all(|f| f["type"] != "message.created"), "round {n}: {again:#?}");
+        if told == n || ack["replayed"] == 1 {
+            replayed += 1
+        } else {
+            live += 1
+        }
+        at_maria.call(json!({"type": "unsubscribe", "conversation_ids": [conversation]})).await;
+    }
+    assert!(live > 0 && replayed > 0, "{live} live, {replayed} replayed: the test tests nothing");
+}
+
 #[tokio::test]
 async fn a_server_that_stops_says_come_back() {
     let world = World::new().await;

@@ -10,9 +10,11 @@ use tokio::sync::Notify;
 
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!("../../../migrations");
 
-/// What every connection begins with. `synchronous_commit` is what an acknowledgement stands on.
+/// What every connection begins with. `synchronous_commit` is what an acknowledgement stands on. Plans are
+/// kept, and one that was made while a table was small must not scan it when it has grown: every query here
+/// has its index.
 const SESSION: &str = "SET synchronous_commit = on; SET timezone = 'UTC'; SET statement_timeout = '10s'; \
-     SET idle_in_transaction_session_timeout = '30s'; SET jit = off";
+     SET idle_in_transaction_session_timeout = '30s'; SET jit = off; SET enable_seqscan = off";
 
 /// Why the database cannot be used.
 #[derive(Debug, thiserror::Error)]
