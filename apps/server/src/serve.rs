@@ -3,7 +3,6 @@
 use std::io::Write;
 
 use actix_web::HttpServer;
-use actix_web::rt::net::TcpStream;
 use alivio_http::{HttpConfig, State, app};
 use alivio_kernel::BoxError;
 use alivio_platform::live::Fate;
@@ -43,7 +42,8 @@ async fn run(config: &Config, storage: &Storage, stop: impl Future<Output = ()>)
         stopping: stopped,
     };
     let server = HttpServer::new(move || app(state.clone()))
-        .on_connect(|connection, _| send_at_once(connection))
+        // Small frames must not wait for the other side to confirm the last one (Nagle's algorithm).
+        .tcp_nodelay(true)
         .bind(config.bind)
         .map_err(|error| format!("cannot listen on {} (ALIVIO_BIND): {error}", config.bind))?
         .disable_signals()
@@ -70,14 +70,6 @@ async fn run(config: &Config, storage: &Storage, stop: impl Future<Output = ()>)
     relay.await?;
     tracing::info!("server.stopped");
     Ok(())
-}
-
-/// Small frames must not wait for the other side to confirm the last one (Nagle's algorithm).
-fn send_at_once(connection: &dyn std::any::Any) {
-    if let Some(stream) = connection.downcast_ref::<TcpStream>() {
-        // Without it the connection is slower, and otherwise as good.
-        drop(stream.set_nodelay(true));
-    }
 }
 
 /// Tells whoever started us where to go.

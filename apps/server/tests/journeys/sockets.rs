@@ -291,6 +291,40 @@ async fn a_server_that_stops_says_come_back() {
     assert_eq!(seqs(&ana.history(&conversation).await), [1]);
 }
 
+/// Who reads as fast as it can is not too slow, however much it says and however much is said around it.
+#[tokio::test]
+async fn a_client_that_talks_a_lot_is_not_let_go() {
+    const SOCKETS: usize = 8;
+    const EACH: usize = 120;
+    let world = World::with(&FAST).await;
+    let [maria, carlos] = world.sign_in_all([MARIA, CARLOS]).await;
+    let group = maria.open_group("Todos a la vez", &[&carlos]).await;
+    let mut sockets = Vec::new();
+    for n in 0..SOCKETS {
+        let actor = if n % 2 == 0 { &maria } else { &carlos };
+        sockets.push(actor.connect_to(&group).await);
+    }
+    let total = i64::try_from(SOCKETS * EACH).expect("a small number");
+    let talking = sockets.into_iter().enumerate().map(|(number, mut socket)| {
+        let group = &group;
+        async move {
+            let mut references = Vec::new();
+            for n in 0..EACH {
+                let name = format!("s{number}-{n}");
+                references.push(socket.command(send_command(group, &name, &name)).await);
+            }
+            for reference in references {
+                socket.expect_ack(&reference).await;
+            }
+            for seq in 1..=total {
+                let event = socket.next_event("message.created").await;
+                assert_eq!(event["seq"], seq, "at socket {number}");
+            }
+        }
+    });
+    futures_util::future::join_all(talking).await;
+}
+
 /// WS-08: whoever does not read is let go, and nobody else notices.
 #[tokio::test]
 async fn a_client_that_stops_reading_is_let_go() {
