@@ -100,6 +100,34 @@ mod tests {
     }
 
     #[test]
+    fn the_committed_document_is_the_one_that_is_served() {
+        let written = crate::openapi().to_pretty_json().unwrap();
+        let committed = include_str!("../../../openapi/openapi.json");
+        assert_eq!(committed.trim_end(), written, "run `just openapi`");
+    }
+
+    #[test]
+    fn every_operation_says_what_it_does_and_how_it_fails() {
+        let api = serde_json::to_value(crate::openapi()).unwrap();
+        for (path, item) in api["paths"].as_object().unwrap() {
+            for (method, operation) in item.as_object().unwrap() {
+                let name = format!("{method} {path}");
+                assert!(operation["summary"].is_string() && operation["operationId"].is_string(), "{name}");
+                let responses = operation["responses"].as_object().unwrap();
+                if !path.contains("health") {
+                    assert!(responses.contains_key("503"), "{name}");
+                    assert!(responses.contains_key("401"), "{name}");
+                }
+                if operation.get("requestBody").is_some() {
+                    for status in ["400", "413", "415", "422"] {
+                        assert!(responses.contains_key(status), "{name} {status}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
     fn two_types_never_share_a_name_in_the_document() {
         // utoipa lets the second overwrite the first, silently; titles in the source are the only witness.
         let mut names: Vec<_> = SOURCES.iter().flat_map(|source| schema_names(source)).collect();
