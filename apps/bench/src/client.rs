@@ -29,6 +29,10 @@ pub(crate) const EVERYONE: [&str; 7] = [
 
 /// What passes for no answer.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
+/// The `ref` of the command that resumes.
+pub(crate) const RESUME: &str = "resume";
+/// The close code for those who read too slowly.
+const TOO_SLOW: u16 = 4008;
 /// How many sockets are being opened at a time.
 const CONNECTING: usize = 32;
 
@@ -47,6 +51,9 @@ pub(crate) enum BenchError {
     /// No connection.
     #[error(transparent)]
     Io(#[from] std::io::Error),
+    /// The server found that a socket reads too slowly: it is to come back and resume.
+    #[error("the server let a socket go as too slow")]
+    LetGo,
     /// Silence.
     #[error("the server was silent for {} s", PATIENCE.as_secs())]
     Silence,
@@ -104,6 +111,36 @@ impl Clinic {
     }
 
     async fn connect_one(&self, person: &Person, conversation: &str) -> Result<Socket, BenchError> {
+        let mut socket = self.open(person).await?;
+        let subscribe = json!({"type": "subscribe", "ref": "subscribe", "conversation_ids": [conversation]});
+        socket.send(subscribe.to_string()).await?;
+        loop {
+            let frame = timeout(PATIENCE, socket.receive()).await.map_err(|_| BenchError::Silence)??;
+            let frame = Frame::parse(&frame)?;
+            match frame.kind {
+                "ack" => return Ok(socket),
+                "error" => return Err(frame.refusal()),
+                _ => {}
+            }
+        }
+    }
+
+    /// Another socket for someone who has all up to `last_seq`. What follows, and the answer to [`RESUME`], are yet
+    /// to be received.
+    pub(crate) async fn resume(
+        &self,
+        person: &Person,
+        conversation: &str,
+        last_seq: u64,
+    ) -> Result<Socket, BenchError> {
+        let mut socket = self.open(person).await?;
+        let resume =
+            json!({"type": "resume", "ref": RESUME, "conversation_id": conversation, "last_seq": last_seq});
+        socket.send(resume.to_string()).await?;
+        Ok(socket)
+    }
+
+    async fn open(&self, person: &Person) -> Result<Socket, BenchError> {
         let authority = self.url.strip_prefix("http://").ok_or_else(|| {
             BenchError::Refused(format!(
                 "{} does not begin with http://; a proxy is not measured here",
@@ -117,18 +154,7 @@ impl Clinic {
         let stream = TcpStream::connect(authority).await?;
         stream.set_nodelay(true)?;
         let (stream, _) = tokio_tungstenite::client_async(request, stream).await?;
-        let mut socket = Socket { stream };
-        let subscribe = json!({"type": "subscribe", "ref": "subscribe", "conversation_ids": [conversation]});
-        socket.send(subscribe.to_string()).await?;
-        loop {
-            let frame = timeout(PATIENCE, socket.receive()).await.map_err(|_| BenchError::Silence)??;
-            let frame = Frame::parse(&frame)?;
-            match frame.kind {
-                "ack" => return Ok(socket),
-                "error" => return Err(frame.refusal()),
-                _ => {}
-            }
-        }
+        Ok(Socket { stream })
     }
 
     async fn post(&self, path: &str, by: Option<&Person>, body: &Value) -> Result<Value, BenchError> {
@@ -179,6 +205,9 @@ impl Socket {
         loop {
             match self.stream.next().await {
                 Some(Ok(Message::Text(frame))) => return Ok(frame),
+                Some(Ok(Message::Close(Some(reason)))) if u16::from(reason.code) == TOO_SLOW => {
+                    return Err(BenchError::LetGo);
+                }
                 Some(Ok(Message::Close(reason))) => {
                     let reason = reason.map(|reason| format!("{}: {}", reason.code, reason.reason));
                     let reason = reason.unwrap_or_else(|| "no reason given".to_owned());

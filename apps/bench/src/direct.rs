@@ -1,5 +1,7 @@
 //! Many conversations of two: what most of a clinic's day looks like.
 
+use std::sync::Arc;
+
 use clap::{Args, ValueEnum};
 
 use crate::Common;
@@ -49,7 +51,7 @@ impl Pattern {
 impl Direct {
     /// Runs it.
     pub(crate) async fn run(&self, common: &Common) -> Result<Report, BenchError> {
-        let clinic = Clinic::sign_in(&common.url, &common.password, &[MARIA, CARLOS]).await?;
+        let clinic = Arc::new(Clinic::sign_in(&common.url, &common.password, &[MARIA, CARLOS]).await?);
         let [maria, carlos] = clinic.people.as_slice() else { return Err(BenchError::Silence) };
         let mut ids = Vec::new();
         for pair in 1..=self.pairs {
@@ -68,8 +70,17 @@ impl Direct {
         let mut members = Vec::new();
         for id in &ids {
             let conversation = Conversation::new(id.clone(), senders);
-            for (part, (number, socket)) in parts.into_iter().zip(&mut sockets) {
-                members.push(Member { number, socket, conversation: conversation.clone(), part });
+            for ((part, person), (number, socket)) in parts.into_iter().zip([maria, carlos]).zip(&mut sockets)
+            {
+                let (person, clinic) = (person.clone(), Arc::clone(&clinic));
+                members.push(Member {
+                    number,
+                    person,
+                    clinic,
+                    socket,
+                    conversation: conversation.clone(),
+                    part,
+                });
             }
         }
         let seen = play(common, members).await?;

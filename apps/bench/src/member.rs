@@ -1,5 +1,6 @@
 //! One socket in a conversation: sends in a closed loop, and checks what it receives.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -10,7 +11,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use crate::Common;
-use crate::client::{BenchError, Frame, PATIENCE, Socket};
+use crate::client::{BenchError, Clinic, Frame, PATIENCE, Person, RESUME, Socket};
 use crate::stats::Seen;
 
 /// When a sender sends its next message.
@@ -93,6 +94,10 @@ impl Conversation {
 pub(crate) struct Member {
     /// Which of the members; names its messages.
     pub(crate) number: usize,
+    /// Whose device it is.
+    pub(crate) person: Person,
+    /// Where it connects to.
+    pub(crate) clinic: Arc<Clinic>,
     /// Its connection, subscribed.
     pub(crate) socket: Socket,
     /// Where it is.
@@ -127,22 +132,28 @@ struct Send<'a> {
     content: &'a str,
 }
 
+/// A message that is not acknowledged yet.
+struct Sent {
+    reference: String,
+    command: String,
+}
+
 impl Member {
     async fn play(mut self, schedule: Schedule, content: String) -> Result<Seen, BenchError> {
         let mut seen = Seen::default();
         let mut end = self.conversation.end.subscribe();
-        let (mut on_their_way, mut highest) = (0_u64, 0);
+        let (mut on_their_way, mut highest) = (VecDeque::new(), 0);
         let mut sending = self.part.next.is_some();
         let own = format!("{}-", self.number);
         for _ in 0..self.part.first {
-            let command = self.command(schedule, &own, &content);
-            self.socket.feed(command).await?;
-            on_their_way += 1;
+            let sent = self.compose(schedule, &own, &content);
+            self.socket.feed(sent.command.clone()).await?;
+            on_their_way.push_back(sent);
         }
         self.socket.flush().await?;
 
         loop {
-            if sending && on_their_way == 0 && Instant::now() >= schedule.until {
+            if sending && on_their_way.is_empty() && Instant::now() >= schedule.until {
                 sending = false;
                 self.conversation.leave(highest);
             }
@@ -152,25 +163,32 @@ impl Member {
             }
             let frame = tokio::select! {
                 frame = timeout(PATIENCE, self.socket.receive()) => frame,
-                // The sender above all may have closed the door on the others: look again.
+                // The last one who sends may have sent its last: look again.
                 _ = end.changed(), if ended.is_none() => continue,
-                () = tokio::time::sleep_until(schedule.until.into()), if sending && on_their_way == 0 => continue,
+                () = tokio::time::sleep_until(schedule.until.into()), if sending && on_their_way.is_empty() => continue,
             };
             let frame = match frame {
+                Ok(Err(BenchError::LetGo | BenchError::Socket(_))) => {
+                    seen.reconnects += 1;
+                    self.come_back(seen.sequence.complete_up_to(), &on_their_way).await?;
+                    continue;
+                }
                 Ok(frame) => frame?,
                 // What has not come by now is lost, which the report says.
                 Err(_) if ended.is_some() => break,
                 // Nobody had anything to say.
-                Err(_) if on_their_way == 0 => continue,
+                Err(_) if on_their_way.is_empty() => continue,
                 Err(_) => return Err(BenchError::Silence),
             };
             let now = Instant::now();
             let frame = Frame::parse(&frame)?;
             let due = match frame.kind {
+                "ack" if frame.reference == Some(RESUME) => None,
                 "ack" => {
-                    on_their_way -= 1;
+                    let reference = frame.reference.unwrap_or_default();
+                    on_their_way.retain(|sent: &Sent| sent.reference != reference);
                     highest = highest.max(frame.data.seq.unwrap_or_default());
-                    if let Some(age) = schedule.age(now, frame.reference.unwrap_or_default()) {
+                    if let Some(age) = schedule.age(now, reference) {
                         seen.acks.record(age);
                     }
                     Some(Next::OnAck)
@@ -187,25 +205,38 @@ impl Member {
                 _ => None,
             };
             if sending && due.is_some() && due == self.part.next && now < schedule.until {
-                let command = self.command(schedule, &own, &content);
-                self.socket.send(command).await?;
-                on_their_way += 1;
+                let sent = self.compose(schedule, &own, &content);
+                match self.socket.send(sent.command.clone()).await {
+                    // Why the socket broke is yet to be received; then it is sent again.
+                    Ok(()) | Err(BenchError::Socket(_)) => on_their_way.push_back(sent),
+                    Err(error) => return Err(error),
+                }
             }
         }
         seen.end = end.borrow().unwrap_or_default();
         Ok(seen)
     }
 
-    fn command(&self, schedule: Schedule, own: &str, content: &str) -> String {
-        let stamp = schedule.stamp(Instant::now()).to_string();
+    /// Connects again, and sends again what was not acknowledged: under the same name it is the same message.
+    async fn come_back(&mut self, last_seq: u64, on_their_way: &VecDeque<Sent>) -> Result<(), BenchError> {
+        self.socket = self.clinic.resume(&self.person, &self.conversation.id, last_seq).await?;
+        for sent in on_their_way {
+            self.socket.feed(sent.command.clone()).await?;
+        }
+        self.socket.flush().await
+    }
+
+    fn compose(&self, schedule: Schedule, own: &str, content: &str) -> Sent {
+        let reference = schedule.stamp(Instant::now()).to_string();
         let send = Send {
             kind: "message.send",
-            reference: &stamp,
+            reference: &reference,
             conversation_id: &self.conversation.id,
-            client_message_id: &format!("{own}{stamp}"),
+            client_message_id: &format!("{own}{reference}"),
             content,
         };
         // A struct of text always serialises.
-        serde_json::to_string(&send).unwrap_or_default()
+        let command = serde_json::to_string(&send).unwrap_or_default();
+        Sent { reference, command }
     }
 }

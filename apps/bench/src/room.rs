@@ -1,5 +1,7 @@
 //! One conversation with many sockets: what is said reaches everyone.
 
+use std::sync::Arc;
+
 use clap::Args;
 
 use crate::Common;
@@ -29,7 +31,7 @@ impl Room {
         if senders > members {
             return Err(BenchError::Refused(format!("{senders} senders are more than {members} members")));
         }
-        let clinic = Clinic::sign_in(&common.url, &common.password, &EVERYONE).await?;
+        let clinic = Arc::new(Clinic::sign_in(&common.url, &common.password, &EVERYONE).await?);
         let (opener, others) = clinic.people.split_first().ok_or(BenchError::Silence)?;
         let id = clinic.open_group("bench: room", opener, others).await?;
         let wanted: Vec<_> =
@@ -39,8 +41,11 @@ impl Room {
         let conversation = Conversation::new(id, senders);
         let sender = Part { first: common.in_flight, next: Some(Next::OnAck) };
         let listener = Part { first: 0, next: None };
-        let members = sockets.into_iter().enumerate().map(|(number, socket)| Member {
+        let people = clinic.people.iter().cycle();
+        let members = sockets.into_iter().zip(people).enumerate().map(|(number, (socket, person))| Member {
             number,
+            person: person.clone(),
+            clinic: Arc::clone(&clinic),
             socket,
             conversation: conversation.clone(),
             part: if number < senders { sender } else { listener },

@@ -116,9 +116,14 @@ impl Sequence {
         }
     }
 
+    /// All up to here has arrived.
+    pub(crate) fn complete_up_to(&self) -> u64 {
+        self.missing.first().map_or(self.last, |missing| missing - 1)
+    }
+
     /// Whether all up to `end` has arrived.
     pub(crate) fn is_complete(&self, end: u64) -> bool {
-        self.last >= end && self.missing.is_empty()
+        self.complete_up_to() >= end
     }
 
     /// How many of those up to `end` have not arrived.
@@ -136,6 +141,8 @@ pub(crate) struct Seen {
     pub(crate) deliveries: Histogram,
     /// What it has got, over the whole time.
     pub(crate) sequence: Sequence,
+    /// How often it lost its connection, above all because the server found it too slow, and came back.
+    pub(crate) reconnects: u64,
     /// Where its conversation ended.
     pub(crate) end: u64,
 }
@@ -167,6 +174,7 @@ pub(crate) struct Report {
     lost: u64,
     out_of_order: u64,
     repeated: u64,
+    reconnects: u64,
 }
 
 /// What was asked for.
@@ -213,6 +221,7 @@ impl Report {
             lost: seen.iter().map(|one| one.sequence.lost(one.end)).sum(),
             out_of_order: seen.iter().map(|one| one.sequence.late).sum(),
             repeated: seen.iter().map(|one| one.sequence.repeated).sum(),
+            reconnects: seen.iter().map(|one| one.reconnects).sum(),
         }
     }
 
@@ -248,12 +257,9 @@ impl Report {
             )
             .ok();
         }
-        write!(
-            table,
-            "\nlost {} · out of order {} · repeated {}",
-            self.lost, self.out_of_order, self.repeated
-        )
-        .ok();
+        let Self { lost, out_of_order, repeated, reconnects, .. } = self;
+        write!(table, "\nlost {lost} · out of order {out_of_order} · repeated {repeated}").ok();
+        write!(table, " · connections lost and resumed {reconnects}").ok();
         table
     }
 }
@@ -299,6 +305,7 @@ mod tests {
         }
         assert_eq!((sequence.late, sequence.repeated), (1, 2));
         assert_eq!(sequence.lost(7), 3, "4, 6 and 7");
+        assert_eq!(sequence.complete_up_to(), 3);
         assert!(!sequence.is_complete(5));
         sequence.saw(4);
         assert!(sequence.is_complete(5));
