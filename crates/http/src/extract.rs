@@ -8,7 +8,7 @@ use actix_web::http::header::{self, HeaderMap};
 use actix_web::{FromRequest, HttpRequest, web};
 use alivio_kernel::Caller;
 use futures_util::future::LocalBoxFuture;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::json;
 
 use crate::problem::{Problem, Result};
@@ -68,7 +68,8 @@ pub(crate) fn parse_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
     let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
         let path = error.path().to_string();
         // Some wrong types, of enumerations, are reported as if the text were malformed.
-        let is_json = || serde_json::from_slice::<serde::de::IgnoredAny>(bytes).is_ok();
+        let is_json =
+            || std::str::from_utf8(bytes).is_ok_and(|text| serde_json::from_str::<IgnoredAny>(text).is_ok());
         if error.inner().is_data() || is_json() {
             misfit(&path, error.inner())
         } else {

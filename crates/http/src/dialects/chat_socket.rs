@@ -4,7 +4,7 @@
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, get, web};
 use alivio_kernel::ids::{ConversationId, MessageId, UserId};
-use alivio_kernel::{FieldError, Rule};
+use alivio_kernel::{Clock, FieldError, Rule, SystemClock};
 use alivio_messages::{Mark, MarksMoved};
 use alivio_platform::live::{Frame, Happening, LiveSession, Vocabulary};
 use bytestring::ByteString;
@@ -15,7 +15,7 @@ use uuid::Uuid;
 use crate::extract::parse_json;
 use crate::messages::{MessageTypeBody, NewMessage, PriorityBody};
 use crate::problem::{Problem, ProblemDetails, Result, invalid};
-use crate::realtime::{Command, Credential, Refusal, Request, Words, check_origin, credential, open};
+use crate::realtime::{Act, Credential, Refusal, Request, Words, check_origin, credential, open};
 use crate::state::State;
 
 /// Messages per `mark_read`.
@@ -72,7 +72,7 @@ struct Head {
 }
 
 impl Documented {
-    fn command(&self, text: &str) -> Result<Command> {
+    fn act(&self, text: &str) -> Result<Act> {
         let head: Head = parse_json(text.as_bytes())?;
         if !matches!(head.action.as_str(), "send_message" | "typing" | "mark_read") {
             return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "unknown_command"));
@@ -84,15 +84,15 @@ impl Documented {
             }
             Action::SendMessage { content, message_type, client_message_id, .. } => {
                 let new = NewMessage::of(message_type, PriorityBody::Normal, content, client_message_id);
-                Command::Send { conversation, draft: new.parse().map_err(invalid)? }
+                Act::Send { conversation, draft: new.parse().map_err(invalid)? }
             }
-            Action::Typing { is_typing } => Command::Typing { conversation, is_typing },
+            Action::Typing { is_typing } => Act::Typing { conversation, is_typing },
             Action::MarkRead { message_ids } if message_ids.len() > MAX_MARKED => {
                 return Err(invalid(FieldError::new("message_ids", Rule::TooMany { max: MAX_MARKED })));
             }
             Action::MarkRead { message_ids } => {
                 let messages = message_ids.into_iter().map(MessageId::from).collect();
-                Command::ReadNewestOf { conversation, messages }
+                Act::ReadNewestOf { conversation, messages }
             }
         })
     }
@@ -108,8 +108,8 @@ impl Words for Documented {
     }
 
     fn read(&self, text: &str) -> std::result::Result<Request, Refusal> {
-        match self.command(text) {
-            Ok(command) => Ok(Request { reference: None, command }),
+        match self.act(text) {
+            Ok(act) => Ok(Request { reference: None, command: act.into() }),
             Err(problem) => Err(Refusal { reference: None, problem }),
         }
     }
@@ -155,9 +155,14 @@ impl Words for Documented {
     }
 
     fn error(&self, _: Option<String>, problem: ProblemDetails) -> ByteString {
-        json!({"type": "error", "data": problem.into_frame(), "conversation_id": self.conversation})
-            .to_string()
-            .into()
+        let (data, now) = (problem.into_frame(), SystemClock.now());
+        // Nobody sends an error.
+        json!({
+            "type": "error", "data": data, "timestamp": now,
+            "conversation_id": self.conversation, "sender_id": null,
+        })
+        .to_string()
+        .into()
     }
 }
 

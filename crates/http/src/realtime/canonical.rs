@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::{Command, Refusal, Request, Words};
+use super::{Act, Command, Listen, Refusal, Request, Words};
 use crate::extract::parse_json;
 use crate::messages::{MessageBody, MessageTypeBody, NewMessage, PriorityBody};
 use crate::problem::{Problem, ProblemDetails, invalid};
@@ -167,12 +167,12 @@ fn command(kind: &str, text: &str) -> Result<Command, Problem> {
         };
         Err(invalid(FieldError::new("conversation_ids", rule)))
     }
-    Ok(match kind {
-        "subscribe" => Command::Subscribe(ids(text)?),
-        "unsubscribe" => Command::Unsubscribe(ids(text)?),
+    let act = match kind {
+        "subscribe" => return Ok(Listen::Subscribe(ids(text)?).into()),
+        "unsubscribe" => return Ok(Listen::Unsubscribe(ids(text)?).into()),
         "resume" => {
             let Resume { conversation_id, last_seq, .. } = body(text)?;
-            Command::Resume { conversation: conversation_id.into(), last_seq }
+            return Ok(Listen::Resume { conversation: conversation_id.into(), last_seq }.into());
         }
         "message.send" => {
             let send: Send = body(text)?;
@@ -180,28 +180,29 @@ fn command(kind: &str, text: &str) -> Result<Command, Problem> {
             ClientMessageId::parse(&send.client_message_id).map_err(invalid)?;
             let new =
                 NewMessage::of(send.message_type, send.priority, send.content, Some(send.client_message_id));
-            Command::Send { conversation: send.conversation_id.into(), draft: new.parse().map_err(invalid)? }
+            Act::Send { conversation: send.conversation_id.into(), draft: new.parse().map_err(invalid)? }
         }
         "typing.set" => {
             let Typing { conversation_id, is_typing, .. } = body(text)?;
-            Command::Typing { conversation: conversation_id.into(), is_typing }
+            Act::Typing { conversation: conversation_id.into(), is_typing }
         }
         "read.set" => {
             let Read { conversation_id, message_id, .. } = body(text)?;
             let target = Anchor::Message(message_id.into());
-            Command::Advance { conversation: conversation_id.into(), mark: Mark::Read, target }
+            Act::Advance { conversation: conversation_id.into(), mark: Mark::Read, target }
         }
         "ack" => {
             let Ack { conversation_id, up_to_seq, .. } = body(text)?;
             let target = Anchor::Seq(up_to_seq);
-            Command::Advance { conversation: conversation_id.into(), mark: Mark::Delivered, target }
+            Act::Advance { conversation: conversation_id.into(), mark: Mark::Delivered, target }
         }
         "ping" => {
             let Ping { .. } = body(text)?;
-            Command::Ping
+            Act::Ping
         }
         _ => return Err(Problem::new(actix_web::http::StatusCode::UNPROCESSABLE_ENTITY, "unknown_command")),
-    })
+    };
+    Ok(act.into())
 }
 
 #[derive(Serialize)]

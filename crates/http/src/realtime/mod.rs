@@ -11,7 +11,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 pub(crate) use authenticate::{Credential, check_origin, credential};
-pub(crate) use socket::{Command, Refusal, Request, Words, open};
+pub(crate) use socket::{Act, Command, Listen, Refusal, Request, Words, open};
 
 use crate::extract::SignedIn;
 use crate::problem::{ProblemDetails, Result};

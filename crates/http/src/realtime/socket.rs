@@ -10,9 +10,10 @@ use actix_ws::{AggregatedMessage, AggregatedMessageStream, CloseCode, CloseReaso
 use alivio_kernel::ids::{ConversationId, MessageId};
 use alivio_kernel::{Clock, SystemClock};
 use alivio_messages::{Anchor, Draft, Error, Mark, Marks, Position};
-use alivio_platform::live::{Fate, Frame, Inbox, LiveSession, Verdict, Vocabulary};
+use alivio_platform::live::{Desk, Fate, Frame, Inbox, LiveSession, Verdict, Vocabulary};
 use bytestring::ByteString;
 use chrono::{DateTime, Utc};
+use futures_util::future::LocalBoxFuture;
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use serde_json::{Value, json};
 use tokio::sync::watch;
@@ -29,20 +30,47 @@ const MAX_FRAME: usize = 64 * 1024;
 const HEARTBEAT: Duration = Duration::from_secs(25);
 /// A device that says nothing for so long, not even a pong, is gone.
 const SILENCE: Duration = Duration::from_secs(60);
+/// How many events are sent before anything else is looked at.
+const GULP: usize = 64;
 /// How long a closing frame may take to leave.
 const FAREWELL: Duration = Duration::from_secs(1);
 
 /// What a device asks for.
 pub(crate) enum Command {
+    /// To hear something else from now on.
+    Listen(Listen),
+    /// To do something, while it goes on hearing.
+    Act(Act),
+}
+
+pub(crate) enum Listen {
     Subscribe(Vec<ConversationId>),
     Unsubscribe(Vec<ConversationId>),
     Resume { conversation: ConversationId, last_seq: i64 },
+}
+
+pub(crate) enum Act {
     Send { conversation: ConversationId, draft: Draft },
     Typing { conversation: ConversationId, is_typing: bool },
     Advance { conversation: ConversationId, mark: Mark, target: Anchor },
     ReadNewestOf { conversation: ConversationId, messages: Vec<MessageId> },
     Ping,
 }
+
+impl From<Listen> for Command {
+    fn from(listen: Listen) -> Self {
+        Self::Listen(listen)
+    }
+}
+
+impl From<Act> for Command {
+    fn from(act: Act) -> Self {
+        Self::Act(act)
+    }
+}
+
+/// A command that has begun, and the device's name for it.
+type Running = LocalBoxFuture<'static, (Option<String>, Result<Value>)>;
 
 /// A command and the device's name for it.
 pub(crate) struct Request {
@@ -177,17 +205,28 @@ impl<W: Words> Socket<W> {
         let mut heard = Instant::now();
         let expired = tokio::time::sleep_until(expires);
         tokio::pin!(expired);
+        let mut frames = Vec::with_capacity(GULP);
+        // One command at a time, in the order of the device; events go on arriving while it runs.
+        let mut running: Option<Running> = None;
         loop {
             tokio::select! {
                 end = fate(&mut inbox.fate) => return Err(end),
                 () = &mut expired => return Err(Fate::SessionEnded.into()),
-                frame = inbox.frames.recv() => match frame {
-                    Some(frame) => self.forward(&frame).await?,
-                    None => return Err(End::Gone),
-                },
-                message = stream.recv() => {
+                count = inbox.frames.recv_many(&mut frames, GULP) => {
+                    if count == 0 {
+                        return Err(End::Gone);
+                    }
+                    for frame in frames.drain(..) {
+                        self.forward(&frame).await?;
+                    }
+                }
+                (reference, outcome) = finished(&mut running) => {
+                    running = None;
+                    self.answer(reference, outcome).await?;
+                }
+                message = stream.recv(), if running.is_none() => {
                     heard = Instant::now();
-                    self.hear(message).await?;
+                    running = self.hear(message).await?;
                 }
                 _ = heartbeat.tick() => {
                     if heard.elapsed() > SILENCE {
@@ -202,14 +241,15 @@ impl<W: Words> Socket<W> {
     async fn hear(
         &mut self,
         message: Option<std::result::Result<AggregatedMessage, ProtocolError>>,
-    ) -> std::result::Result<(), End> {
+    ) -> std::result::Result<Option<Running>, End> {
         match message {
             Some(Ok(AggregatedMessage::Text(text))) => self.obey(&text).await,
             Some(Ok(AggregatedMessage::Binary(_))) => Err(End::Close(CloseCode::Unsupported, "text_only")),
             Some(Ok(AggregatedMessage::Ping(bytes))) => {
-                self.sink.session.pong(&bytes).await.map_err(|_| End::Gone)
+                self.sink.session.pong(&bytes).await.map_err(|_| End::Gone)?;
+                Ok(None)
             }
-            Some(Ok(AggregatedMessage::Pong(_))) => Ok(()),
+            Some(Ok(AggregatedMessage::Pong(_))) => Ok(None),
             Some(Ok(AggregatedMessage::Close(_))) => Err(End::Close(CloseCode::Normal, "bye")),
             Some(Err(ProtocolError::Overflow)) => Err(End::Close(CloseCode::Size, "frame_too_large")),
             Some(Err(ProtocolError::Io(error))) if error.to_string().contains("continuation size") => {
@@ -268,24 +308,44 @@ impl<W: Words> Socket<W> {
         if text.is_empty() { Ok(()) } else { self.sink.text(text).await }
     }
 
-    async fn obey(&mut self, text: &str) -> std::result::Result<(), End> {
-        let (reference, outcome) = match self.words.read(text) {
-            _ if self.commands.check().is_err() => {
-                self.refused += 1;
-                if self.refused > self.tolerated {
-                    return Err(End::Close(CloseCode::Other(4429), "rate_limited"));
-                }
-                let reference = self.words.read(text).map_or_else(|r| r.reference, |r| r.reference);
-                (reference, Err(Problem::new(StatusCode::TOO_MANY_REQUESTS, "rate_limited")))
+    /// Answers a command, or begins what takes longer.
+    async fn obey(&mut self, text: &str) -> std::result::Result<Option<Running>, End> {
+        let request = self.words.read(text);
+        if self.commands.check().is_err() {
+            self.refused += 1;
+            if self.refused > self.tolerated {
+                return Err(End::Close(CloseCode::Other(4429), "rate_limited"));
             }
-            Ok(Request { reference, command }) => (reference, self.execute(command).await?),
-            Err(Refusal { reference, problem }) => (reference, Err(problem)),
-        };
+            let reference = request.map_or_else(|r| r.reference, |r| r.reference);
+            let problem = Problem::new(StatusCode::TOO_MANY_REQUESTS, "rate_limited");
+            self.answer(reference, Err(problem)).await?;
+            return Ok(None);
+        }
+        self.refused = 0;
+        match request {
+            Ok(Request { reference, command: Command::Act(act) }) => {
+                let desk = self.session.desk();
+                Ok(Some(Box::pin(async move { (reference, perform(&desk, act).await) })))
+            }
+            Ok(Request { reference, command: Command::Listen(listen) }) => {
+                let outcome = self.listen(listen).await?;
+                self.answer(reference, outcome).await?;
+                Ok(None)
+            }
+            Err(Refusal { reference, problem }) => {
+                self.answer(reference, Err(problem)).await?;
+                Ok(None)
+            }
+        }
+    }
+
+    async fn answer(
+        &mut self,
+        reference: Option<String>,
+        outcome: Result<Value>,
+    ) -> std::result::Result<(), End> {
         let answer = match outcome {
-            Ok(data) => {
-                self.refused = 0;
-                self.words.ack(reference, data)
-            }
+            Ok(data) => self.words.ack(reference, data),
             Err(problem) => Some(self.words.error(reference, problem.words(self.language, ""))),
         };
         match answer {
@@ -294,57 +354,67 @@ impl<W: Words> Socket<W> {
         }
     }
 
-    async fn execute(&mut self, command: Command) -> std::result::Result<Result<Value>, End> {
-        let session = &mut self.session;
-        let moved = |conversation, moved: std::result::Result<_, Error>| {
-            Ok(json!(ReadMarkerBody::new(conversation, &moved?)))
-        };
-        Ok(match command {
-            Command::Subscribe(conversations) => match session.subscribe(&conversations).await {
+    /// Changes what the socket sends, so nothing else is sent meanwhile.
+    async fn listen(&mut self, listen: Listen) -> std::result::Result<Result<Value>, End> {
+        Ok(match listen {
+            Listen::Subscribe(conversations) => match self.session.subscribe(&conversations).await {
                 Ok(positions) => {
-                    let subscription =
-                        |(id, position): &(ConversationId, Position)| describe(session, *id, position);
-                    Ok(json!({"subscriptions": positions.iter().map(subscription).collect::<Vec<_>>()}))
+                    let positions = positions.iter();
+                    let subscriptions =
+                        positions.map(|(id, position)| describe(&self.session, *id, position));
+                    Ok(json!({"subscriptions": subscriptions.collect::<Vec<_>>()}))
                 }
                 Err(error) => Err(error.into()),
             },
-            Command::Unsubscribe(conversations) => {
-                session.unsubscribe(&conversations);
+            Listen::Unsubscribe(conversations) => {
+                self.session.unsubscribe(&conversations);
                 Ok(json!({}))
             }
-            Command::Resume { conversation, last_seq } => {
-                match session.resume(conversation, last_seq).await {
-                    Ok(position) => match self.replay(conversation).await? {
-                        Ok(replayed) => {
-                            let mut data = describe(&self.session, conversation, &position);
-                            data["replayed"] = json!(replayed);
-                            Ok(data)
-                        }
-                        Err(error) => Err(error.into()),
-                    },
+            Listen::Resume { conversation, last_seq } => {
+                match self.session.resume(conversation, last_seq).await {
+                    Ok(position) => self.replay(conversation).await?.map_err(Problem::from).map(|replayed| {
+                        let mut data = describe(&self.session, conversation, &position);
+                        data["replayed"] = json!(replayed);
+                        data
+                    }),
                     Err(error) => Err(error.into()),
                 }
             }
-            Command::Send { conversation, draft } => match session.send(conversation, draft).await {
-                Ok(sent) => Ok(json!({
-                    "message_id": sent.message.id,
-                    "seq": sent.message.seq,
-                    "created_at": sent.message.created_at,
-                    "created": sent.created,
-                })),
-                Err(error) => Err(error.into()),
-            },
-            Command::Typing { conversation, is_typing } => {
-                session.type_in(conversation, is_typing).await.map(|()| json!({})).map_err(Problem::from)
-            }
-            Command::Advance { conversation, mark, target } => {
-                moved(conversation, session.advance(conversation, mark, target).await)
-            }
-            Command::ReadNewestOf { conversation, messages } => {
-                moved(conversation, session.read_newest_of(conversation, &messages).await)
-            }
-            Command::Ping => Ok(json!({"at": SystemClock.now()})),
         })
+    }
+}
+
+/// Resolves when the running command has finished; never, if none runs.
+async fn finished(running: &mut Option<Running>) -> (Option<String>, Result<Value>) {
+    match running {
+        Some(command) => command.await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn perform(desk: &Desk, act: Act) -> Result<Value> {
+    let marker = |conversation, moved| Ok(json!(ReadMarkerBody::new(conversation, &moved)));
+    match act {
+        Act::Send { conversation, draft } => {
+            let sent = desk.send(conversation, draft).await?;
+            Ok(json!({
+                "message_id": sent.message.id,
+                "seq": sent.message.seq,
+                "created_at": sent.message.created_at,
+                "created": sent.created,
+            }))
+        }
+        Act::Typing { conversation, is_typing } => {
+            desk.type_in(conversation, is_typing).await?;
+            Ok(json!({}))
+        }
+        Act::Advance { conversation, mark, target } => {
+            marker(conversation, desk.advance(conversation, mark, target).await?)
+        }
+        Act::ReadNewestOf { conversation, messages } => {
+            marker(conversation, desk.read_newest_of(conversation, &messages).await?)
+        }
+        Act::Ping => Ok(json!({"at": SystemClock.now()})),
     }
 }
 

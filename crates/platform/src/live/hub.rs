@@ -59,19 +59,26 @@ pub struct Inbox {
     pub fate: watch::Receiver<Option<Fate>>,
 }
 
+struct Subscriber {
+    socket: Arc<Socket>,
+    /// Whether it is known to be a participant's. Until then it listens, and its session drops what it hears.
+    admitted: bool,
+}
+
 #[derive(Default)]
 struct Topic {
-    subscribers: HashMap<u64, Arc<Socket>>,
+    subscribers: HashMap<u64, Subscriber>,
     order: Order<Arc<Frame>>,
 }
 
 impl Topic {
     fn tell(&self, frame: &Arc<Frame>) {
-        self.subscribers.values().for_each(|socket| socket.push(frame));
+        self.subscribers.values().for_each(|subscriber| subscriber.socket.push(frame));
     }
 
-    fn has_user(&self, user: UserId) -> bool {
-        self.subscribers.values().any(|socket| socket.user_id == user)
+    /// Whose devices listen.
+    fn users(&self) -> impl Iterator<Item = UserId> {
+        self.subscribers.values().filter(|s| s.admitted).map(|s| s.socket.user_id)
     }
 }
 
@@ -155,7 +162,7 @@ impl Hub {
     /// Takes a conversation from all sockets of `user`.
     pub(crate) fn expel(&self, conversation: ConversationId, user: UserId) {
         if let Some(mut topic) = self.topics.get_mut(&conversation) {
-            topic.subscribers.retain(|_, socket| socket.user_id != user);
+            topic.subscribers.retain(|_, subscriber| subscriber.socket.user_id != user);
         }
         self.drop_if_empty(conversation);
     }
@@ -198,7 +205,17 @@ impl Hub {
 
     pub(super) fn join(&self, conversation: ConversationId, socket: &Arc<Socket>) {
         let mut topic = self.topics.entry(conversation).or_default();
-        topic.subscribers.insert(socket.id, Arc::clone(socket));
+        let subscriber = || Subscriber { socket: Arc::clone(socket), admitted: false };
+        topic.subscribers.entry(socket.id).or_insert_with(subscriber);
+    }
+
+    /// The socket is a participant's.
+    pub(super) fn admit(&self, conversation: ConversationId, socket: &Socket) {
+        if let Some(mut topic) = self.topics.get_mut(&conversation)
+            && let Some(subscriber) = topic.subscribers.get_mut(&socket.id)
+        {
+            subscriber.admitted = true;
+        }
     }
 
     pub(super) fn leave(&self, conversation: ConversationId, socket: &Socket) {
@@ -227,7 +244,7 @@ impl Hub {
     /// Those who listen, once each.
     pub(super) fn present(&self, conversation: ConversationId) -> Vec<UserId> {
         let Some(topic) = self.topics.get(&conversation) else { return Vec::new() };
-        let mut users: Vec<_> = topic.subscribers.values().map(|socket| socket.user_id).collect();
+        let mut users: Vec<_> = topic.users().collect();
         users.sort_unstable();
         users.dedup();
         users
@@ -235,7 +252,7 @@ impl Hub {
 
     /// Whether one of the user's sockets listens already.
     pub(super) fn listens(&self, conversation: ConversationId, user: UserId) -> bool {
-        self.topics.get(&conversation).is_some_and(|topic| topic.has_user(user))
+        self.topics.get(&conversation).is_some_and(|topic| topic.users().any(|other| other == user))
     }
 
     fn release(&self, conversation: ConversationId) {

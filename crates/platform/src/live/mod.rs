@@ -14,4 +14,4 @@ mod session;
 pub(crate) use announcer::LiveAnnouncer;
 pub use frame::{Frame, Happening, TYPING_LIFETIME, Vocabulary};
 pub use hub::{Fate, Hub, Inbox};
-pub use session::{LiveSession, Verdict};
+pub use session::{Desk, LiveSession, Verdict};

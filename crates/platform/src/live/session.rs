@@ -196,6 +196,53 @@ impl LiveSession {
         }
     }
 
+    /// What the device can do while it listens.
+    pub fn desk(&self) -> Desk {
+        Desk { caller: self.caller, platform: self.platform.clone(), socket: Arc::clone(&self.socket) }
+    }
+
+    /// Those who listen to a conversation right now.
+    pub fn present(&self, conversation: ConversationId) -> Vec<alivio_kernel::ids::UserId> {
+        self.platform.hub.present(conversation)
+    }
+
+    /// Listens first and asks where the log is second: what comes in between is in the queue.
+    async fn listen(&self, conversation: ConversationId) -> Result<Position, Error> {
+        let known = self.subscriptions.contains_key(&conversation);
+        let announced = self.platform.hub.listens(conversation, self.caller.user_id);
+        self.platform.hub.join(conversation, &self.socket);
+        match self.platform.messages.position(&self.caller, conversation).await {
+            Ok(position) => {
+                self.platform.hub.admit(conversation, &self.socket);
+                if !announced {
+                    self.platform.hub.tell_presence(conversation, self.caller.user_id, true);
+                }
+                Ok(position)
+            }
+            Err(error) => {
+                if !known {
+                    self.platform.hub.leave(conversation, &self.socket);
+                }
+                Err(error)
+            }
+        }
+    }
+
+    fn admit(&mut self, conversation: ConversationId, last_seq: i64, position: &Position) {
+        let cursor = last_seq.max(position.joined_seq - 1);
+        let members_version = position.members_version;
+        self.subscriptions.insert(conversation, Subscription { cursor, members_version });
+    }
+}
+
+/// What a device does without regard to how far it has come: it goes on receiving meanwhile.
+pub struct Desk {
+    caller: Caller,
+    platform: Platform,
+    socket: Arc<Socket>,
+}
+
+impl Desk {
     /// Sends a message.
     ///
     /// # Errors
@@ -242,38 +289,6 @@ impl LiveSession {
         } else {
             Err(Error::NotFound)
         }
-    }
-
-    /// Those who listen to a conversation right now.
-    pub fn present(&self, conversation: ConversationId) -> Vec<alivio_kernel::ids::UserId> {
-        self.platform.hub.present(conversation)
-    }
-
-    /// Listens first and asks where the log is second: what comes in between is in the queue.
-    async fn listen(&self, conversation: ConversationId) -> Result<Position, Error> {
-        let known = self.subscriptions.contains_key(&conversation);
-        let announced = self.platform.hub.listens(conversation, self.caller.user_id);
-        self.platform.hub.join(conversation, &self.socket);
-        match self.platform.messages.position(&self.caller, conversation).await {
-            Ok(position) => {
-                if !announced {
-                    self.platform.hub.tell_presence(conversation, self.caller.user_id, true);
-                }
-                Ok(position)
-            }
-            Err(error) => {
-                if !known {
-                    self.platform.hub.leave(conversation, &self.socket);
-                }
-                Err(error)
-            }
-        }
-    }
-
-    fn admit(&mut self, conversation: ConversationId, last_seq: i64, position: &Position) {
-        let cursor = last_seq.max(position.joined_seq - 1);
-        let members_version = position.members_version;
-        self.subscriptions.insert(conversation, Subscription { cursor, members_version });
     }
 }
 
