@@ -19,6 +19,8 @@ pub mod ids;
 mod page;
 pub mod sealing;
 mod sensitive;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 pub mod text;
 
 pub use caller::{Caller, Role, UnknownRole};

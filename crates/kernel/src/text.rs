@@ -29,6 +29,17 @@ pub fn parse(field: &'static str, raw: &str, max: usize, lines: Lines) -> Result
     Ok(text.to_owned())
 }
 
+/// Checks a name that a program chose for `field`: 1 to `max` visible ASCII characters.
+pub fn parse_token(field: &'static str, raw: &str, max: usize) -> Result<String, FieldError> {
+    let rule = match raw.len() {
+        0 => Rule::Empty,
+        n if n > max => Rule::TooLong { max },
+        _ if !raw.bytes().all(|b| b.is_ascii_graphic()) => Rule::Malformed,
+        _ => return Ok(raw.to_owned()),
+    };
+    Err(FieldError::new(field, rule))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -216,13 +216,7 @@ impl IdempotencyKey {
 
     /// Takes 1 to 255 visible ASCII characters.
     pub fn parse(raw: &str) -> Result<Self, FieldError> {
-        let rule = match raw.len() {
-            0 => Rule::Empty,
-            n if n > Self::MAX => Rule::TooLong { max: Self::MAX },
-            _ if !raw.bytes().all(|b| b.is_ascii_graphic()) => Rule::Malformed,
-            _ => return Ok(Self(raw.to_owned())),
-        };
-        Err(FieldError::new("Idempotency-Key", rule))
+        text::parse_token("Idempotency-Key", raw, Self::MAX).map(Self)
     }
 
     /// The key.

@@ -119,13 +119,7 @@ impl ClientMessageId {
 
     /// Takes 1 to 128 visible ASCII characters.
     pub fn parse(raw: &str) -> Result<Self, FieldError> {
-        let rule = match raw.len() {
-            0 => Rule::Empty,
-            n if n > Self::MAX => Rule::TooLong { max: Self::MAX },
-            _ if !raw.bytes().all(|b| b.is_ascii_graphic()) => Rule::Malformed,
-            _ => return Ok(Self(raw.to_owned())),
-        };
-        Err(FieldError::new("client_message_id", rule))
+        text::parse_token("client_message_id", raw, Self::MAX).map(Self)
     }
 
     /// The name.

@@ -13,7 +13,9 @@ use alivio_kernel::ids::{SessionId, UserId};
 use alivio_kernel::{Caller, DomainEvent, Event, IdSource, Role, SystemIds};
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::{Fixture, World, together};
+use alivio_kernel::testing::together;
+
+use super::{Fixture, World};
 use crate::{LiveSession, NewSession, RevocationReason, Rotation, SecretHash, SessionRevoked, SessionStore};
 
 /// Tests your [`SessionStore`]: one `#[tokio::test]` for every case in [`testing::session_store`].

@@ -13,7 +13,9 @@ use alivio_kernel::ids::UserId;
 use alivio_kernel::{Role, Sealed, Sensitive, SystemIds};
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::{Fixture, together};
+use alivio_kernel::testing::together;
+
+use super::Fixture;
 use crate::{Credentials, Error, StoredUser, UserStore};
 
 /// Tests your [`UserStore`]: one `#[tokio::test]` for every case in [`testing::user_store`].

@@ -14,7 +14,9 @@ use alivio_kernel::ids::{ConversationId, UserId};
 use alivio_kernel::{DomainEvent, Event, PageSize, Sealed, SystemIds};
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::{Fixture, World, together};
+use alivio_kernel::testing::together;
+
+use super::{Fixture, World};
 use crate::{
     Audience, Conversation, ConversationCreated, ConversationStore, Created, Error, IdempotencyKey, Kind,
     ListAfter, ListQuery, NewConversation, Participant, ParticipantAdded, ParticipantRemoved,

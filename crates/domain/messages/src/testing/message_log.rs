@@ -15,7 +15,9 @@ use alivio_kernel::ids::{ConversationId, MessageId, UserId};
 use alivio_kernel::{DomainEvent, Event, IdSource, PageSize, Sealed, SystemIds};
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::{Fixture, World, together};
+use alivio_kernel::testing::together;
+
+use super::{Fixture, World};
 use crate::{
     Anchor, Appended, ClientMessageId, Digest, HistoryQuery, Mark, Marks, MessageLog, MessageSent,
     MessageType, Moved, NewEntry, Position, Priority, StoredMessage,

@@ -10,9 +10,7 @@
 //! The crate that calls the macro needs `tokio` with `macros` and `rt-multi-thread` among its
 //! dev-dependencies. The cases run against the bare port, so the sealed words in them are arbitrary bytes.
 
-use std::future::poll_fn;
 use std::sync::Arc;
-use std::task::Poll;
 
 use alivio_kernel::Event;
 use alivio_kernel::ids::{ConversationId, UserId};
@@ -47,24 +45,6 @@ pub trait World: Send + Sync {
     async fn close(&self, conversation: ConversationId);
     /// All that the outbox has received so far, in any order.
     async fn events(&self) -> Vec<Event>;
-}
-
-/// Runs all `tasks` at once and returns what came of each. One task polls them all: a domain knows no
-/// runtime, and adapters meet their races where they wait for I/O.
-pub(crate) async fn together<F: Future>(tasks: impl IntoIterator<Item = F>) -> Vec<F::Output> {
-    let mut tasks: Vec<_> = tasks.into_iter().map(|task| (Box::pin(task), None)).collect();
-    poll_fn(|context| {
-        let mut ready = true;
-        for (task, output) in tasks.iter_mut().filter(|(_, output)| output.is_none()) {
-            match task.as_mut().poll(context) {
-                Poll::Ready(value) => *output = Some(value),
-                Poll::Pending => ready = false,
-            }
-        }
-        if ready { Poll::Ready(()) } else { Poll::Pending }
-    })
-    .await;
-    tasks.into_iter().filter_map(|(_, output)| output).collect()
 }
 
 #[cfg(test)]
