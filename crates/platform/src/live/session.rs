@@ -297,7 +297,9 @@ impl Drop for LiveSession {
         let topics = std::mem::take(&mut self.subscriptions).into_keys();
         if self.platform.hub.disconnect(&self.socket, topics) {
             let (platform, user) = (self.platform.clone(), self.caller.user_id);
-            tokio::spawn(async move {
+            // Dropped with the runtime itself, there is nobody left to record it.
+            let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+            runtime.spawn(async move {
                 match platform.accounts.record_seen(user).await {
                     Ok(_) => platform.people.forget(user).await,
                     Err(error) => tracing::warn!(error = %error, "live.last_seen_not_recorded"),
