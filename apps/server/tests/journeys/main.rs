@@ -11,6 +11,7 @@ mod conversations;
 mod dialect_socket;
 mod headers;
 mod messages;
+mod outage;
 mod privacy;
 mod sockets;
 
