@@ -269,7 +269,7 @@ async fn send(
     body: Body<NewMessage>,
 ) -> Result<HttpResponse> {
     let draft = body.0.parse().map_err(invalid)?;
-    let sent = state.platform.messages.send(&caller, id.into_inner().into(), draft).await?;
+    let sent = state.platform.send(&caller, id.into_inner().into(), draft).await?;
     let status = if sent.created { StatusCode::CREATED } else { StatusCode::OK };
     let view = state.platform.screens.message(sent.message, sent.created, &caller).await?;
     Ok(HttpResponse::build(status).json(MessageBody::from(&view)))
@@ -330,7 +330,7 @@ async fn set_read_marker(
 ) -> Result<web::Json<ReadMarkerBody>> {
     let conversation = ConversationId::from(id.into_inner());
     let target = Anchor::Message(body.0.message_id.into());
-    let moved = state.platform.messages.advance(&caller, conversation, Mark::Read, &target).await?;
+    let moved = state.platform.advance(&caller, conversation, Mark::Read, target).await?;
     Ok(web::Json(ReadMarkerBody::new(conversation, &moved)))
 }
 

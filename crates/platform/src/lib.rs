@@ -12,12 +12,15 @@ mod ports;
 mod reactions;
 mod screens;
 mod session_cache;
+mod uninterrupted;
 
 use std::sync::Arc;
 
 use alivio_accounts::{Accounts, AccountsPorts};
 use alivio_conversations::{Conversations, ConversationsPorts};
-use alivio_messages::{Messages, MessagesPorts};
+use alivio_kernel::Caller;
+use alivio_kernel::ids::ConversationId;
+use alivio_messages::{Anchor, Draft, Mark, Messages, MessagesPorts, Moved, Sent};
 use alivio_outbox::Relay;
 
 pub use error::Error;
@@ -28,6 +31,7 @@ pub use screens::{ConversationView, LastMessage, MessageView, ParticipantView, S
 use bridges::StandingsFromAccounts;
 use live::{Hub, LiveAnnouncer};
 use session_cache::CachedSessions;
+use uninterrupted::uninterrupted;
 
 /// The product: everything one can do, over the ports it was given.
 #[derive(Clone)]
@@ -82,5 +86,36 @@ impl Platform {
         let relay = Relay::new(ports.outbox, ports.clock, reactions, ports.outbox_wake);
         let dependencies = ports.dependencies.into();
         (Self { accounts, conversations, messages, screens, hub, people, dependencies }, relay)
+    }
+
+    /// Sends a message and tells those who are connected, even if the caller does not wait for it.
+    ///
+    /// # Errors
+    /// As [`Messages::send`].
+    pub async fn send(
+        &self,
+        caller: &Caller,
+        conversation: ConversationId,
+        draft: Draft,
+    ) -> Result<Sent, alivio_messages::Error> {
+        let (messages, caller) = (self.messages.clone(), *caller);
+        let work = async move { messages.send(&caller, conversation, draft).await };
+        uninterrupted(work, alivio_messages::Error::Unavailable).await
+    }
+
+    /// Moves a mark and tells those who are connected, even if the caller does not wait for it.
+    ///
+    /// # Errors
+    /// As [`Messages::advance`].
+    pub async fn advance(
+        &self,
+        caller: &Caller,
+        conversation: ConversationId,
+        mark: Mark,
+        target: Anchor,
+    ) -> Result<Moved, alivio_messages::Error> {
+        let (messages, caller) = (self.messages.clone(), *caller);
+        let work = async move { messages.advance(&caller, conversation, mark, &target).await };
+        uninterrupted(work, alivio_messages::Error::Unavailable).await
     }
 }

@@ -187,19 +187,18 @@ impl Messages {
         Ok(moved)
     }
 
-    /// Marks everything up to the newest of `messages` as read.
+    /// The newest of `messages` that the caller can read in the conversation.
     ///
     /// # Errors
-    /// [`Error::NotFound`] if none of them is in the conversation.
-    pub async fn read_newest_of(
+    /// [`Error::NotFound`] if there is none.
+    pub async fn newest_of(
         &self,
         caller: &Caller,
         conversation: ConversationId,
         messages: &[MessageId],
-    ) -> Result<Moved, Error> {
+    ) -> Result<MessageId, Error> {
         let newest = self.ports.log.newest_of(caller.user_id, conversation, messages).await?;
-        let target = Anchor::Message(newest.ok_or(Error::NotFound)?);
-        self.advance(caller, conversation, Mark::Read, &target).await
+        newest.ok_or(Error::NotFound)
     }
 
     /// The state of each of `conversations` that the caller is in, in any order.

@@ -286,7 +286,7 @@ async fn a_target_out_of_reach_is_not_found() {
 }
 
 #[tokio::test]
-async fn reading_several_messages_reads_up_to_the_newest() {
+async fn the_newest_of_several_messages_is_the_logs_answer() {
     let mut desk = Desk::default();
     desk.log
         .expect_newest_of()
@@ -294,23 +294,16 @@ async fn reading_several_messages_reads_up_to_the_newest() {
             (*user, *place, asked) == (caller().user_id, conversation(), &[message(3), message(5)])
         })
         .returning(|_, _, _| Ok(Some(message(5))));
-    desk.log
-        .expect_advance()
-        .withf(|_, _, mark, target, _| (*mark, *target) == (Mark::Read, Anchor::Message(message(5))))
-        .times(1)
-        .returning(|_, _, _, _, _| {
-            Ok(Some(Moved { marks: marks(5, 5), moved: false, message_id: message(5), unread: 0 }))
-        });
     let asked = [message(3), message(5)];
-    let moved = desk.open().read_newest_of(&caller(), conversation(), &asked).await.unwrap();
-    assert_eq!(moved.marks, marks(5, 5));
+    let newest = desk.open().newest_of(&caller(), conversation(), &asked).await.unwrap();
+    assert_eq!(newest, message(5));
 }
 
 #[tokio::test]
-async fn reading_messages_from_elsewhere_moves_nothing() {
+async fn messages_from_elsewhere_have_no_newest() {
     let mut desk = Desk::default();
     desk.log.expect_newest_of().returning(|_, _, _| Ok(None));
-    let error = desk.open().read_newest_of(&caller(), conversation(), &[message(3)]).await.unwrap_err();
+    let error = desk.open().newest_of(&caller(), conversation(), &[message(3)]).await.unwrap_err();
     assert_eq!(error.code(), "not_found");
 }
 

@@ -12,8 +12,9 @@ use tokio::sync::{mpsc, watch};
 use super::order::Order;
 use super::{Frame, Happening};
 
-/// Events that may wait for a socket. One that falls further behind is closed, and resumes.
-const QUEUE: usize = 256;
+/// Events that may wait for a socket: handles to shared ones, so a full queue costs 8 KiB. A socket that falls
+/// further behind is closed, and resumes. Bursts of a lively room must fit, or readers that are merely busy go too.
+const QUEUE: usize = 1024;
 /// How long a message may wait for the one before it. Commits take milliseconds.
 const PATIENCE: Duration = Duration::from_millis(100);
 

@@ -248,7 +248,7 @@ impl Desk {
     /// # Errors
     /// As [`alivio_messages::Messages::send`].
     pub async fn send(&self, conversation: ConversationId, draft: Draft) -> Result<Sent, Error> {
-        self.platform.messages.send(&self.caller, conversation, draft).await
+        self.platform.send(&self.caller, conversation, draft).await
     }
 
     /// Moves a mark.
@@ -261,19 +261,20 @@ impl Desk {
         mark: Mark,
         target: Anchor,
     ) -> Result<Moved, Error> {
-        self.platform.messages.advance(&self.caller, conversation, mark, &target).await
+        self.platform.advance(&self.caller, conversation, mark, target).await
     }
 
     /// Marks everything up to the newest of `messages` as read.
     ///
     /// # Errors
-    /// As [`alivio_messages::Messages::read_newest_of`].
+    /// [`Error::NotFound`] if none of them is in the conversation.
     pub async fn read_newest_of(
         &self,
         conversation: ConversationId,
         messages: &[MessageId],
     ) -> Result<Moved, Error> {
-        self.platform.messages.read_newest_of(&self.caller, conversation, messages).await
+        let newest = self.platform.messages.newest_of(&self.caller, conversation, messages).await?;
+        self.advance(conversation, Mark::Read, Anchor::Message(newest)).await
     }
 
     /// Tells the others that the caller types, or has stopped.
