@@ -22,7 +22,7 @@ pub use error::{DenialReason, Error};
 pub use event::{ConversationCreated, ParticipantAdded, ParticipantRemoved};
 pub use model::{
     Audience, Conversation, Draft, IdempotencyKey, Kind, MAX_PARTICIPANTS, Participant, ParticipantRole,
-    Standing, assign_roles, may_talk,
+    Standing, assign_roles, may_talk, out_of_place,
 };
 pub use ports::{
     ConversationStore, Created, ListAfter, ListQuery, NewConversation, People, StoredConversation,

@@ -290,6 +290,19 @@ pub const fn may_talk(asker: Role, other: &Standing) -> bool {
     }
 }
 
+/// Who may be in one conversation with a patient: doctors and the clinic's administration, and no second patient.
+/// The first of `people`, in their order, that may not.
+pub fn out_of_place(people: &[(UserId, Role)]) -> Option<UserId> {
+    let mut patients = people.iter().filter(|(_, role)| *role == Role::Patient);
+    let (patient, _) = patients.next()?;
+    let fits = |id: &UserId, role: Role| match role {
+        Role::Doctor | Role::MedicalAdmin => true,
+        Role::Patient => id == patient,
+        Role::Student | Role::ItAdmin => false,
+    };
+    people.iter().find(|(id, role)| !fits(id, *role)).map(|(id, _)| *id)
+}
+
 /// Decides whether `creator` may open `draft` with the people in `standings`, and who moderates.
 ///
 /// # Errors
@@ -312,6 +325,9 @@ pub fn assign_roles(
                 });
             }
         }
+    }
+    if let Some(target_user_id) = out_of_place(&people) {
+        return Err(Error::NotAllowed { target_user_id, reason: DenialReason::NoMedicalRelationship });
     }
     let clinical = matches!(draft.kind, Kind::Consultation | Kind::Emergency);
     if clinical && !people.iter().any(|(_, role)| role.is_clinician()) {
@@ -383,6 +399,16 @@ mod tests {
                     if target_user_id == id(2)
             ));
         }
+    }
+
+    #[test]
+    fn a_patient_shares_a_conversation_with_doctors_and_administration_only() {
+        for role in Role::ALL {
+            let people = [(id(1), Role::Doctor), (id(2), Role::Patient), (id(3), role)];
+            let fits = matches!(role, Role::Doctor | Role::MedicalAdmin);
+            assert_eq!(out_of_place(&people), (!fits).then(|| id(3)), "{role}");
+        }
+        assert_eq!(out_of_place(&[(id(1), Role::Student), (id(2), Role::ItAdmin)]), None);
     }
 
     #[test]

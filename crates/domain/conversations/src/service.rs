@@ -9,7 +9,7 @@ use crate::model::context;
 use crate::{
     Audience, Conversation, ConversationCreated, ConversationStore, Created, DenialReason, Draft, Error,
     IdempotencyKey, Kind, ListQuery, NewConversation, ParticipantAdded, ParticipantRemoved, People,
-    StoredConversation, assign_roles, may_talk,
+    StoredConversation, assign_roles, may_talk, out_of_place,
 };
 
 /// What [`Conversations`] needs.
@@ -119,8 +119,11 @@ impl Conversations {
         if conversation.participant(user).is_some() {
             return Ok(conversation);
         }
-        let standings = self.ports.people.standings(caller.user_id, &[user]).await?;
-        if !standings.iter().any(|s| s.user_id == user && may_talk(caller.role, s)) {
+        let everyone: Vec<_> = conversation.participants.iter().map(|p| p.user_id).chain([user]).collect();
+        let standings = self.ports.people.standings(caller.user_id, &everyone).await?;
+        let welcome = standings.iter().any(|s| s.user_id == user && may_talk(caller.role, s));
+        let people: Vec<_> = standings.iter().map(|s| (s.user_id, s.role)).collect();
+        if !welcome || out_of_place(&people).is_some() {
             let reason = DenialReason::NoMedicalRelationship;
             return Err(Error::NotAllowed { target_user_id: user, reason });
         }

@@ -119,6 +119,9 @@ impl Messages {
             }
             Appended::Repeat(stored) => {
                 let message = self.unseal(vec![stored]).await?.pop().ok_or(Error::NotFound)?;
+                // Whoever stored it may have been cut off before telling. Those who know it ignore it; the others
+                // check their membership, as no version is old enough for this one.
+                p.live.message_created(&message, i64::MAX).await;
                 Ok(Sent { message, created: false })
             }
             Appended::Reused => Err(Error::ClientMessageIdReused),

@@ -169,8 +169,13 @@ async fn a_message_is_announced_only_after_it_is_safe() {
 }
 
 #[tokio::test]
-async fn a_repeat_answers_the_stored_message_and_announces_nothing() {
+async fn a_repeat_answers_the_stored_message_and_announces_it_to_whoever_missed_it() {
     let mut desk = Desk::default();
+    desk.live
+        .expect_message_created()
+        .withf(|message, members_version| message.seq == 4 && *members_version == i64::MAX)
+        .times(1)
+        .returning(|_, _| ());
     let stored = desk.stored(4, "as it was sent first").await;
     desk.answers(Appended::Repeat(stored.clone()));
     let sent = desk.open().send(&caller(), conversation(), draft("hola")).await.unwrap();

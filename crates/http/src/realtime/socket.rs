@@ -30,6 +30,8 @@ const MAX_FRAME: usize = 64 * 1024;
 const HEARTBEAT: Duration = Duration::from_secs(25);
 /// A device that says nothing for so long, not even a pong, is gone.
 const SILENCE: Duration = Duration::from_secs(60);
+/// A device that takes nothing for so long is closed, and may resume.
+const STUCK: Duration = Duration::from_secs(30);
 /// How many events are sent before anything else is looked at.
 const GULP: usize = 64;
 /// How long a closing frame may take to leave.
@@ -118,8 +120,7 @@ pub(crate) fn open(
         words,
         language: Language::negotiate(request.headers()),
         commands: RateLimiter::direct(Quota::per_second(per_second).allow_burst(burst)),
-        refused: 0,
-        tolerated: burst.get(),
+        refusals: RateLimiter::direct(Quota::per_second(NonZeroU32::MIN).allow_burst(burst)),
     };
     actix_web::rt::spawn(socket.run(stream, inbox, Instant::now() + rest));
     Ok(response)
@@ -151,10 +152,28 @@ struct Sink {
 
 impl Sink {
     async fn text(&mut self, text: ByteString) -> std::result::Result<(), End> {
-        tokio::select! {
-            sent = self.session.text(text) => sent.map_err(|_| End::Gone),
-            end = fate(&mut self.fate) => Err(end),
-        }
+        written(self.session.text(text), &mut self.fate).await
+    }
+
+    async fn ping(&mut self) -> std::result::Result<(), End> {
+        written(self.session.ping(b""), &mut self.fate).await
+    }
+
+    async fn pong(&mut self, bytes: &[u8]) -> std::result::Result<(), End> {
+        written(self.session.pong(bytes), &mut self.fate).await
+    }
+}
+
+/// Waits for a frame to leave, for as long as the socket may stay open and the other side reads at all.
+async fn written(
+    write: impl Future<Output = std::result::Result<(), actix_ws::Closed>>,
+    must_close: &mut watch::Receiver<Option<Fate>>,
+) -> std::result::Result<(), End> {
+    tokio::select! {
+        biased;
+        sent = write => sent.map_err(|_| End::Gone),
+        end = fate(must_close) => Err(end),
+        () = tokio::time::sleep(STUCK) => Err(Fate::TooSlow.into()),
     }
 }
 
@@ -172,9 +191,8 @@ struct Socket<W> {
     words: W,
     language: Language,
     commands: DefaultDirectRateLimiter,
-    /// Commands refused since the last one that was not.
-    refused: u32,
-    tolerated: u32,
+    /// Refusals that are put up with; the limit on commands lets some of a flood through, this does not.
+    refusals: DefaultDirectRateLimiter,
 }
 
 impl<W: Words> Socket<W> {
@@ -232,7 +250,7 @@ impl<W: Words> Socket<W> {
                     if heard.elapsed() > SILENCE {
                         return Err(End::Gone);
                     }
-                    self.sink.session.ping(b"").await.map_err(|_| End::Gone)?;
+                    self.sink.ping().await?;
                 }
             }
         }
@@ -246,7 +264,7 @@ impl<W: Words> Socket<W> {
             Some(Ok(AggregatedMessage::Text(text))) => self.obey(&text).await,
             Some(Ok(AggregatedMessage::Binary(_))) => Err(End::Close(CloseCode::Unsupported, "text_only")),
             Some(Ok(AggregatedMessage::Ping(bytes))) => {
-                self.sink.session.pong(&bytes).await.map_err(|_| End::Gone)?;
+                self.sink.pong(&bytes).await?;
                 Ok(None)
             }
             Some(Ok(AggregatedMessage::Pong(_))) => Ok(None),
@@ -312,8 +330,7 @@ impl<W: Words> Socket<W> {
     async fn obey(&mut self, text: &str) -> std::result::Result<Option<Running>, End> {
         let request = self.words.read(text);
         if self.commands.check().is_err() {
-            self.refused += 1;
-            if self.refused > self.tolerated {
+            if self.refusals.check().is_err() {
                 return Err(End::Close(CloseCode::Other(4429), "rate_limited"));
             }
             let reference = request.map_or_else(|r| r.reference, |r| r.reference);
@@ -321,7 +338,6 @@ impl<W: Words> Socket<W> {
             self.answer(reference, Err(problem)).await?;
             return Ok(None);
         }
-        self.refused = 0;
         match request {
             Ok(Request { reference, command: Command::Act(act) }) => {
                 let desk = self.session.desk();

@@ -1,4 +1,4 @@
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use alivio_kernel::ids::{ConversationId, MessageId};
@@ -34,13 +34,15 @@ pub struct LiveSession {
     platform: Platform,
     socket: Arc<Socket>,
     subscriptions: HashMap<ConversationId, Subscription>,
+    /// Where the hub knows the socket: also where it has not been admitted yet.
+    topics: HashSet<ConversationId>,
 }
 
 impl LiveSession {
     /// Connects a device of the caller.
     pub fn connect(platform: Platform, caller: Caller) -> (Self, Inbox) {
         let (socket, inbox) = platform.hub.connect(&caller);
-        (Self { caller, platform, socket, subscriptions: HashMap::new() }, inbox)
+        (Self { caller, platform, socket, subscriptions: HashMap::new(), topics: HashSet::new() }, inbox)
     }
 
     /// Who is connected.
@@ -81,6 +83,7 @@ impl LiveSession {
     pub fn unsubscribe(&mut self, conversations: &[ConversationId]) {
         for conversation in conversations {
             self.subscriptions.remove(conversation);
+            self.topics.remove(conversation);
             self.platform.hub.leave(*conversation, &self.socket);
         }
     }
@@ -119,7 +122,7 @@ impl LiveSession {
             }
             page => page?,
         };
-        let senders = page.items.iter().map(|m| m.sender_id).collect::<std::collections::HashSet<_>>();
+        let senders = page.items.iter().map(|m| m.sender_id).collect::<HashSet<_>>();
         let people = self.platform.people.summaries(senders).await;
         let people = people.map_err(|e| Error::Unavailable(Box::new(e)))?;
         let mut frames = Vec::with_capacity(page.items.len());
@@ -207,9 +210,10 @@ impl LiveSession {
     }
 
     /// Listens first and asks where the log is second: what comes in between is in the queue.
-    async fn listen(&self, conversation: ConversationId) -> Result<Position, Error> {
+    async fn listen(&mut self, conversation: ConversationId) -> Result<Position, Error> {
         let known = self.subscriptions.contains_key(&conversation);
         let announced = self.platform.hub.listens(conversation, self.caller.user_id);
+        self.topics.insert(conversation);
         self.platform.hub.join(conversation, &self.socket);
         match self.platform.messages.position(&self.caller, conversation).await {
             Ok(position) => {
@@ -221,7 +225,7 @@ impl LiveSession {
             }
             Err(error) => {
                 if !known {
-                    self.platform.hub.leave(conversation, &self.socket);
+                    self.unsubscribe(&[conversation]);
                 }
                 Err(error)
             }
@@ -295,7 +299,7 @@ impl Desk {
 
 impl Drop for LiveSession {
     fn drop(&mut self) {
-        let topics = std::mem::take(&mut self.subscriptions).into_keys();
+        let topics = std::mem::take(&mut self.topics).into_iter();
         if self.platform.hub.disconnect(&self.socket, topics) {
             let (platform, user) = (self.platform.clone(), self.caller.user_id);
             // Dropped with the runtime itself, there is nobody left to record it.

@@ -106,7 +106,8 @@ impl Writer {
             Ok(outcomes) => return self.answer(group, outcomes).await,
             Err(error) => error,
         };
-        if group.len() == 1 {
+        // A database that does not answer now would not answer each of them alone either.
+        if group.len() == 1 || !is_about_an_entry(&*failed) {
             for job in group {
                 // Nobody is left to tell when the sender has given up.
                 drop(job.answer.send(Err(unavailable(failed.to_string()))));
@@ -131,7 +132,7 @@ impl Writer {
     async fn append(&mut self, group: &[Job]) -> Result<Vec<Outcome>, BoxError> {
         let mut connection = match self.connection.take() {
             Some(connection) => connection,
-            None => self.database.dedicated().await?,
+            None => tokio::time::timeout(DEADLINE, self.database.dedicated()).await??,
         };
         let outcomes = tokio::time::timeout(DEADLINE, offer(&mut connection, group)).await??;
         // Only a connection that has just worked is kept.
@@ -159,6 +160,16 @@ impl Writer {
             drop(job.answer.send(result));
         }
     }
+}
+
+/// Whether what failed is one of the entries, rather than the database or the way to it.
+fn is_about_an_entry(error: &(dyn std::error::Error + Send + Sync + 'static)) -> bool {
+    use diesel::result::{DatabaseErrorKind as Kind, Error};
+    let kind = match error.downcast_ref::<Error>() {
+        Some(Error::DatabaseError(kind, _)) => kind,
+        _ => return false,
+    };
+    matches!(kind, Kind::UniqueViolation | Kind::NotNullViolation | Kind::CheckViolation)
 }
 
 /// The longest run of `waiting` that may share a call: no client message twice.
