@@ -18,11 +18,10 @@ pub(crate) async fn serve(config: Config) -> Result<(), BoxError> {
     // Before anything is started, so that no signal is missed.
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let storage = Storage::open(&config).await?;
-    let served = tokio::select! {
-        served = run(&config, &storage, async move {
-            tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
-        }) => served,
+    let stop = async move {
+        tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
     };
+    let served = run(&config, &storage, stop).await;
     let closed = storage.close().await;
     served.and(closed)
 }

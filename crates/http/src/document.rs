@@ -80,10 +80,9 @@ impl Document {
     /// The methods that `path` has, if there is such a path. A path without parameters comes first, as in
     /// routing.
     pub(crate) fn methods(&self, path: &str) -> Option<&[Method]> {
-        let mut matching =
-            self.methods.iter().filter(|(pattern, _)| pattern.is_match(path)).collect::<Vec<_>>();
-        matching.sort_by_key(|(pattern, _)| pattern.pattern() != Some(path));
-        matching.first().map(|(_, methods)| methods.as_slice())
+        let matching = self.methods.iter().filter(|(pattern, _)| pattern.is_match(path));
+        let (_, methods) = matching.min_by_key(|(pattern, _)| pattern.pattern() != Some(path))?;
+        Some(methods)
     }
 }
 
