@@ -1,4 +1,4 @@
-"""Signs schemathesis in as the demo clinic's doctor. Loaded by .ci/schemathesis through SCHEMATHESIS_HOOKS."""
+"""Signs schemathesis in as people of the demo clinic. Loaded by .ci/schemathesis through SCHEMATHESIS_HOOKS."""
 
 import os
 import time
@@ -7,38 +7,65 @@ import uuid
 import requests
 import schemathesis
 
-LOGOUT = r"/auth/logout$"
+# Operations that end the session they are called with, or others of the same person.
+ENDS_SESSIONS = r"/auth/(logout|logout-all|sessions.*|password/change|change-password)$"
+# Operations of those who run the clinic, and of those who run the installation.
+OF_THE_CLINIC = r"/admin/(?!users)|/auth/invitations"
+OF_THE_INSTALLATION = r"/admin/users"
 # An access token lives for ten minutes.
 REFRESH_AFTER_SECONDS = 420
 
 
-def sign_in() -> str:
-    """An access token of a new session."""
+DOCTOR = "maria.martinez@clinic.example"
+STUDENT = "aisha.rehman@clinic.example"
+CLINIC = "admin@clinic.example"
+INSTALLATION = "it@clinic.example"
+
+# A device that has signed in before is not locked out by the wrong passwords that are generated for its owner.
+devices = {}
+
+
+def sign_in(email: str = DOCTOR) -> dict:
+    """A new session."""
+    asked = {"email": email, "password": os.environ["FUZZ_PASSWORD"], **devices.get(email, {})}
     for _ in range(5):
-        answer = requests.post(
-            os.environ["FUZZ_LOGIN_URL"],
-            json={"email": os.environ["FUZZ_EMAIL"], "password": os.environ["FUZZ_PASSWORD"]},
-            timeout=10,
-        )
+        answer = requests.post(os.environ["FUZZ_LOGIN_URL"], json=asked, timeout=10)
         if answer.status_code != 429:
             break
         # Generated sign-ins share our address and so our allowance.
         time.sleep(min(float(answer.headers.get("Retry-After", "1")), 60.0))
     answer.raise_for_status()
-    return answer.json()["access_token"]
+    devices[email] = {"device_token": answer.json()["device_token"]}
+    return answer.json()
 
 
-class Doctor:
-    def get(self, case, context):
-        return sign_in()
+def person(email: str) -> type:
+    """Whoever has this address, as schemathesis wants it."""
 
-    def set(self, case, token, context):
-        case.headers["Authorization"] = f"Bearer {token}"
+    class Person:
+        def get(self, case, context):
+            return sign_in(email)["access_token"]
+
+        def set(self, case, token, context):
+            case.headers["Authorization"] = f"Bearer {token}"
+
+    Person.__name__ = email
+    return Person
 
 
-# One session for everything, but for the operation that ends the session it is called with.
-schemathesis.auth(refresh_interval=REFRESH_AFTER_SECONDS).skip_for(path_regex=LOGOUT)(Doctor)
-schemathesis.auth(refresh_interval=None).apply_to(path_regex=LOGOUT)(Doctor)
+# One session for everything, but for what ends sessions: someone else does that, in a session for each request.
+(
+    schemathesis.auth(refresh_interval=REFRESH_AFTER_SECONDS)
+    .skip_for(path_regex=ENDS_SESSIONS)
+    .skip_for(path_regex=OF_THE_CLINIC)
+    .skip_for(path_regex=OF_THE_INSTALLATION)(person(DOCTOR))
+)
+schemathesis.auth(refresh_interval=None).apply_to(path_regex=ENDS_SESSIONS)(person(STUDENT))
+schemathesis.auth(refresh_interval=REFRESH_AFTER_SECONDS).apply_to(path_regex=OF_THE_CLINIC)(person(CLINIC))
+schemathesis.auth(refresh_interval=REFRESH_AFTER_SECONDS).apply_to(path_regex=OF_THE_INSTALLATION)(person(INSTALLATION))
+
+for known in (DOCTOR, STUDENT, CLINIC, INSTALLATION):
+    sign_in(known)
 
 
 # Generated ids exist nowhere. Every second request gets a real one, so that more than "not found" is tried.
@@ -50,16 +77,11 @@ def real(name: str) -> str:
     """The id of Ana, whom the doctor attends, or of the conversation with her."""
     if not REAL:
         url = os.environ["FUZZ_LOGIN_URL"].removesuffix("/auth/login")
-        password = os.environ["FUZZ_PASSWORD"]
-        ana = requests.post(
-            f"{url}/auth/login", json={"email": "ana.lopez@clinic.example", "password": password}, timeout=10
-        )
-        ana.raise_for_status()
-        REAL["user_id"] = ana.json()["user"]["id"]
+        REAL["user_id"] = sign_in("ana.lopez@clinic.example")["user"]["id"]
         chat = requests.post(
             f"{url}/conversations",
             json={"type": "group", "participants": [REAL["user_id"]]},
-            headers={"Authorization": f"Bearer {sign_in()}"},
+            headers={"Authorization": f"Bearer {sign_in()['access_token']}"},
             timeout=10,
         )
         chat.raise_for_status()

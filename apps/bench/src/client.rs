@@ -16,7 +16,10 @@ use tokio_tungstenite::tungstenite::{self, Message, Utf8Bytes};
 pub(crate) const MARIA: &str = "maria.martinez@clinic.example";
 /// Another one.
 pub(crate) const CARLOS: &str = "carlos.ruiz@clinic.example";
-/// Everyone in the demo clinic; the first one may talk to all the others.
+/// Those of the demo clinic who may all talk to each other: a patient brings in only those who attend them.
+pub(crate) const COLLEAGUES: [&str; 4] = [MARIA, CARLOS, "admin@clinic.example", "it@clinic.example"];
+
+/// Everyone in the demo clinic.
 pub(crate) const EVERYONE: [&str; 7] = [
     "admin@clinic.example",
     MARIA,
@@ -54,6 +57,9 @@ pub(crate) enum BenchError {
     /// The server found that a socket reads too slowly: it is to come back and resume.
     #[error("the server let a socket go as too slow")]
     LetGo,
+    /// The database refused.
+    #[error("the database: {0}")]
+    Database(#[from] tokio_postgres::Error),
     /// Silence.
     #[error("the server was silent for {} s", PATIENCE.as_secs())]
     Silence,
@@ -155,6 +161,19 @@ impl Clinic {
         stream.set_nodelay(true)?;
         let (stream, _) = tokio_tungstenite::client_async(request, stream).await?;
         Ok(Socket { stream })
+    }
+
+    /// Asks for `path`, and reads the answer to its end.
+    pub(crate) async fn get(&self, path: &str, by: &Person) -> Result<(), BenchError> {
+        let request = self.http.get(format!("{}/api/v1{path}", self.url)).bearer_auth(&by.token);
+        let answer = request.send().await?;
+        let status = answer.status();
+        let text = answer.text().await?;
+        if status.is_success() {
+            Ok(())
+        } else {
+            Err(BenchError::Refused(format!("GET {path}: {status}: {text}")))
+        }
     }
 
     async fn post(&self, path: &str, by: Option<&Person>, body: &Value) -> Result<Value, BenchError> {

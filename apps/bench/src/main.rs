@@ -1,9 +1,11 @@
 //! Load generator: what a running Alivio does per second, how fast, and whether anything is lost.
 //!
 //! ```text
-//! ALIVIO_SOCKET_COMMANDS_PER_SECOND=1000000 cargo run --release
+//! ALIVIO_SOCKET_COMMANDS_PER_SECOND=1000000 ALIVIO_RATE_WRITES_PER_MINUTE=1000000 cargo run --release
 //! cargo run --release -p alivio-bench -- room --members 10
 //! cargo run --release -p alivio-bench -- direct --pairs 100
+//! cargo run --release -p alivio-bench -- directory --professionals 50000 --database-url postgres://…
+//! cargo run --release -p alivio-bench -- timing --pairs 400
 //! ```
 //!
 //! Every load is a closed loop: a sender has `--in-flight` messages on their way and sends the next one when one
@@ -11,9 +13,11 @@
 
 mod client;
 mod direct;
+mod directory;
 mod member;
 mod room;
 mod stats;
+mod timing;
 
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -30,7 +34,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 /// Measures a running Alivio with its demo clinic.
 ///
 /// Start the server so that it does not take the load for a flood:
-/// ALIVIO_SOCKET_COMMANDS_PER_SECOND=1000000
+/// ALIVIO_SOCKET_COMMANDS_PER_SECOND=1000000 ALIVIO_RATE_WRITES_PER_MINUTE=1000000
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Cli {
@@ -91,6 +95,10 @@ enum Load {
     Room(room::Room),
     /// Many conversations of two
     Direct(direct::Direct),
+    /// Search in a large directory
+    Directory(directory::Directory),
+    /// Whether the time of an answer tells which addresses have an account
+    Timing(timing::Timing),
 }
 
 fn seconds(text: &str) -> Result<f64, String> {
@@ -103,11 +111,10 @@ fn seconds(text: &str) -> Result<f64, String> {
 fn main() -> ExitCode {
     let cli = Cli::parse();
     match measure(&cli) {
-        Ok(report) => {
-            let text = if cli.common.json { report.json() } else { report.table() };
+        Ok((text, is_flawless)) => {
             // Nobody reads it any more if that fails.
             writeln!(std::io::stdout(), "{text}").ok();
-            if report.is_flawless() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+            if is_flawless { ExitCode::SUCCESS } else { ExitCode::FAILURE }
         }
         Err(error) => {
             writeln!(std::io::stderr(), "error: {error}").ok();
@@ -116,15 +123,25 @@ fn main() -> ExitCode {
     }
 }
 
-fn measure(cli: &Cli) -> Result<Report, BenchError> {
+/// What to print, and whether all went well.
+fn measure(cli: &Cli) -> Result<(String, bool), BenchError> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(usize::from(cli.common.threads))
         .enable_all()
         .build()?;
     runtime.block_on(async {
+        let sent = |report: Report| {
+            let text = if cli.common.json { report.json() } else { report.table() };
+            (text, report.is_flawless())
+        };
         match &cli.load {
-            Load::Room(room) => room.run(&cli.common).await,
-            Load::Direct(direct) => direct.run(&cli.common).await,
+            Load::Room(room) => room.run(&cli.common).await.map(sent),
+            Load::Direct(direct) => direct.run(&cli.common).await.map(sent),
+            Load::Directory(directory) => {
+                let found = directory.run(&cli.common).await?;
+                Ok((if cli.common.json { found.json() } else { found.table() }, true))
+            }
+            Load::Timing(timing) => timing.run(&cli.common).await,
         }
     })
 }

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use clap::Args;
 
 use crate::Common;
-use crate::client::{BenchError, Clinic, EVERYONE};
+use crate::client::{BenchError, COLLEAGUES, Clinic};
 use crate::member::{Conversation, Member, Next, Part, play};
 use crate::stats::{Report, Setting};
 
 /// One conversation with many sockets in it.
 ///
-/// Its members are the seven people of the demo clinic; each has as many sockets (devices) as it takes. Deliveries
+/// Its members are four professionals of the demo clinic; each has as many sockets (devices) as it takes. Deliveries
 /// are counted per socket, the sender's own included.
 #[derive(Debug, Args)]
 pub(crate) struct Room {
@@ -31,7 +31,7 @@ impl Room {
         if senders > members {
             return Err(BenchError::Refused(format!("{senders} senders are more than {members} members")));
         }
-        let clinic = Arc::new(Clinic::sign_in(&common.url, &common.password, &EVERYONE).await?);
+        let clinic = Arc::new(Clinic::sign_in(&common.url, &common.password, &COLLEAGUES).await?);
         let (opener, others) = clinic.people.split_first().ok_or(BenchError::Silence)?;
         let id = clinic.open_group("bench: room", opener, others).await?;
         let wanted: Vec<_> =

@@ -264,6 +264,39 @@ impl Report {
     }
 }
 
+/// Mann-Whitney U, two-sided, by the normal approximation with ties: how likely two lists differ so much by chance.
+pub(crate) fn rank_test(a: &[Duration], b: &[Duration]) -> f64 {
+    let mut all: Vec<(Duration, bool)> =
+        a.iter().map(|time| (*time, true)).chain(b.iter().map(|time| (*time, false))).collect();
+    all.sort_unstable();
+    let (mut ranks_of_a, mut ties, mut start) = (0.0, 0.0, 0);
+    while start < all.len() {
+        let same = all[start..].iter().take_while(|(time, _)| *time == all[start].0).count();
+        // Those that are equal share the mean of their ranks.
+        let rank = (2 * start + same + 1) as f64 / 2.0;
+        ranks_of_a += rank * all[start..start + same].iter().filter(|(_, is_a)| *is_a).count() as f64;
+        ties += (same as f64).powi(3) - same as f64;
+        start += same;
+    }
+    let (n, m) = (a.len() as f64, b.len() as f64);
+    let total = n + m;
+    let u = ranks_of_a - n * (n + 1.0) / 2.0;
+    let variance = n * m / 12.0 * (total + 1.0 - ties / (total * (total - 1.0)));
+    if variance <= 0.0 {
+        return 1.0;
+    }
+    let z = ((u - n * m / 2.0).abs() - 0.5).max(0.0) / variance.sqrt();
+    both_tails(z)
+}
+
+/// The chance of being at least `z` standard deviations away (Abramowitz and Stegun 26.2.17).
+fn both_tails(z: f64) -> f64 {
+    let t = 1.0 / (1.0 + 0.231_641_9 * z);
+    let series = [0.319_381_530, -0.356_563_782, 1.781_477_937, -1.821_255_978, 1.330_274_429];
+    let sum = series.iter().rev().fold(0.0, |sum, factor| (sum + factor) * t);
+    (2.0 * sum * (-z * z / 2.0).exp() / (2.0 * std::f64::consts::PI).sqrt()).clamp(0.0, 1.0)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -309,5 +342,15 @@ mod tests {
         assert!(!sequence.is_complete(5));
         sequence.saw(4);
         assert!(sequence.is_complete(5));
+    }
+
+    #[test]
+    fn the_rank_test_tells_shifted_lists_from_equal_ones() {
+        let list =
+            |from: u64| -> Vec<_> { (0..100).map(|n| Duration::from_micros(from + n * 7 % 100)).collect() };
+        assert!(rank_test(&list(0), &list(0)) > 0.9);
+        assert!(rank_test(&list(0), &list(30)) < 0.001);
+        assert!((both_tails(1.959_964) - 0.05).abs() < 1e-4);
+        assert_eq!(rank_test(&[Duration::ZERO; 5], &[Duration::ZERO; 5]), 1.0);
     }
 }

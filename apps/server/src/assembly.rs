@@ -2,15 +2,20 @@
 
 use std::sync::Arc;
 
-use alivio_crypto::{Argon2Hasher, EddsaTokens, EnvelopeSealer, KeyRing};
-use alivio_kernel::{BoxError, SystemClock, SystemIds};
+use alivio_crypto::{Argon2Hasher, EddsaTokens, EnvelopeSealer, KeyRing, TotpCodes};
+use alivio_imaging::Shrinker;
+use alivio_kernel::{BoxError, Sensitive, SystemClock, SystemIds};
+use alivio_notifications::{Mailbox, Mailer};
 use alivio_outbox::Relay;
 use alivio_platform::{Dependency, Platform, Ports};
 use alivio_postgres::cluster::{Cluster, ClusterConfig};
 use alivio_postgres::{Database, DatabaseOptions, GroupCommit, migrate};
+use alivio_sandbox::SandboxMailbox;
+use alivio_sendgrid::{SendGrid, SendGridOptions};
+use alivio_smtp::{Smtp, SmtpOptions};
 use async_trait::async_trait;
 
-use crate::config::{Config, Environment};
+use crate::config::{Config, Environment, MailConfig};
 
 /// Tokens of another installation are refused, whatever key they carry.
 const ISSUER: &str = "alivio";
@@ -18,6 +23,8 @@ const ISSUER: &str = "alivio";
 const WRITERS: usize = 2;
 /// Sign-ins that may wait for their turn at the password hash.
 const SIGN_IN_QUEUE: usize = 64;
+/// Pictures that are made small at once, and that may wait for their turn.
+const PICTURES: (usize, usize) = (2, 16);
 const DATABASE: &str = "alivio";
 
 struct DatabaseDependency(Database);
@@ -69,8 +76,34 @@ pub(crate) fn keys(config: &Config) -> Result<KeyRing, BoxError> {
     }
 }
 
+/// Mail by SendGrid.
+pub(crate) fn sendgrid(api_key: &Sensitive<String>, from: &str) -> Result<SendGrid, BoxError> {
+    Ok(SendGrid::new(SendGridOptions::new(api_key.clone(), from))?)
+}
+
+/// Mail by SMTP.
+pub(crate) fn smtp(url: &Sensitive<String>, from: &str) -> Result<Smtp, BoxError> {
+    Ok(Smtp::new(SmtpOptions::new(url.clone(), from)).map_err(|error| format!("SMTP_URL: {error}"))?)
+}
+
+/// Whoever takes mail away, and the mailbox if that is a sandbox.
+type Post = (Arc<dyn Mailer>, Option<Arc<dyn Mailbox>>);
+
+fn post(config: &MailConfig) -> Result<Post, BoxError> {
+    Ok(match config {
+        MailConfig::SendGrid { api_key, from } => (Arc::new(sendgrid(api_key, from)?), None),
+        MailConfig::Smtp { url, from } => (Arc::new(smtp(url, from)?), None),
+        MailConfig::Sandbox => {
+            let mailbox = Arc::new(SandboxMailbox::new(Arc::new(SystemClock)));
+            (Arc::clone(&mailbox) as _, Some(mailbox))
+        }
+    })
+}
+
 /// The product over migrated storage.
 pub(crate) async fn platform(config: &Config, storage: &Storage) -> Result<(Platform, Relay), BoxError> {
+    let (mailer, mailbox) = post(config.mail()?)?;
+    let public_origin = config.public_origin()?.clone();
     let ring = keys(config)?;
     migrate(&storage.url).await?;
     let options = DatabaseOptions { connections: config.database_connections, ..DatabaseOptions::default() };
@@ -91,11 +124,35 @@ pub(crate) async fn platform(config: &Config, storage: &Storage) -> Result<(Plat
         ids,
         sealer: Arc::new(sealer),
         users: Arc::clone(&store) as _,
+        contacts: Arc::clone(&store) as _,
+        blocks: Arc::clone(&store) as _,
+        presence: Arc::clone(&store) as _,
+        presence_grace: config.presence_grace,
+        audit: Arc::clone(&store) as _,
         sessions: Arc::clone(&store) as _,
+        second_factors: Arc::clone(&store) as _,
+        one_time_codes: Arc::new(TotpCodes),
+        sign_in_policy: config.sign_in_policy.clone(),
         passwords: Arc::new(Argon2Hasher::new(hashers, SIGN_IN_QUEUE)),
+        password_store: Arc::clone(&store) as _,
+        guards: Arc::clone(&store) as _,
+        registrations: Arc::clone(&store) as _,
+        invitations: Arc::clone(&store) as _,
+        open_registration: config.open_registration,
         tokens: Arc::new(EddsaTokens::new(&ring, ISSUER)),
+        administration: Arc::clone(&store) as _,
+        audit_reader: Arc::clone(&store) as _,
+        grants: Arc::clone(&store) as _,
+        granted_messages: Arc::clone(&store) as _,
+        profiles: Arc::clone(&store) as _,
+        directory: Arc::clone(&store) as _,
+        directory_policy: config.directory,
+        images: Arc::new(Shrinker::new(PICTURES.0, PICTURES.1)),
         conversations: Arc::clone(&store) as _,
         messages: Arc::new(GroupCommit::start(database.clone(), WRITERS)),
+        mailer,
+        mailbox,
+        public_origin,
         outbox: store,
         outbox_wake: database.wake(),
         dependencies: vec![Arc::new(DatabaseDependency(database))],

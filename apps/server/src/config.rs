@@ -2,11 +2,17 @@
 //! table follow it.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
-use std::num::NonZeroU32;
+use std::net::{IpAddr, SocketAddr};
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
+
+use alivio_accounts::{DirectoryPolicy, Email, SignInPolicy};
+use alivio_http::Rates;
+use alivio_kernel::{Role, Sensitive};
+use alivio_notifications::PublicOrigin;
+use ipnet::IpNet;
 
 /// A setting: variable, default, meaning.
 pub(crate) struct Setting {
@@ -20,8 +26,12 @@ const fn setting(name: &'static str, default: &'static str, meaning: &'static st
 }
 
 /// Everything that can be configured.
-pub(crate) const SETTINGS: [Setting; 11] = [
-    setting("ALIVIO_ENV", "development", "`production` refuses the demo clinic and makes up no keys"),
+pub(crate) const SETTINGS: &[Setting] = &[
+    setting(
+        "ALIVIO_ENV",
+        "development",
+        "`production` refuses the demo clinic and the sandbox, and makes up no keys",
+    ),
     setting("ALIVIO_BIND", "127.0.0.1:8080", "address and port to listen on; port 0 takes a free one"),
     setting("ALIVIO_DATA_DIR", ".alivio", "where the private PostgreSQL and the keys live"),
     setting("DATABASE_URL", "", "a PostgreSQL of your own (14 or newer); unset, Alivio runs a private one"),
@@ -35,7 +45,52 @@ pub(crate) const SETTINGS: [Setting; 11] = [
         "true without DATABASE_URL in development",
         "`true` or `false`: whether to make the demo clinic",
     ),
+    setting(
+        "ALIVIO_OPEN_REGISTRATION",
+        "true",
+        "`true` or `false`: whether patients and students may sign up by themselves",
+    ),
     setting("ALIVIO_CORS_ORIGINS", "", "origins of web pages that may call the API, separated by commas"),
+    setting(
+        "ALIVIO_DIRECTORY",
+        "related",
+        "how far professionals find each other: `related` (institution, conversations, care) or `open`",
+    ),
+    setting(
+        "ALIVIO_PUBLIC_URL",
+        "http://<bind> in development",
+        "origin of the pages that letters link to, like `https://app.clinic.example`; needed in production",
+    ),
+    setting(
+        "ALIVIO_MAIL",
+        "sandbox in development",
+        "how mail leaves: `sendgrid`, `smtp`, or `sandbox`, which keeps it for everyone to read at `/dev/outbox`; needed in production",
+    ),
+    setting("ALIVIO_MAIL_FROM", "", "the address that mail is from"),
+    setting("SENDGRID_API_KEY", "", "key of SendGrid's API with the right `mail.send`"),
+    setting("SENDGRID_FROM_EMAIL", "ALIVIO_MAIL_FROM", "the address that mail by SendGrid is from"),
+    setting(
+        "SMTP_URL",
+        "",
+        "the mail server: `smtps://user:password@host:465`, `smtp://user:password@host:587?tls=required` or `smtp://host:25`",
+    ),
+    setting(
+        "ALIVIO_TRUSTED_PROXIES",
+        "",
+        "addresses or networks of your proxies, separated by commas; only their `X-Forwarded-For` is believed",
+    ),
+    setting(
+        "ALIVIO_ALLOWED_NETWORKS",
+        "",
+        "addresses or networks from which one may sign in, separated by commas; everywhere if there are none",
+    ),
+    setting(
+        "ALIVIO_RATE_CREDENTIALS_PER_MINUTE",
+        "30",
+        "sign-ins and other tries of credentials per minute and network address",
+    ),
+    setting("ALIVIO_RATE_WRITES_PER_MINUTE", "300", "requests that change something per minute and account"),
+    setting("ALIVIO_RATE_READS_PER_MINUTE", "1200", "requests that only read per minute and account"),
     setting(
         "ALIVIO_DATABASE_CONNECTIONS",
         "8",
@@ -45,6 +100,26 @@ pub(crate) const SETTINGS: [Setting; 11] = [
         "ALIVIO_SOCKET_COMMANDS_PER_SECOND",
         "50",
         "commands that one socket may send per second; twice as many at once",
+    ),
+    setting(
+        "ALIVIO_SOCKET_HEARTBEAT_SECONDS",
+        "25",
+        "how often a socket is pinged and its session looked at, 1 to 50",
+    ),
+    setting(
+        "ALIVIO_MAX_SESSIONS",
+        "5",
+        "devices that one person may be signed in on at once; the next sign-in ends the oldest",
+    ),
+    setting(
+        "ALIVIO_MFA_REQUIRED_ROLES",
+        "none in development; `medical_admin,it_admin,doctor` in production",
+        "roles that need a second factor, separated by commas, or `none`",
+    ),
+    setting(
+        "ALIVIO_PRESENCE_GRACE_SECONDS",
+        "10",
+        "how long after their last device went someone still shows as online, so that a reconnect does not flicker",
     ),
     setting(
         "ALIVIO_SHUTDOWN_SECONDS",
@@ -76,6 +151,30 @@ pub(crate) enum ConfigError {
         "ALIVIO_DEMO=true is refused with ALIVIO_ENV=production: its passwords are public. Unset ALIVIO_DEMO"
     )]
     DemoInProduction,
+    /// A sandbox shows mail to everyone.
+    #[error(
+        "ALIVIO_MAIL=sandbox is refused with ALIVIO_ENV=production: everyone could read the mail. Set it to `sendgrid` \
+         or `smtp`"
+    )]
+    SandboxInProduction,
+    /// Something that cannot be left out.
+    #[error("{name} is not set: {why}")]
+    Missing { name: &'static str, why: &'static str },
+}
+
+/// How mail leaves.
+#[derive(Debug, Clone)]
+pub(crate) enum MailConfig {
+    Sandbox,
+    SendGrid {
+        api_key: Sensitive<String>,
+        from: String,
+    },
+    /// The URL may hold a password.
+    Smtp {
+        url: Sensitive<String>,
+        from: String,
+    },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,14 +192,42 @@ pub(crate) struct Config {
     pub(crate) database_url: Option<String>,
     pub(crate) keys_file: PathBuf,
     pub(crate) demo: bool,
+    pub(crate) open_registration: bool,
     pub(crate) allowed_origins: Vec<String>,
+    pub(crate) directory: DirectoryPolicy,
     pub(crate) database_connections: usize,
     pub(crate) socket_commands_per_second: NonZeroU32,
+    pub(crate) socket_heartbeat: Duration,
+    pub(crate) sign_in_policy: SignInPolicy,
+    pub(crate) presence_grace: Duration,
     pub(crate) shutdown: Duration,
     pub(crate) log: String,
+    pub(crate) trusted_proxies: Vec<IpNet>,
+    pub(crate) allowed_networks: Vec<IpNet>,
+    pub(crate) rates: Rates,
+    mail: Option<MailConfig>,
+    public_origin: Option<PublicOrigin>,
 }
 
 impl Config {
+    /// How mail leaves.
+    ///
+    /// # Errors
+    /// If production was not told.
+    pub(crate) fn mail(&self) -> Result<&MailConfig, ConfigError> {
+        let why = "production must be told how mail leaves, `sendgrid` or `smtp`";
+        self.mail.as_ref().ok_or(ConfigError::Missing { name: "ALIVIO_MAIL", why })
+    }
+
+    /// What links in letters begin with.
+    ///
+    /// # Errors
+    /// If production was not told.
+    pub(crate) fn public_origin(&self) -> Result<&PublicOrigin, ConfigError> {
+        let why = "letters link to pages there, e.g. `https://app.clinic.example`";
+        self.public_origin.as_ref().ok_or(ConfigError::Missing { name: "ALIVIO_PUBLIC_URL", why })
+    }
+
     /// Reads the environment of the process.
     pub(crate) fn from_environment() -> Result<Self, ConfigError> {
         Self::parse(std::env::vars().collect())
@@ -138,19 +265,41 @@ impl Config {
             Some("true") => true,
             Some(value) => return Err(invalid("ALIVIO_DEMO", value, "`true` or `false`")),
         };
+        let bind: SocketAddr = number(
+            get("ALIVIO_BIND"),
+            "ALIVIO_BIND",
+            "127.0.0.1:8080",
+            "an address and a port, like `127.0.0.1:8080`",
+        )?;
+        let per_minute =
+            |name: &'static str, default: &str| number(get(name), name, default, "a number from 1");
         Ok(Self {
             environment,
-            bind: number(
-                get("ALIVIO_BIND"),
-                "ALIVIO_BIND",
-                "127.0.0.1:8080",
-                "an address and a port, like `127.0.0.1:8080`",
-            )?,
+            bind,
+            mail: mail(&get, production)?,
+            public_origin: public_origin(get("ALIVIO_PUBLIC_URL"), production, bind)?,
+            trusted_proxies: networks("ALIVIO_TRUSTED_PROXIES", &get)?,
+            allowed_networks: networks("ALIVIO_ALLOWED_NETWORKS", &get)?,
+            rates: Rates {
+                credentials: per_minute("ALIVIO_RATE_CREDENTIALS_PER_MINUTE", "30")?,
+                writes: per_minute("ALIVIO_RATE_WRITES_PER_MINUTE", "300")?,
+                reads: per_minute("ALIVIO_RATE_READS_PER_MINUTE", "1200")?,
+            },
             keys_file: get("ALIVIO_KEYS_FILE").map_or_else(|| data_dir.join("keys.json"), PathBuf::from),
             data_dir,
             database_url,
             demo,
+            open_registration: match get("ALIVIO_OPEN_REGISTRATION") {
+                None | Some("true") => true,
+                Some("false") => false,
+                Some(value) => return Err(invalid("ALIVIO_OPEN_REGISTRATION", value, "`true` or `false`")),
+            },
             allowed_origins: origins(get("ALIVIO_CORS_ORIGINS").unwrap_or(""))?,
+            directory: match get("ALIVIO_DIRECTORY") {
+                None | Some("related") => DirectoryPolicy::Related,
+                Some("open") => DirectoryPolicy::Open,
+                Some(value) => return Err(invalid("ALIVIO_DIRECTORY", value, "`related` or `open`")),
+            },
             database_connections: number::<NonZeroU32>(
                 get("ALIVIO_DATABASE_CONNECTIONS"),
                 "ALIVIO_DATABASE_CONNECTIONS",
@@ -164,6 +313,27 @@ impl Config {
                 "50",
                 "a number from 1",
             )?,
+            socket_heartbeat: heartbeat(get("ALIVIO_SOCKET_HEARTBEAT_SECONDS"))?,
+            sign_in_policy: SignInPolicy {
+                max_sessions: number::<NonZeroUsize>(
+                    get("ALIVIO_MAX_SESSIONS"),
+                    "ALIVIO_MAX_SESSIONS",
+                    "5",
+                    "a number from 1",
+                )?
+                .get(),
+                second_factor_roles: match get("ALIVIO_MFA_REQUIRED_ROLES") {
+                    None if production => vec![Role::MedicalAdmin, Role::ItAdmin, Role::Doctor],
+                    None | Some("none") => Vec::new(),
+                    Some(list) => roles(list)?,
+                },
+            },
+            presence_grace: Duration::from_secs(u64::from(number::<u16>(
+                get("ALIVIO_PRESENCE_GRACE_SECONDS"),
+                "ALIVIO_PRESENCE_GRACE_SECONDS",
+                "10",
+                "a number of seconds, at most 65535",
+            )?)),
             shutdown: Duration::from_secs(number(
                 get("ALIVIO_SHUTDOWN_SECONDS"),
                 "ALIVIO_SHUTDOWN_SECONDS",
@@ -189,6 +359,25 @@ fn number<T: FromStr>(
     value.parse().map_err(|_| invalid(name, value, expected))
 }
 
+/// Devices that say nothing for a minute are gone, so they must be asked more often than that.
+fn heartbeat(value: Option<&str>) -> Result<Duration, ConfigError> {
+    let name = "ALIVIO_SOCKET_HEARTBEAT_SECONDS";
+    let expected = "a number of seconds from 1 to 50";
+    match number(value, name, "25", expected)? {
+        seconds @ 1..=50 => Ok(Duration::from_secs(seconds)),
+        _ => Err(invalid(name, value.unwrap_or_default(), expected)),
+    }
+}
+
+fn roles(list: &str) -> Result<Vec<Role>, ConfigError> {
+    let parse = |role: &str| {
+        role.parse().map_err(|_| {
+            invalid("ALIVIO_MFA_REQUIRED_ROLES", role, "roles like `doctor,medical_admin`, or `none`")
+        })
+    };
+    list.split(',').map(str::trim).map(parse).collect()
+}
+
 fn origins(list: &str) -> Result<Vec<String>, ConfigError> {
     let origins = list.split(',').map(str::trim).filter(|origin| !origin.is_empty());
     origins
@@ -201,6 +390,79 @@ fn origins(list: &str) -> Result<Vec<String>, ConfigError> {
                 origin,
                 "origins like `https://app.clinic.example`, without path or `*`",
             )),
+        })
+        .collect()
+}
+
+/// How mail leaves; `None` if production was not told.
+fn mail<'a>(
+    get: &impl Fn(&str) -> Option<&'a str>,
+    production: bool,
+) -> Result<Option<MailConfig>, ConfigError> {
+    let needed = |name: &'static str, why: &'static str| get(name).ok_or(ConfigError::Missing { name, why });
+    let address = |name: &'static str, why: &'static str| {
+        let value = needed(name, why)?;
+        let expected = "an e-mail address";
+        Email::parse(value).map(|email| email.as_str().to_owned()).map_err(|_| invalid(name, value, expected))
+    };
+    Ok(match get("ALIVIO_MAIL") {
+        None if production => None,
+        Some("sandbox") if production => return Err(ConfigError::SandboxInProduction),
+        None | Some("sandbox") => Some(MailConfig::Sandbox),
+        Some("sendgrid") => {
+            let own = get("SENDGRID_FROM_EMAIL").is_some();
+            let from = if own { "SENDGRID_FROM_EMAIL" } else { "ALIVIO_MAIL_FROM" };
+            Some(MailConfig::SendGrid {
+                api_key: Sensitive::new(
+                    needed("SENDGRID_API_KEY", "ALIVIO_MAIL=sendgrid needs a key")?.to_owned(),
+                ),
+                from: address(from, "ALIVIO_MAIL=sendgrid needs a sender; SENDGRID_FROM_EMAIL will do, too")?,
+            })
+        }
+        Some("smtp") => Some(MailConfig::Smtp {
+            url: Sensitive::new(needed("SMTP_URL", "ALIVIO_MAIL=smtp needs a mail server")?.to_owned()),
+            from: address("ALIVIO_MAIL_FROM", "ALIVIO_MAIL=smtp needs a sender")?,
+        }),
+        Some(value) => return Err(invalid("ALIVIO_MAIL", value, "`sendgrid`, `smtp` or `sandbox`")),
+    })
+}
+
+/// What links begin with; `None` if production was not told.
+fn public_origin(
+    value: Option<&str>,
+    production: bool,
+    bind: SocketAddr,
+) -> Result<Option<PublicOrigin>, ConfigError> {
+    let Some(value) = value else {
+        let host = if bind.ip().is_unspecified() { "localhost".to_owned() } else { host(bind) };
+        let own = format!("http://{host}:{}", bind.port());
+        return Ok(if production { None } else { PublicOrigin::parse(&own).ok() });
+    };
+    let expected = if production {
+        "an origin like `https://app.clinic.example`, with TLS and without path"
+    } else {
+        "an origin like `https://app.clinic.example`, without path"
+    };
+    let origin = PublicOrigin::parse(value).ok().filter(|origin| !production || origin.is_encrypted());
+    origin.map(Some).ok_or_else(|| invalid("ALIVIO_PUBLIC_URL", value, expected))
+}
+
+fn host(address: SocketAddr) -> String {
+    if address.is_ipv6() { format!("[{}]", address.ip()) } else { address.ip().to_string() }
+}
+
+fn networks<'a>(
+    name: &'static str,
+    get: &impl Fn(&str) -> Option<&'a str>,
+) -> Result<Vec<IpNet>, ConfigError> {
+    let networks = get(name).unwrap_or("").split(',').map(str::trim).filter(|network| !network.is_empty());
+    networks
+        .map(|network| {
+            let one = || Some(IpNet::from(network.parse::<IpAddr>().ok()?.to_canonical()));
+            one().or_else(|| network.parse().ok()).ok_or_else(|| {
+                let expected = "addresses or networks like `10.0.0.5` or `10.0.0.0/8`";
+                invalid(name, network, expected)
+            })
         })
         .collect()
 }
@@ -235,16 +497,43 @@ mod tests {
             ("ALIVIO_BIND", "8080"),
             ("ALIVIO_ENV", "prod"),
             ("ALIVIO_DEMO", "yes"),
+            ("ALIVIO_OPEN_REGISTRATION", "no"),
             ("DATABASE_URL", "mysql://root:hunter2@x"),
             ("ALIVIO_CORS_ORIGINS", "*"),
+            ("ALIVIO_DIRECTORY", "everyone"),
             ("ALIVIO_DATABASE_CONNECTIONS", "0"),
             ("ALIVIO_SOCKET_COMMANDS_PER_SECOND", "-1"),
+            ("ALIVIO_PRESENCE_GRACE_SECONDS", "-1"),
             ("ALIVIO_SHUTDOWN_SECONDS", "soon"),
+            ("ALIVIO_MAIL", "pigeon"),
+            ("ALIVIO_PUBLIC_URL", "https://app.clinic.example/path"),
+            ("ALIVIO_TRUSTED_PROXIES", "10.0.0.1, proxy.example"),
+            ("ALIVIO_TRUSTED_PROXIES", "10.0.0.0/33"),
+            ("ALIVIO_ALLOWED_NETWORKS", "clinic.example"),
+            ("ALIVIO_RATE_CREDENTIALS_PER_MINUTE", "0"),
+            ("ALIVIO_RATE_WRITES_PER_MINUTE", "many"),
+            ("ALIVIO_RATE_READS_PER_MINUTE", "-1"),
+            ("ALIVIO_SOCKET_HEARTBEAT_SECONDS", "0"),
+            ("ALIVIO_SOCKET_HEARTBEAT_SECONDS", "51"),
+            ("ALIVIO_MAX_SESSIONS", "0"),
+            ("ALIVIO_MFA_REQUIRED_ROLES", "doctor,root"),
+            ("ALIVIO_MFA_REQUIRED_ROLES", ","),
         ] {
             let error = parse(&[(name, value)]).err().unwrap().to_string();
             assert!(error.contains(name) && error.contains("must be"), "{error}");
             assert!(!error.contains("hunter2"));
         }
+    }
+
+    #[test]
+    fn those_with_power_need_a_second_factor_in_production() {
+        let roles = |variables: &[(&str, &str)]| parse(variables).unwrap().sign_in_policy.second_factor_roles;
+        assert_eq!(roles(&[]), []);
+        let production = ("ALIVIO_ENV", "production");
+        assert_eq!(roles(&[production]), [Role::MedicalAdmin, Role::ItAdmin, Role::Doctor]);
+        assert_eq!(roles(&[production, ("ALIVIO_MFA_REQUIRED_ROLES", "none")]), []);
+        let some = ("ALIVIO_MFA_REQUIRED_ROLES", "doctor, patient");
+        assert_eq!(roles(&[some]), [Role::Doctor, Role::Patient]);
     }
 
     #[test]
@@ -255,9 +544,72 @@ mod tests {
     }
 
     #[test]
+    fn development_keeps_its_mail_and_links_to_itself() {
+        let config = parse(&[("ALIVIO_BIND", "0.0.0.0:4000")]).unwrap();
+        assert!(matches!(config.mail(), Ok(MailConfig::Sandbox)));
+        assert_eq!(config.public_origin().unwrap().as_str(), "http://localhost:4000");
+        let config = parse(&[("ALIVIO_BIND", "[::1]:4000")]).unwrap();
+        assert_eq!(config.public_origin().unwrap().as_str(), "http://[::1]:4000");
+    }
+
+    #[test]
+    fn production_must_be_told_how_mail_leaves_and_where_its_links_lead() {
+        let production = ("ALIVIO_ENV", "production");
+        let told = |result: Result<String, ConfigError>| result.unwrap_err().to_string();
+        let config = parse(&[production]).unwrap();
+        assert!(told(config.mail().map(|_| String::new())).contains("ALIVIO_MAIL is not set"));
+        assert!(told(config.public_origin().map(|_| String::new())).contains("ALIVIO_PUBLIC_URL is not set"));
+        // The sandbox, and with it `/dev/outbox`, is refused outright.
+        let sandbox = parse(&[production, ("ALIVIO_MAIL", "sandbox")]);
+        assert!(matches!(sandbox, Err(ConfigError::SandboxInProduction)));
+        let plain = parse(&[production, ("ALIVIO_PUBLIC_URL", "http://app.clinic.example")]);
+        assert!(plain.err().unwrap().to_string().contains("TLS"));
+        let config = parse(&[production, ("ALIVIO_PUBLIC_URL", "https://app.clinic.example/")]).unwrap();
+        assert_eq!(config.public_origin().unwrap().as_str(), "https://app.clinic.example");
+    }
+
+    #[test]
+    fn each_way_of_sending_mail_names_what_it_lacks() {
+        let lacks = |variables: &[(&str, &str)]| parse(variables).err().unwrap().to_string();
+        let sendgrid = ("ALIVIO_MAIL", "sendgrid");
+        let key = ("SENDGRID_API_KEY", "SG.hunter2");
+        assert!(lacks(&[sendgrid]).starts_with("SENDGRID_API_KEY is not set"));
+        assert!(lacks(&[sendgrid, key]).starts_with("ALIVIO_MAIL_FROM is not set"));
+        assert!(
+            lacks(&[sendgrid, key, ("SENDGRID_FROM_EMAIL", "nobody")]).starts_with("SENDGRID_FROM_EMAIL is")
+        );
+        let both =
+            [sendgrid, key, ("SENDGRID_FROM_EMAIL", "a@b.example"), ("ALIVIO_MAIL_FROM", "c@d.example")];
+        let config = parse(&both).unwrap();
+        assert!(matches!(config.mail(), Ok(MailConfig::SendGrid { from, .. }) if from == "a@b.example"));
+        assert!(!format!("{:?}", config.mail()).contains("hunter2"));
+        let smtp = ("ALIVIO_MAIL", "smtp");
+        let url = ("SMTP_URL", "smtps://user:hunter2@mail.example");
+        assert!(lacks(&[smtp]).starts_with("SMTP_URL is not set"));
+        assert!(lacks(&[smtp, url]).starts_with("ALIVIO_MAIL_FROM is not set"));
+        let config = parse(&[smtp, url, ("ALIVIO_MAIL_FROM", "c@d.example")]).unwrap();
+        assert!(matches!(config.mail(), Ok(MailConfig::Smtp { from, .. }) if from == "c@d.example"));
+        assert!(!format!("{:?}", config.mail()).contains("hunter2"));
+    }
+
+    #[test]
+    fn proxies_are_addresses_or_networks() {
+        let config =
+            parse(&[("ALIVIO_TRUSTED_PROXIES", "10.0.0.5, 192.168.0.0/16,::ffff:10.0.0.6, fd00::/8")])
+                .unwrap();
+        let trusted = |address: &str| {
+            let address: IpAddr = address.parse().unwrap();
+            config.trusted_proxies.iter().any(|net| net.contains(&address))
+        };
+        assert!(["10.0.0.5", "192.168.7.7", "10.0.0.6", "fd00::1"].into_iter().all(trusted));
+        assert!(!["10.0.0.7", "192.169.0.1", "fe80::1"].into_iter().any(trusted));
+        assert!(parse(&[]).unwrap().trusted_proxies.is_empty());
+    }
+
+    #[test]
     fn the_readme_lists_every_setting() {
         let readme = include_str!("../../../README.md");
-        for Setting { name, meaning, .. } in &SETTINGS {
+        for Setting { name, meaning, .. } in SETTINGS {
             assert!(readme.contains(&format!("`{name}`")) && readme.contains(meaning), "{name}");
         }
     }

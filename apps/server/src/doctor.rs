@@ -8,7 +8,7 @@ use alivio_postgres::cluster::find_programs;
 use alivio_postgres::{Database, DatabaseOptions};
 
 use crate::assembly;
-use crate::config::{Config, Environment, SETTINGS, Setting};
+use crate::config::{Config, Environment, MailConfig, SETTINGS, Setting};
 
 struct Check {
     name: &'static str,
@@ -22,6 +22,8 @@ pub(crate) async fn doctor(config: &Config) -> Result<(), BoxError> {
         Check { name: "address", result: address(config) },
         Check { name: "database", result: database(config).await },
         Check { name: "keys", result: keys(config) },
+        Check { name: "mail", result: mail(config).await },
+        Check { name: "links", result: links(config) },
     ];
     let mut out = std::io::stdout().lock();
     for Check { name, result } in &checks {
@@ -37,7 +39,7 @@ pub(crate) async fn doctor(config: &Config) -> Result<(), BoxError> {
 fn settings(config: &Config) -> String {
     let demo = if config.demo { ", with the demo clinic" } else { "" };
     let mut text = format!("{:?}{demo}", config.environment);
-    for Setting { name, default, meaning } in &SETTINGS {
+    for Setting { name, default, meaning } in SETTINGS {
         // A URL may hold a password, so that a variable is set is all that is shown.
         let state = if std::env::var_os(name).is_some() { "set" } else { "not set" };
         text.push_str(&format!("\n        {name} ({state}; default `{default}`): {meaning}"));
@@ -82,4 +84,33 @@ fn keys(config: &Config) -> Result<String, String> {
         Ok(_) => Ok(format!("{file}")),
         Err(error) => Err(error.to_string()),
     }
+}
+
+/// Asks whoever takes mail away, without sending any.
+async fn mail(config: &Config) -> Result<String, String> {
+    match config.mail().map_err(|error| error.to_string())? {
+        MailConfig::Sandbox => Ok("kept in memory, to be read at /dev/outbox".to_owned()),
+        MailConfig::SendGrid { api_key, from } => {
+            let sendgrid = assembly::sendgrid(api_key, from).map_err(|error| error.to_string())?;
+            match sendgrid.check().await {
+                Ok(()) => Ok(format!("by SendGrid, from {from}")),
+                Err(error) => Err(format!("{error}. Check SENDGRID_API_KEY")),
+            }
+        }
+        MailConfig::Smtp { url, from } => {
+            let smtp = assembly::smtp(url, from).map_err(|error| error.to_string())?;
+            match smtp.check().await {
+                Ok(()) => Ok(format!("by SMTP, from {from}")),
+                Err(error) => {
+                    let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}"));
+                    Err(format!("{error}{}. Check SMTP_URL", cause.unwrap_or_default()))
+                }
+            }
+        }
+    }
+}
+
+fn links(config: &Config) -> Result<String, String> {
+    let origin = config.public_origin().map_err(|error| error.to_string())?;
+    Ok(format!("letters lead to {}", origin.as_str()))
 }

@@ -2,6 +2,7 @@
 
 mod assembly;
 mod config;
+mod create_admin;
 mod doctor;
 mod serve;
 
@@ -36,6 +37,8 @@ enum Command {
     Openapi,
     /// Check the configuration and every dependency
     Doctor,
+    /// Make the first administrator of the installation (role it_admin)
+    CreateAdmin(create_admin::Options),
     /// Make the file of keys that production needs (ALIVIO_KEYS_FILE)
     Keygen,
 }
@@ -65,6 +68,7 @@ async fn run(command: Command) -> Result<(), BoxError> {
             alivio_postgres::migrate(&storage.url).await?;
             storage.close().await
         }
+        Command::CreateAdmin(options) => create_admin::create_admin(&config, options).await,
         Command::Doctor => doctor::doctor(&config).await,
         Command::Keygen if config.keys_file.exists() => {
             Err(format!("{} exists; what it protects is lost without it", config.keys_file.display()).into())

@@ -11,12 +11,15 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
 use crate::assembly::{Storage, platform};
-use crate::config::Config;
+use crate::config::{Config, Environment};
 
 /// Serves.
 pub(crate) async fn serve(config: Config) -> Result<(), BoxError> {
     // Before anything is started, so that no signal is missed.
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    // What production must be told is asked for before anything is touched.
+    config.mail()?;
+    config.public_origin()?;
     let storage = Storage::open(&config).await?;
     let stop = async move {
         tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
@@ -28,18 +31,26 @@ pub(crate) async fn serve(config: Config) -> Result<(), BoxError> {
 
 async fn run(config: &Config, storage: &Storage, stop: impl Future<Output = ()>) -> Result<(), BoxError> {
     let (platform, relay) = platform(config, storage).await?;
-    let demo = if config.demo { Some(demo_clinic(&platform.accounts).await?) } else { None };
+    let demo =
+        if config.demo { Some(demo_clinic(&platform.accounts, &platform.profiles).await?) } else { None };
+    let published = platform.profiles.publish_missing().await?;
+    if published > 0 {
+        tracing::info!(directory.published = published, "directory.completed");
+    }
 
     let (stopping, stopped) = watch::channel(false);
     let relay = tokio::spawn(relay.run(stopped.clone()));
-    let state = State {
-        platform: platform.clone(),
-        config: HttpConfig {
-            allowed_origins: config.allowed_origins.clone(),
-            socket_commands_per_second: config.socket_commands_per_second,
-        },
-        stopping: stopped,
+    let http = HttpConfig {
+        allowed_origins: config.allowed_origins.clone(),
+        socket_commands_per_second: config.socket_commands_per_second,
+        socket_heartbeat: config.socket_heartbeat,
+        // Browsers take no such cookie without TLS, which nobody has on their own machine.
+        secure_cookies: config.environment == Environment::Production || !config.bind.ip().is_loopback(),
+        rates: config.rates,
+        trusted_proxies: config.trusted_proxies.clone(),
+        allowed_networks: config.allowed_networks.clone(),
     };
+    let state = State::new(platform.clone(), http, stopped);
     let server = HttpServer::new(move || app(state.clone()))
         // Small frames must not wait for the other side to confirm the last one (Nagle's algorithm).
         .tcp_nodelay(true)
@@ -60,6 +71,7 @@ async fn run(config: &Config, storage: &Storage, stop: impl Future<Output = ()>)
             tracing::info!("server.stopping");
             // Readiness turns red first; then sockets are told to come back, elsewhere or later.
             stopping.send_replace(true);
+            platform.presence.stop_waiting();
             platform.hub.close_all(Fate::Restart);
             handle.stop(true).await;
             server.await??;

@@ -1,15 +1,20 @@
 //! `/api/v1/auth`: signing in and out.
 
-use actix_web::{HttpResponse, get, post, web};
+use actix_web::http::StatusCode;
+use actix_web::{HttpRequest, HttpResponse, get, post, web};
 use alivio_accounts::{ACCESS_LIFETIME, Password, SignIn, User};
+use alivio_kernel::{AccessScope, Sensitive};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use crate::cookies::{self, Delivery};
 use crate::extract::{Body, SignedIn};
-use crate::problem::{Result, invalid};
-use crate::responses::{Invalid, Malformed, NotJson, TooLarge, Unauthenticated, Unavailable};
+use crate::networks::FromAllowedNetwork;
+use crate::problem::{Problem, Result, invalid};
+use crate::responses::{Forged, Invalid, Malformed, NotJson, TooLarge, Unauthenticated, Unavailable};
 use crate::state::State;
 
 /// Who signs in.
@@ -22,33 +27,51 @@ struct LoginRequest {
     /// The password, at most 1,024 bytes.
     #[schema(example = "Alivio-demo-1", min_length = 1, max_length = 1024, format = Password)]
     password: String,
+    /// As given by an earlier sign-in to the same address on this device. Wrong guesses of strangers then do not matter.
+    #[schema(example = "ald_0197a3c06f1e7c3a9d4e2f6b8a1c5d7e000000006a6b3f00")]
+    device_token: Option<String>,
 }
 
 /// The refresh token to swap.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct RefreshRequest {
-    /// As given by the last sign-in or refresh. Using it a second time ends the session.
+    /// As given by the last sign-in or refresh. Using it a second time ends the session. Left out, it is taken from
+    /// the cookie, if `X-Alivio-Session` is `cookie`.
     #[schema(example = "alr_6kC1cL0Xr3gZ2yq7Qk0b5b8mJr5m2Qd1v0n9t8s7u6w")]
-    refresh_token: String,
+    refresh_token: Option<String>,
 }
 
 /// What a client may do now, and as whom.
 #[derive(Serialize, ToSchema)]
 #[schema(as = SignIn)]
-struct SignInBody {
-    /// Send it as `Authorization: Bearer …`.
+pub(crate) struct SignInBody {
+    /// Send it as `Authorization: Bearer …`. Null if it came as a cookie.
     #[schema(example = "eyJ0eXAiOiJhdCtqd3QiLCJhbGciOiJFZERTQSJ9.e30.c2lnbmF0dXJl")]
-    access_token: String,
+    pub(crate) access_token: Option<String>,
     /// Always `Bearer`.
     #[schema(example = "Bearer")]
     token_type: &'static str,
     /// Seconds until the access token expires.
     #[schema(example = 600)]
     expires_in: i64,
-    /// Swap it for the next pair before 30 minutes have passed.
+    /// Swap it for the next pair before 30 minutes have passed in which nothing was done. Null while `stage` is not
+    /// `full`, and if it came as a cookie.
     #[schema(example = "alr_6kC1cL0Xr3gZ2yq7Qk0b5b8mJr5m2Qd1v0n9t8s7u6w")]
-    refresh_token: String,
+    pub(crate) refresh_token: Option<String>,
+    /// With cookies only: send it as `X-CSRF-Token` with every request that is not `GET`.
+    #[schema(example = "0197a3c06f1e7c3a9d4e2f6b8a1c5d7e")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) csrf_token: Option<String>,
+    /// What may be done now: `full` means everything; `change_password`, `second_factor` and `enrol_second_factor`
+    /// mean that step only, within ten minutes.
+    #[schema(example = "full")]
+    stage: &'static str,
+    /// Keep it on this device, and send it with the next sign-in to this address. Only what leads to the stage `full`
+    /// gives one; good for 180 days, unless the password changes or all sessions are ended.
+    #[schema(example = "ald_0197a3c06f1e7c3a9d4e2f6b8a1c5d7e000000006a6b3f00")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    device_token: Option<String>,
     /// Who signed in.
     user: UserBody,
     /// The page to go to, by role.
@@ -59,10 +82,13 @@ struct SignInBody {
 impl From<SignIn> for SignInBody {
     fn from(sign_in: SignIn) -> Self {
         Self {
-            access_token: sign_in.tokens.access.into_exposed(),
+            access_token: Some(sign_in.tokens.access.into_exposed()),
             token_type: "Bearer",
             expires_in: ACCESS_LIFETIME.num_seconds(),
-            refresh_token: sign_in.tokens.refresh.into_exposed(),
+            refresh_token: sign_in.tokens.refresh.map(Sensitive::into_exposed),
+            csrf_token: None,
+            stage: sign_in.stage.as_str(),
+            device_token: sign_in.device_token.map(Sensitive::into_exposed),
             user: sign_in.user.into(),
             redirect_to: sign_in.redirect_to,
         }
@@ -90,6 +116,12 @@ struct UserBody {
     /// Title among professionals.
     #[schema(example = "Cardiologist")]
     professional_title: Option<String>,
+    /// The language to write to them in: `es` or `en`.
+    #[schema(example = "es")]
+    language: &'static str,
+    /// What the role allows. Rely on these rather than on the role.
+    #[schema(example = json!(["directory:read", "contacts:manage"]))]
+    scopes: Vec<&'static str>,
     /// Whether they may sign in.
     is_active: bool,
     /// When the last of their devices went away.
@@ -107,6 +139,8 @@ impl From<User> for UserBody {
             display_name: user.identity.display_name,
             role: user.role.as_str(),
             professional_title: user.professional_title,
+            language: user.language.tag(),
+            scopes: user.role.scopes().map(AccessScope::as_str).collect(),
             is_active: user.is_active,
             last_seen_at: user.last_seen_at,
             created_at: user.created_at,
@@ -117,15 +151,22 @@ impl From<User> for UserBody {
 /// Sign in
 ///
 /// Opens a session on this device. An unknown address, a wrong password and a deactivated account get the
-/// same answer, after the same time.
+/// same answer, after the same time. Each wrong password locks the address for a second, then two, and so on up to an
+/// hour, ten tries per hour at most; while it is locked the right password gets that answer, too, unless the device is
+/// known by its `device_token`.
+///
+/// With `X-Alivio-Session: cookie` the tokens come as cookies that scripts cannot read, and requests that change
+/// something need the `csrf_token` of the answer, or of the cookie `alivio_csrf`, in `X-CSRF-Token`.
 #[utoipa::path(
     tag = "Accounts",
     operation_id = "login",
     request_body = LoginRequest,
+    params(("X-Alivio-Session" = Option<String>, Header, description = "`cookie`: the tokens come as cookies.")),
     responses(
         (status = 200, description = "Signed in.", body = SignInBody),
         (status = 400, response = Malformed),
         (status = 401, description = "`invalid_credentials`", body = crate::problem::ProblemDetails, content_type = "application/problem+json"),
+        (status = 403, description = "`network_not_allowed`: not from this network.", body = crate::problem::ProblemDetails, content_type = "application/problem+json"),
         (status = 413, response = TooLarge),
         (status = 415, response = NotJson),
         (status = 422, response = Invalid),
@@ -133,10 +174,17 @@ impl From<User> for UserBody {
     )
 )]
 #[post("/auth/login")]
-async fn login(state: web::Data<State>, body: Body<LoginRequest>) -> Result<web::Json<SignInBody>> {
-    let Body(LoginRequest { email, password }) = body;
+async fn login(
+    state: web::Data<State>,
+    FromAllowedNetwork(origin): FromAllowedNetwork,
+    delivery: Delivery,
+    body: Body<LoginRequest>,
+) -> Result<HttpResponse> {
+    let Body(LoginRequest { email, password, device_token }) = body;
     let password = Password::parse(password).map_err(invalid)?;
-    Ok(web::Json(state.platform.accounts.login(&email, &password).await?.into()))
+    let accounts = &state.platform.accounts;
+    let sign_in = accounts.login(&email, &password, device_token.as_deref(), &origin).await?;
+    Ok(delivery.answer(&state, sign_in))
 }
 
 /// Swap a refresh token for a new pair
@@ -146,10 +194,12 @@ async fn login(state: web::Data<State>, body: Body<LoginRequest>) -> Result<web:
     tag = "Accounts",
     operation_id = "refresh",
     request_body = RefreshRequest,
+    params(("X-Alivio-Session" = Option<String>, Header, description = "`cookie`: the tokens come as cookies.")),
     responses(
         (status = 200, description = "The next pair.", body = SignInBody),
         (status = 400, response = Malformed),
         (status = 401, description = "`invalid_refresh_token`: unknown, expired, or used before.", body = crate::problem::ProblemDetails, content_type = "application/problem+json"),
+        (status = 403, description = "`csrf_token_invalid`: the session came by cookie, and `X-CSRF-Token` is missing or wrong. `network_not_allowed`: not from this network.", body = crate::problem::ProblemDetails, content_type = "application/problem+json"),
         (status = 413, response = TooLarge),
         (status = 415, response = NotJson),
         (status = 422, response = Invalid),
@@ -157,8 +207,23 @@ async fn login(state: web::Data<State>, body: Body<LoginRequest>) -> Result<web:
     )
 )]
 #[post("/auth/refresh")]
-async fn refresh(state: web::Data<State>, body: Body<RefreshRequest>) -> Result<web::Json<SignInBody>> {
-    Ok(web::Json(state.platform.accounts.refresh(&body.0.refresh_token).await?.into()))
+async fn refresh(
+    state: web::Data<State>,
+    request: HttpRequest,
+    FromAllowedNetwork(origin): FromAllowedNetwork,
+    delivery: Delivery,
+    body: Body<RefreshRequest>,
+) -> Result<HttpResponse> {
+    let token = match (body.0.refresh_token, delivery) {
+        (Some(token), _) => token,
+        (None, Delivery::Cookies) => cookies::refresh_token(&request, &state)?,
+        (None, Delivery::Body) => {
+            return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "validation_failed")
+                .with(json!({"field": "refresh_token", "rule": "missing"})));
+        }
+    };
+    let sign_in = state.platform.accounts.refresh(&token, &origin).await?;
+    Ok(delivery.answer(&state, sign_in))
 }
 
 /// Sign out
@@ -171,13 +236,18 @@ async fn refresh(state: web::Data<State>, body: Body<RefreshRequest>) -> Result<
     responses(
         (status = 204, description = "Signed out."),
         (status = 401, response = Unauthenticated),
+        (status = 403, response = Forged),
         (status = 503, response = Unavailable),
     )
 )]
 #[post("/auth/logout")]
-async fn logout(state: web::Data<State>, SignedIn(caller): SignedIn) -> Result<HttpResponse> {
+async fn logout(
+    state: web::Data<State>,
+    request: HttpRequest,
+    SignedIn(caller): SignedIn,
+) -> Result<HttpResponse> {
     state.platform.accounts.logout(&caller).await?;
-    Ok(HttpResponse::NoContent().finish())
+    Ok(cookies::goodbye(&request, &state))
 }
 
 /// Who am I?

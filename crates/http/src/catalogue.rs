@@ -2,44 +2,26 @@
 
 use actix_web::http::header::{ACCEPT_LANGUAGE, HeaderMap};
 
-/// A language we speak.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) enum Language {
-    /// Spanish: the language of the clinics this is made for.
-    #[default]
-    Spanish,
-    /// English.
-    English,
-}
+pub(crate) use alivio_kernel::Language;
 
-impl Language {
-    /// Its tag (RFC 5646).
-    pub(crate) const fn tag(self) -> &'static str {
-        match self {
-            Self::Spanish => "es",
-            Self::English => "en",
+/// The one of our languages that `Accept-Language` likes best.
+pub(crate) fn negotiate(headers: &HeaderMap) -> Language {
+    let accepted = headers.get(ACCEPT_LANGUAGE).and_then(|v| v.to_str().ok()).unwrap_or("");
+    let mut best = (0.0, Language::default());
+    for range in accepted.split(',') {
+        let (tag, quality) = range.split_once(";q=").unwrap_or((range, "1"));
+        let quality: f32 = quality.trim().parse().unwrap_or(0.0);
+        let primary = tag.trim().split('-').next().unwrap_or("").to_ascii_lowercase();
+        let language = match primary.as_str() {
+            "es" => Language::Spanish,
+            "en" => Language::English,
+            _ => continue,
+        };
+        if quality > best.0 {
+            best = (quality, language);
         }
     }
-
-    /// The one of ours that `Accept-Language` likes best.
-    pub(crate) fn negotiate(headers: &HeaderMap) -> Self {
-        let accepted = headers.get(ACCEPT_LANGUAGE).and_then(|v| v.to_str().ok()).unwrap_or("");
-        let mut best = (0.0, Self::default());
-        for range in accepted.split(',') {
-            let (tag, quality) = range.split_once(";q=").unwrap_or((range, "1"));
-            let quality: f32 = quality.trim().parse().unwrap_or(0.0);
-            let primary = tag.trim().split('-').next().unwrap_or("").to_ascii_lowercase();
-            let language = match primary.as_str() {
-                "es" => Self::Spanish,
-                "en" => Self::English,
-                _ => continue,
-            };
-            if quality > best.0 {
-                best = (quality, language);
-            }
-        }
-        best.1
-    }
+    best.1
 }
 
 /// What to tell people for `code`.
@@ -56,11 +38,32 @@ const UNKNOWN: (&str, &str, &str) =
 
 /// Code, Spanish, English.
 const MESSAGES: &[(&str, &str, &str)] = &[
+    (
+        "administrator_exists",
+        "Ya existe un administrador activo.",
+        "There is an active administrator already.",
+    ),
+    ("already_participant", "Usted participa en esta conversación.", "You are in this conversation."),
+    (
+        "already_verified",
+        "Ese número de licencia ya está verificado.",
+        "That licence number is verified already.",
+    ),
     ("bad_request", "La solicitud no es válida.", "The request is not valid."),
+    (
+        "break_glass_open",
+        "Ya tiene un acceso de emergencia abierto a esta conversación.",
+        "You already hold open emergency access to this conversation.",
+    ),
     (
         "busy",
         "Hay demasiados inicios de sesión a la vez. Inténtelo de nuevo en un momento.",
         "Too many people are signing in at once. Try again in a moment.",
+    ),
+    (
+        "cannot_block_admin",
+        "No se puede bloquear a la administración de la clínica.",
+        "The administration of the clinic cannot be blocked.",
     ),
     (
         "client_message_id_reused",
@@ -72,11 +75,26 @@ const MESSAGES: &[(&str, &str, &str)] = &[
         "Este tipo de conversación necesita un profesional médico.",
         "This kind of conversation needs a medical professional.",
     ),
+    (
+        "codes_locked",
+        "Demasiados códigos incorrectos. Espere antes de volver a intentarlo.",
+        "Too many wrong codes. Wait before you try again.",
+    ),
     ("conversation_closed", "La conversación está cerrada.", "The conversation is closed."),
     (
         "conversation_not_allowed",
         "No puede iniciar conversación con este usuario.",
         "You cannot start a conversation with this user.",
+    ),
+    (
+        "csrf_token_invalid",
+        "La solicitud no viene de la página en la que inició sesión.",
+        "The request did not come from the page you signed in to.",
+    ),
+    (
+        "direct_chat_blocked",
+        "No puede enviar mensajes directos a este usuario.",
+        "You cannot send direct messages to this user.",
     ),
     (
         "direct_conversation_exists",
@@ -93,6 +111,7 @@ const MESSAGES: &[(&str, &str, &str)] = &[
         "Esa dirección de correo ya tiene una cuenta.",
         "That e-mail address already has an account.",
     ),
+    ("forbidden", "No tiene permiso para hacer esto.", "You are not allowed to do this."),
     (
         "forbidden_origin",
         "No se permite conectar desde esta página.",
@@ -104,6 +123,7 @@ const MESSAGES: &[(&str, &str, &str)] = &[
         "That idempotency key was used for another request.",
     ),
     ("internal_error", "Ha ocurrido un error inesperado.", "Something unexpected went wrong."),
+    ("invalid_code", "El código no es correcto o ya se usó.", "The code is wrong or was used before."),
     (
         "invalid_credentials",
         "El correo o la contraseña no son correctos.",
@@ -114,11 +134,21 @@ const MESSAGES: &[(&str, &str, &str)] = &[
         "El token de renovación no es válido. Inicie sesión de nuevo.",
         "The refresh token is not valid. Sign in again.",
     ),
+    (
+        "invalid_secret",
+        "El código o enlace no es válido, ha caducado o ya se usó.",
+        "The code or link is not valid, has expired, or was used before.",
+    ),
     ("invalid_ticket", "El ticket no es válido o ya se usó.", "The ticket is not valid or was used before."),
     (
         "invalid_token",
         "El token de acceso no es válido o ha caducado.",
         "The access token is not valid or has expired.",
+    ),
+    (
+        "last_administrator",
+        "El último administrador activo debe seguir siéndolo.",
+        "The last active administrator must stay one.",
     ),
     ("last_moderator", "El último moderador no puede salir.", "The last moderator cannot leave."),
     ("malformed_json", "El cuerpo no es JSON válido.", "The body is not valid JSON."),
@@ -127,11 +157,47 @@ const MESSAGES: &[(&str, &str, &str)] = &[
         "Este recurso no admite ese método.",
         "This resource does not support that method.",
     ),
+    (
+        "network_not_allowed",
+        "Desde esta red no se puede iniciar sesión.",
+        "One cannot sign in from this network.",
+    ),
+    (
+        "no_step_pending",
+        "Este inicio de sesión no espera ningún código.",
+        "This sign-in does not wait for a code.",
+    ),
     ("not_a_moderator", "Solo un moderador puede hacerlo.", "Only a moderator can do this."),
     ("not_found", "No se encontró.", "Not found."),
+    (
+        "nothing_to_decide",
+        "No hay credenciales pendientes de decisión.",
+        "There are no credentials waiting for a decision.",
+    ),
     ("payload_too_large", "El cuerpo es demasiado grande.", "The body is too large."),
     ("rate_limited", "Demasiadas solicitudes. Espere un momento.", "Too many requests. Wait a moment."),
+    (
+        "registration_closed",
+        "Aquí las cuentas se crean por invitación.",
+        "Accounts are made by invitation here.",
+    ),
     ("request_timeout", "La solicitud tardó demasiado en llegar.", "The request took too long to arrive."),
+    (
+        "role_not_assignable",
+        "Un paciente no puede pasar a ser personal ni al revés.",
+        "A patient cannot become staff, nor staff a patient.",
+    ),
+    ("second_factor_off", "La verificación en dos pasos no está activada.", "Two-step verification is off."),
+    (
+        "second_factor_on",
+        "La verificación en dos pasos ya está activada.",
+        "Two-step verification is already on.",
+    ),
+    (
+        "second_factor_required",
+        "Su clínica exige la verificación en dos pasos.",
+        "Your clinic requires two-step verification.",
+    ),
     (
         "session_ended",
         "La sesión ha terminado. Inicie sesión de nuevo.",
@@ -142,6 +208,16 @@ const MESSAGES: &[(&str, &str, &str)] = &[
         "Alguien cambió esto al mismo tiempo. Inténtelo de nuevo.",
         "Someone changed this at the same time. Try again.",
     ),
+    (
+        "step_required",
+        "Falta un paso para completar el inicio de sesión.",
+        "One step is missing before the sign-in is complete.",
+    ),
+    (
+        "too_many_contact_requests",
+        "Tiene demasiadas solicitudes de contacto pendientes.",
+        "You have too many open contact requests.",
+    ),
     ("unauthenticated", "Debe iniciar sesión.", "You must sign in."),
     (
         "unavailable",
@@ -149,6 +225,11 @@ const MESSAGES: &[(&str, &str, &str)] = &[
         "The service is not available right now. Try again.",
     ),
     ("unknown_command", "Comando desconocido.", "Unknown command."),
+    (
+        "unsupported_image",
+        "La imagen debe ser un PNG o JPEG válido de hasta 4096 píxeles por lado.",
+        "The picture must be a valid PNG or JPEG of at most 4096 pixels a side.",
+    ),
     ("unsupported_media_type", "El cuerpo debe ser application/json.", "The body must be application/json."),
     ("upgrade_required", "Esta dirección solo admite WebSocket.", "This address only speaks WebSocket."),
     ("validation_failed", "Un campo tiene un valor no válido.", "A field has an invalid value."),
@@ -160,20 +241,20 @@ mod tests {
 
     use super::*;
 
-    fn negotiate(accept: &str) -> Language {
+    fn negotiated(accept: &str) -> Language {
         let mut headers = HeaderMap::new();
         headers.insert(ACCEPT_LANGUAGE, HeaderValue::from_str(accept).unwrap());
-        Language::negotiate(&headers)
+        super::negotiate(&headers)
     }
 
     #[test]
     fn the_best_liked_of_our_languages_wins() {
-        assert_eq!(negotiate("en"), Language::English);
-        assert_eq!(negotiate("en-GB,en;q=0.9"), Language::English);
-        assert_eq!(negotiate("fr, en;q=0.5, es;q=0.8"), Language::Spanish);
-        assert_eq!(negotiate("de"), Language::Spanish);
-        assert_eq!(negotiate("en;q=nonsense"), Language::Spanish);
-        assert_eq!(Language::negotiate(&HeaderMap::new()), Language::Spanish);
+        assert_eq!(negotiated("en"), Language::English);
+        assert_eq!(negotiated("en-GB,en;q=0.9"), Language::English);
+        assert_eq!(negotiated("fr, en;q=0.5, es;q=0.8"), Language::Spanish);
+        assert_eq!(negotiated("de"), Language::Spanish);
+        assert_eq!(negotiated("en;q=nonsense"), Language::Spanish);
+        assert_eq!(super::negotiate(&HeaderMap::new()), Language::Spanish);
     }
 
     #[test]
@@ -189,6 +270,7 @@ mod tests {
         let source = || "source".into();
         let errors: Vec<Box<dyn DomainError>> = {
             use alivio_accounts::Error as A;
+            use alivio_audit::Error as U;
             use alivio_conversations::{DenialReason, Error as C};
             use alivio_messages::Error as M;
             vec![
@@ -197,11 +279,29 @@ mod tests {
                 Box::new(A::InvalidRefreshToken),
                 Box::new(A::InvalidTicket),
                 Box::new(A::SessionEnded),
+                Box::new(A::InvalidSecret),
+                Box::new(A::RegistrationClosed),
                 Box::new(A::EmailTaken),
+                Box::new(A::LastAdministrator),
+                Box::new(A::AdministratorExists),
+                Box::new(A::RoleNotAssignable),
                 Box::new(A::NotFound),
+                Box::new(A::Stale),
+                Box::new(A::AlreadyVerified),
+                Box::new(A::NothingToDecide),
+                Box::new(A::UnsupportedImage),
+                Box::new(A::TooManyContactRequests),
+                Box::new(A::CannotBlockAdmin),
                 Box::new(A::Busy),
                 Box::new(A::Field(field)),
                 Box::new(A::Unavailable(source())),
+                Box::new(U::NotFound),
+                Box::new(U::AlreadyParticipant),
+                Box::new(U::GrantOpen),
+                Box::new(U::Stale),
+                Box::new(U::Denied(alivio_kernel::Denied::OwnAccount)),
+                Box::new(U::Field(field)),
+                Box::new(U::Unavailable(source())),
                 Box::new(C::NotFound),
                 Box::new(C::NotAModerator),
                 Box::new(C::ClinicianRequired),
@@ -218,6 +318,7 @@ mod tests {
                 Box::new(C::Unavailable(source())),
                 Box::new(M::NotFound),
                 Box::new(M::Closed),
+                Box::new(M::Blocked),
                 Box::new(M::ClientMessageIdReused),
                 Box::new(M::Field(field)),
                 Box::new(M::Unavailable(source())),

@@ -15,6 +15,7 @@ use uuid::Uuid;
 use crate::extract::{Body, IdempotencyKey, SignedIn};
 use crate::paging;
 use crate::problem::{ProblemDetails, Result, invalid};
+use crate::profiles::avatar_url;
 use crate::responses::{Invalid, Malformed, NotFound, NotJson, TooLarge, Unauthenticated, Unavailable};
 use crate::state::State;
 
@@ -123,6 +124,9 @@ struct ParticipantBody {
     /// Title among professionals.
     #[schema(example = "Cardiologist")]
     professional_title: Option<String>,
+    /// Where their picture is.
+    #[schema(example = "/api/v1/users/0197a3c0-6f1e-7c3a-9d4e-2f6b8a1c5d7e/avatar?v=1767225600000000")]
+    avatar_url: Option<String>,
     /// `member`, or `moderator` who also adds and removes people.
     #[schema(example = "moderator")]
     role: &'static str,
@@ -183,6 +187,9 @@ pub(crate) struct UserSummaryBody {
     /// Title among professionals.
     #[schema(example = "Cardiologist")]
     professional_title: Option<String>,
+    /// Where their picture is.
+    #[schema(example = "/api/v1/users/0197a3c0-6f1e-7c3a-9d4e-2f6b8a1c5d7e/avatar?v=1767225600000000")]
+    avatar_url: Option<String>,
 }
 
 impl From<&UserSummary> for UserSummaryBody {
@@ -193,6 +200,7 @@ impl From<&UserSummary> for UserSummaryBody {
             full_name: person.full_name.expose().clone(),
             role: person.role.as_str(),
             professional_title: person.professional_title.clone(),
+            avatar_url: avatar_url(person.id.uuid(), person.avatar_version),
         }
     }
 }
@@ -205,6 +213,7 @@ impl From<ParticipantView> for ParticipantBody {
             full_name: view.person.full_name.expose().clone(),
             user_type: view.person.role.as_str(),
             professional_title: view.person.professional_title.clone(),
+            avatar_url: avatar_url(view.person.id.uuid(), view.person.avatar_version),
             role: view.participant.role.as_str(),
             joined_at: view.participant.joined_at,
             last_seen: view.last_seen_at,
@@ -286,8 +295,7 @@ fn cursor_of(conversation: &Conversation) -> String {
 
 fn parse_cursor(cursor: &str) -> Result<ListAfter> {
     let parse = || {
-        let (micros, id) = cursor.split_once('.')?;
-        let updated_at = DateTime::from_timestamp_micros(micros.parse().ok()?)?;
+        let (updated_at, id) = paging::moment(cursor)?;
         Some(ListAfter { updated_at, id: id.parse().ok()? })
     };
     parse().ok_or_else(|| invalid(FieldError::new("cursor", Rule::Malformed)))

@@ -1,13 +1,18 @@
 //! The OpenAPI document, made from the routes themselves, and what can be told from it.
 
+use std::collections::btree_map::Entry;
+
 use actix_router::ResourceDef;
 use actix_web::http::Method;
 use actix_web::web::Bytes;
-use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
-use utoipa::openapi::{HttpMethod, OpenApi as Api};
+use utoipa::openapi::path::Operation;
+use utoipa::openapi::security::{
+    ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme,
+};
+use utoipa::openapi::{HttpMethod, OpenApi as Api, Ref, RefOr};
 use utoipa::{Modify, OpenApi};
 
-use crate::responses;
+use crate::{rate_limit, responses};
 
 /// What the document says before any route.
 #[derive(OpenApi)]
@@ -15,32 +20,38 @@ use crate::responses;
     info(
         title = "Alivio",
         description = "Secure conversations between patients and professionals.\n\nSign in with `POST /api/v1/auth/login`, \
-            then send `Authorization: Bearer <access_token>`. Errors are problem JSON (RFC 9457): rely on `error`, show \
+            then send `Authorization: Bearer <access_token>`; web pages may use cookies instead (see `login`). Errors are problem JSON (RFC 9457): rely on `error`, show \
             `message`, which comes in Spanish or English by `Accept-Language`. Unknown fields are refused. What you may \
             not see answers 404, as if it did not exist. Instants are UTC (RFC 3339).",
         license(name = "MIT OR Apache-2.0", identifier = "MIT OR Apache-2.0"),
     ),
     tags(
         (name = "Accounts", description = "Signing in and out."),
+        (name = "People", description = "Profiles, pictures and the directory."),
+        (name = "Credentials", description = "Professionals, and whether their credentials are genuine."),
+        (name = "Contacts", description = "Whom you know, and of whom you want nothing."),
+        (name = "Presence", description = "Who is here."),
         (name = "Conversations", description = "Who talks to whom."),
         (name = "Messages", description = "What was said."),
         (name = "Realtime", description = "What happens, as it happens."),
+        (name = "Administration", description = "Accounts, the audit trail, and reading in an emergency."),
         (name = "Operations", description = "How the server is."),
     ),
     components(
         schemas(crate::problem::ProblemDetails),
         responses(
-            responses::Malformed, responses::Unauthenticated, responses::NotFound, responses::TooLarge,
-            responses::NotJson, responses::Invalid, responses::Unavailable,
+            responses::Malformed, responses::Unauthenticated, responses::Forbidden, responses::Forged,
+            responses::NotFound, responses::TooLarge, responses::NotJson, responses::Invalid,
+            responses::RateLimited, responses::Unavailable,
         ),
     ),
-    modifiers(&Bearer),
+    modifiers(&Schemes),
 )]
 pub(crate) struct Base;
 
-struct Bearer;
+struct Schemes;
 
-impl Modify for Bearer {
+impl Modify for Schemes {
     fn modify(&self, api: &mut Api) {
         let scheme = HttpBuilder::new()
             .scheme(HttpAuthScheme::Bearer)
@@ -49,6 +60,58 @@ impl Modify for Bearer {
             .build();
         if let Some(components) = &mut api.components {
             components.add_security_scheme("bearer", SecurityScheme::Http(scheme));
+            let cookie = ApiKeyValue::with_description(
+                crate::cookies::SESSION,
+                "Set by a sign-in with `X-Alivio-Session: cookie`. Requests other than `GET` need `X-CSRF-Token` too.",
+            );
+            components.add_security_scheme("cookie", SecurityScheme::ApiKey(ApiKey::Cookie(cookie)));
+        }
+    }
+}
+
+/// Whatever takes a token in a header takes it in a cookie. Sockets do not: any page may open one, and its browser
+/// would add the cookie.
+pub(crate) fn accept_cookies(api: &mut Api) {
+    let requirement = |name: &str| SecurityRequirement::new(name, Vec::<String>::new());
+    for item in api.paths.paths.values_mut() {
+        let operations = [&mut item.get, &mut item.put, &mut item.post, &mut item.delete, &mut item.patch];
+        for operation in operations.into_iter().flatten() {
+            if let Some(security) = &mut operation.security
+                && *security == [requirement("bearer")]
+            {
+                security.push(requirement("cookie"));
+            }
+            if operation.security.is_some() {
+                refuse(operation);
+            }
+        }
+    }
+}
+
+/// Whatever needs a sign-in may be refused because it is not complete, or because another page made the browser ask.
+fn refuse(operation: &mut Operation) {
+    match operation.responses.responses.entry("403".to_owned()) {
+        Entry::Vacant(none) => drop(none.insert(RefOr::Ref(Ref::from_response_name("Forbidden")))),
+        Entry::Occupied(mut some) => {
+            if let RefOr::T(response) = some.get_mut() {
+                response.description.push_str("; `step_required`, `csrf_token_invalid`: as everywhere.");
+            }
+        }
+    }
+}
+
+/// Every operation that is counted may be refused for it.
+pub(crate) fn add_rate_limits(api: &mut Api) {
+    for (path, item) in &mut api.paths.paths {
+        if !rate_limit::is_limited(path) {
+            continue;
+        }
+        let operations = [&mut item.get, &mut item.put, &mut item.post, &mut item.delete, &mut item.patch]
+            .into_iter()
+            .flatten();
+        for operation in operations {
+            let refused = || RefOr::Ref(Ref::from_response_name("RateLimited"));
+            operation.responses.responses.entry("429".to_owned()).or_insert_with(refused);
         }
     }
 }
@@ -102,7 +165,7 @@ mod tests {
     fn the_committed_document_is_the_one_that_is_served() {
         let written = crate::openapi().to_pretty_json().unwrap();
         let committed = include_str!("../../../openapi/openapi.json");
-        assert_eq!(committed.trim_end(), written, "run `just openapi`");
+        assert!(committed.trim_end() == written, "run `just openapi`");
     }
 
     #[test]
@@ -115,7 +178,9 @@ mod tests {
                 let responses = operation["responses"].as_object().unwrap();
                 if !path.contains("health") {
                     assert!(responses.contains_key("503"), "{name}");
-                    assert!(responses.contains_key("401"), "{name}");
+                    assert!(responses.contains_key("429"), "{name}");
+                    let is_open = operation.get("security").is_none();
+                    assert!(is_open || responses.contains_key("401"), "{name}");
                 }
                 if operation.get("requestBody").is_some() {
                     for status in ["400", "413", "415", "422"] {
@@ -124,6 +189,18 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn two_operations_never_share_an_id() {
+        let api = serde_json::to_value(crate::openapi()).unwrap();
+        let items =
+            api["paths"].as_object().unwrap().values().flat_map(|item| item.as_object().unwrap().values());
+        let mut ids: Vec<_> = items.map(|operation| operation["operationId"].as_str().unwrap()).collect();
+        let count = ids.len();
+        ids.sort_unstable();
+        ids.dedup();
+        assert_eq!(ids.len(), count);
     }
 
     #[test]
@@ -136,8 +213,21 @@ mod tests {
         assert!(count > 15 && names.len() == count, "{names:?}");
     }
 
-    const SOURCES: [&str; 6] = [
+    const SOURCES: &[&str] = &[
+        include_str!("blocks.rs"),
+        include_str!("contacts.rs"),
+        include_str!("presence.rs"),
         include_str!("accounts.rs"),
+        include_str!("admin_users.rs"),
+        include_str!("audit.rs"),
+        include_str!("break_glass.rs"),
+        include_str!("directory.rs"),
+        include_str!("profiles.rs"),
+        include_str!("professionals.rs"),
+        include_str!("registration.rs"),
+        include_str!("passwords.rs"),
+        include_str!("sessions.rs"),
+        include_str!("second_factor.rs"),
         include_str!("conversations.rs"),
         include_str!("messages.rs"),
         include_str!("health.rs"),

@@ -2,53 +2,65 @@
 
 use std::time::{Duration, Instant};
 
-use actix_web::Error;
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::error::InternalError;
 use actix_web::http::StatusCode;
-use actix_web::http::header::{HeaderName, HeaderValue};
+use actix_web::http::header::{
+    ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, HeaderName, HeaderValue, ORIGIN, VARY,
+};
 use actix_web::middleware::{DefaultHeaders, Next};
+use actix_web::{Error, web};
 use alivio_kernel::{IdSource, SystemIds};
 
-use crate::catalogue::Language;
+use crate::catalogue::{self, Language};
 use crate::problem::Problem;
+use crate::state::State;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// No handler takes so long unless something it needs hangs.
 const DEADLINE: Duration = Duration::from_secs(20);
 
 /// Headers of every answer: nothing of it is kept by caches, guessed at, framed or told to others.
+const SECURITY_HEADERS: [(&str, &str); 7] = [
+    ("cache-control", "no-store"),
+    ("x-content-type-options", "nosniff"),
+    ("x-frame-options", "DENY"),
+    ("referrer-policy", "no-referrer"),
+    ("content-security-policy", "default-src 'none'; frame-ancestors 'none'"),
+    ("cross-origin-resource-policy", "same-origin"),
+    ("strict-transport-security", "max-age=63072000; includeSubDomains"),
+];
+
 pub(crate) fn security_headers() -> DefaultHeaders {
-    DefaultHeaders::new()
-        .add(("cache-control", "no-store"))
-        .add(("x-content-type-options", "nosniff"))
-        .add(("x-frame-options", "DENY"))
-        .add(("referrer-policy", "no-referrer"))
-        .add(("content-security-policy", "default-src 'none'; frame-ancestors 'none'"))
-        .add(("cross-origin-resource-policy", "same-origin"))
-        .add(("strict-transport-security", "max-age=63072000; includeSubDomains"))
+    SECURITY_HEADERS.into_iter().fold(DefaultHeaders::new(), DefaultHeaders::add)
 }
 
 /// Gives the request an id, logs it without its query or body, and puts problems into words.
 pub(crate) async fn around(
+    state: web::Data<State>,
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     let started = Instant::now();
     let id = request_id(&request);
-    let language = Language::negotiate(request.headers());
+    let language = catalogue::negotiate(request.headers());
     let method = request.method().clone();
+    // A page that may call us may also read how it failed.
+    let page = request.headers().get(ORIGIN).filter(|page| {
+        state.config.allowed_origins.iter().any(|allowed| allowed.as_bytes() == page.as_bytes())
+    });
+    let page = page.cloned();
 
     let mut response = match tokio::time::timeout(DEADLINE, next.call(request)).await {
         Ok(Ok(response)) => response.map_into_boxed_body(),
         Ok(Err(error)) => {
             let fallback = Problem::of_status(error.as_response_error().status_code());
-            return Err(bare(error.as_error::<Problem>().unwrap_or(&fallback), language, &id));
+            return Err(bare(error.as_error::<Problem>().unwrap_or(&fallback), language, &id, page));
         }
         Err(_) => {
             let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable");
-            return Err(bare(&problem, language, &id));
+            return Err(bare(&problem, language, &id, page));
         }
     };
     if let Some(words) = reword(&response, language, &id) {
@@ -68,12 +80,24 @@ pub(crate) async fn around(
     Ok(response)
 }
 
-/// An answer for a request that is no longer at hand.
-fn bare(problem: &Problem, language: Language, id: &str) -> Error {
+/// An answer for a request that is no longer at hand. It left the inner layers as an error, so what they add to answers
+/// is added here.
+fn bare(problem: &Problem, language: Language, id: &str, page: Option<HeaderValue>) -> Error {
     tracing::warn!(request.id = %id, error.code = %problem, "http.request_failed");
     let mut response = problem.respond(language, id);
+    let headers = response.headers_mut();
+    for (name, value) in SECURITY_HEADERS {
+        headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
+    }
+    headers.insert(VARY, HeaderValue::from_static("Origin"));
+    if let Some(page) = page {
+        headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, page);
+        if let Ok(exposed) = HeaderValue::from_str(&crate::EXPOSED.join(", ")) {
+            headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, exposed);
+        }
+    }
     if let Ok(value) = HeaderValue::from_str(id) {
-        response.headers_mut().insert(REQUEST_ID, value);
+        headers.insert(REQUEST_ID, value);
     }
     InternalError::from_response("request failed", response).into()
 }
@@ -103,4 +127,35 @@ fn request_id(request: &ServiceRequest) -> String {
     };
     let given = request.headers().get(REQUEST_ID).and_then(|v| v.to_str().ok()).filter(harmless);
     given.map_or_else(|| SystemIds.uuid().to_string(), str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What the answer to a request that failed within carries.
+    fn names(page: Option<&str>) -> Vec<String> {
+        let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable");
+        let page = page.map(|page| HeaderValue::from_str(page).unwrap());
+        let error = bare(&problem, Language::English, "id-1", page);
+        let response = error.as_response_error().error_response();
+        assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+        response.headers().keys().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn an_answer_from_without_is_dressed_like_all_others() {
+        let plain = names(None);
+        for (name, _) in SECURITY_HEADERS {
+            assert!(plain.iter().any(|n| n == name), "{name}");
+        }
+        for name in ["x-request-id", "retry-after", "content-type", "vary"] {
+            assert!(plain.iter().any(|n| n == name), "{name}");
+        }
+        let cors = ["access-control-allow-origin", "access-control-expose-headers"];
+        let for_page = names(Some("https://app.clinic.example"));
+        for name in cors {
+            assert!(!plain.iter().any(|n| n == name) && for_page.iter().any(|n| n == name), "{name}");
+        }
+    }
 }

@@ -4,19 +4,36 @@
 //! router and the document, so they cannot drift. Errors become problem JSON in `problem`.
 
 mod accounts;
+mod admin_users;
+mod audit;
+mod blocks;
+mod break_glass;
 mod catalogue;
+mod contacts;
 mod conversations;
+mod cookies;
+mod dev;
 mod dialects;
+mod directory;
 mod docs;
 mod document;
 mod extract;
 mod frame;
 mod health;
 mod messages;
+mod networks;
 mod paging;
+mod passwords;
+mod presence;
 mod problem;
+mod professionals;
+mod profiles;
+mod rate_limit;
 mod realtime;
+mod registration;
 mod responses;
+mod second_factor;
+mod sessions;
 mod state;
 
 use actix_cors::Cors;
@@ -29,10 +46,15 @@ use actix_web::{App, Error, HttpRequest, HttpResponse, web};
 use utoipa::OpenApi;
 use utoipa_actix_web::AppExt;
 
+pub use rate_limit::Rates;
 pub use state::{HttpConfig, State};
 
 use document::{Base, Document};
 use problem::Problem;
+
+/// What pages of other origins may read of an answer's headers.
+const EXPOSED: [&str; 5] =
+    ["x-request-id", "retry-after", "ratelimit-limit", "ratelimit-remaining", "ratelimit-reset"];
 
 /// The largest request body.
 const MAX_BODY: usize = 64 * 1024;
@@ -57,10 +79,13 @@ pub fn app(
         .app_data(web::PayloadConfig::new(MAX_BODY))
         .app_data(extract::path_config())
         .app_data(extract::query_config())
+        .configure(dev::routes)
         .configure(docs::routes)
         .configure(dialects::routes)
         .default_service(web::to(nowhere))
+        .wrap(from_fn(rate_limit::limit))
         .wrap(NormalizePath::trim())
+        .wrap(from_fn(dialects::translate))
         .wrap(cors)
         .wrap(frame::security_headers())
         .wrap(from_fn(frame::around))
@@ -76,6 +101,19 @@ fn routes(config: &mut utoipa_actix_web::service_config::ServiceConfig<'_>) {
     config.configure(health::routes).service(
         utoipa_actix_web::scope::scope("/api/v1")
             .configure(accounts::routes)
+            .configure(admin_users::routes)
+            .configure(audit::routes)
+            .configure(break_glass::routes)
+            .configure(directory::routes)
+            .configure(profiles::routes)
+            .configure(professionals::routes)
+            .configure(registration::routes)
+            .configure(passwords::routes)
+            .configure(sessions::routes)
+            .configure(second_factor::routes)
+            .configure(contacts::routes)
+            .configure(blocks::routes)
+            .configure(presence::routes)
             .configure(conversations::routes)
             .configure(messages::routes)
             .configure(realtime::routes),
@@ -83,17 +121,29 @@ fn routes(config: &mut utoipa_actix_web::service_config::ServiceConfig<'_>) {
 }
 
 fn finish(mut api: utoipa::openapi::OpenApi) -> utoipa::openapi::OpenApi {
+    document::accept_cookies(&mut api);
     api.info.version = env!("CARGO_PKG_VERSION").to_owned();
+    document::add_rate_limits(&mut api);
     api
 }
 
 fn cors(config: &HttpConfig) -> Cors {
     let methods = ["GET", "POST", "PUT", "PATCH", "DELETE"];
-    let headers = ["authorization", "content-type", "accept-language", "idempotency-key", "x-request-id"];
+    let headers = [
+        "authorization",
+        "content-type",
+        "accept-language",
+        "idempotency-key",
+        "x-alivio-session",
+        "x-csrf-token",
+        "x-request-id",
+    ];
     let cors = Cors::default()
         .allowed_methods(methods)
         .allowed_headers(headers.map(HeaderName::from_static))
-        .expose_headers(["x-request-id", "retry-after"])
+        .expose_headers(EXPOSED)
+        // Only the pages listed, never any: those may send the cookies of a sign-in.
+        .supports_credentials()
         .block_on_origin_mismatch(false)
         .max_age(600);
     config.allowed_origins.iter().fold(cors, |cors, origin| cors.allowed_origin(origin))

@@ -157,10 +157,10 @@ impl From<&MessageView> for MessageBody {
 #[derive(Serialize, ToSchema)]
 pub(crate) struct MessagePage {
     /// Newest first; with `after`, oldest first.
-    items: Vec<MessageBody>,
+    pub(crate) items: Vec<MessageBody>,
     /// Send it as `before` (or as `after`, if you came by `after`) to go on; `null` at the end.
     #[schema(example = "15")]
-    next_cursor: Option<String>,
+    pub(crate) next_cursor: Option<String>,
 }
 
 /// How far you have come in a conversation.
@@ -202,7 +202,7 @@ struct NewReadMarker {
 #[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-struct HistoryParams {
+pub(crate) struct HistoryParams {
     /// Messages before this one, newest first: a message id, or `next_cursor`.
     before: Option<String>,
     /// Messages after this one, oldest first: a message id, or `next_cursor`.
@@ -216,7 +216,7 @@ struct HistoryParams {
 }
 
 impl HistoryParams {
-    fn parse(&self) -> Result<HistoryQuery> {
+    pub(crate) fn parse(&self) -> Result<HistoryQuery> {
         let size = PageSize::parse(self.page_size, 50).map_err(invalid)?;
         let offset = paging::offset(self.page, size)?;
         match (&self.before, &self.after, self.page) {
@@ -253,6 +253,7 @@ fn anchor(field: &'static str, raw: &str) -> Result<Anchor> {
         (status = 201, description = "Stored.", body = MessageBody),
         (status = 400, response = Malformed),
         (status = 401, response = Unauthenticated),
+        (status = 403, description = "`direct_chat_blocked`: a block stands between the two of this direct conversation.", body = ProblemDetails, content_type = "application/problem+json"),
         (status = 404, response = NotFound),
         (status = 409, description = "`client_message_id_reused`, `conversation_closed`", body = ProblemDetails, content_type = "application/problem+json"),
         (status = 413, response = TooLarge),

@@ -87,6 +87,10 @@ impl Problem {
         if self.status == StatusCode::SERVICE_UNAVAILABLE {
             response.insert_header((header::RETRY_AFTER, HeaderValue::from_static("1")));
         }
+        let wait = self.details.as_ref().and_then(|details| details["retry_after"].as_i64());
+        if let (StatusCode::TOO_MANY_REQUESTS, Some(seconds)) = (self.status, wait) {
+            response.insert_header((header::RETRY_AFTER, seconds));
+        }
         if self.status == StatusCode::UPGRADE_REQUIRED {
             response.insert_header((header::UPGRADE, HeaderValue::from_static("websocket")));
         }

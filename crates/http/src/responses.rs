@@ -38,6 +38,22 @@ problem_response!(
     "The access token is not valid or has expired."
 );
 problem_response!(
+    Forged,
+    "`csrf_token_invalid`: the session came by cookie, and `X-CSRF-Token` is missing or wrong; `step_required`: one step of the sign-in is missing; `forbidden`: your role does not allow it.",
+    403,
+    "Forbidden",
+    "csrf_token_invalid",
+    "The request did not come from the page you signed in to."
+);
+problem_response!(
+    Forbidden,
+    "`forbidden`: your role does not allow it (`details.reason`); `step_required`: one step of the sign-in is missing (`details.stage`); `csrf_token_invalid`: the session came by cookie, and `X-CSRF-Token` is missing or wrong.",
+    403,
+    "Forbidden",
+    "forbidden",
+    "You are not allowed to do this."
+);
+problem_response!(
     NotFound,
     "`not_found`: there is no such thing, or none that you may see.",
     404,
@@ -68,6 +84,15 @@ problem_response!(
     "Unprocessable Entity",
     "validation_failed",
     "A field has an invalid value."
+);
+problem_response!(
+    RateLimited,
+    "`rate_limited`: too many requests; `Retry-After` says how many seconds to wait. All answers that are counted tell \
+     `RateLimit-Limit`, `RateLimit-Remaining` and `RateLimit-Reset` (seconds until all is there again).",
+    429,
+    "Too Many Requests",
+    "rate_limited",
+    "Too many requests. Wait a moment."
 );
 problem_response!(
     Unavailable,

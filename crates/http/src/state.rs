@@ -1,8 +1,13 @@
 use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::Duration;
 
 use actix_web::{HttpRequest, web};
 use alivio_platform::Platform;
+use ipnet::IpNet;
 use tokio::sync::watch;
+
+use crate::rate_limit::{RateLimits, Rates};
 
 /// How the edge behaves.
 #[derive(Debug, Clone)]
@@ -11,6 +16,16 @@ pub struct HttpConfig {
     pub allowed_origins: Vec<String>,
     /// Commands a socket may send per second on average; twice as many at once.
     pub socket_commands_per_second: NonZeroU32,
+    /// How often a socket is pinged, and its session looked at.
+    pub socket_heartbeat: Duration,
+    /// Whether browsers send our cookies over TLS only.
+    pub secure_cookies: bool,
+    /// How often one may ask.
+    pub rates: Rates,
+    /// Proxies whose word on a client's address is taken (AU-15).
+    pub trusted_proxies: Vec<IpNet>,
+    /// Networks from which one may sign in; everywhere if there are none.
+    pub allowed_networks: Vec<IpNet>,
 }
 
 impl Default for HttpConfig {
@@ -18,6 +33,11 @@ impl Default for HttpConfig {
         Self {
             allowed_origins: Vec::new(),
             socket_commands_per_second: const { NonZeroU32::new(50).unwrap() },
+            socket_heartbeat: Duration::from_secs(25),
+            secure_cookies: true,
+            rates: Rates::default(),
+            trusted_proxies: Vec::new(),
+            allowed_networks: Vec::new(),
         }
     }
 }
@@ -31,9 +51,17 @@ pub struct State {
     pub config: HttpConfig,
     /// Turns true when the server is about to go away.
     pub stopping: watch::Receiver<bool>,
+    /// Who has asked how often.
+    pub(crate) limits: Arc<RateLimits>,
 }
 
 impl State {
+    /// The state of a server that goes away when `stopping` turns true. Clones count requests together.
+    pub fn new(platform: Platform, config: HttpConfig, stopping: watch::Receiver<bool>) -> Self {
+        let limits = Arc::new(RateLimits::new(&config.rates));
+        Self { platform, config, stopping, limits }
+    }
+
     /// The state of the app that serves `request`.
     #[expect(clippy::expect_used, reason = "`app` always sets it; without it nothing works")]
     pub(crate) fn of(request: &HttpRequest) -> web::Data<Self> {

@@ -1,4 +1,5 @@
 use std::fmt;
+use std::net::IpAddr;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
@@ -75,6 +76,17 @@ pub struct Caller {
     pub role: Role,
     /// The sign-in they act through.
     pub session_id: SessionId,
+    /// The network address that this request came from.
+    pub address: Option<IpAddr>,
+}
+
+/// From where someone asks who is not signed in yet.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Origin {
+    /// The network address, as far as it can be trusted.
+    pub address: Option<IpAddr>,
+    /// What the device calls itself (`User-Agent`), cut to 200 characters.
+    pub device: Option<String>,
 }
 
 #[cfg(test)]

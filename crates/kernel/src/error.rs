@@ -69,6 +69,15 @@ pub enum Rule {
     },
     /// Does not refer to anything the caller can use.
     Unknown,
+    /// Fewer characters than needed.
+    TooShort {
+        /// The least number of Unicode scalar values.
+        min: usize,
+    },
+    /// One of the first that anybody would guess.
+    TooCommon,
+    /// Needed here, and not there.
+    Missing,
 }
 
 impl Rule {
@@ -83,6 +92,9 @@ impl Rule {
             Self::TooFew { .. } => "too_few",
             Self::OutOfRange { .. } => "out_of_range",
             Self::Unknown => "unknown",
+            Self::TooShort { .. } => "too_short",
+            Self::TooCommon => "too_common",
+            Self::Missing => "missing",
         }
     }
 }
@@ -113,7 +125,13 @@ impl FieldError {
                 details["min"] = json!(min);
                 details["max"] = json!(max);
             }
-            Rule::Empty | Rule::ControlCharacter | Rule::Malformed | Rule::Unknown => {}
+            Rule::TooShort { min } => details["min"] = json!(min),
+            Rule::Empty
+            | Rule::ControlCharacter
+            | Rule::Malformed
+            | Rule::Unknown
+            | Rule::TooCommon
+            | Rule::Missing => {}
         }
         details
     }

@@ -111,6 +111,30 @@ id!(
     EventId
 );
 id!(
+    /// An entry of the audit trail.
+    AuditId
+);
+id!(
+    /// A registration that waits for its address to be confirmed.
+    RegistrationId
+);
+id!(
+    /// An invitation to register.
+    InvitationId
+);
+id!(
+    /// A secret that goes out by mail, made from this id: a temporary password, a token to reset a password.
+    MailedSecretId
+);
+id!(
+    /// A permission to read one conversation in an emergency.
+    GrantId
+);
+id!(
+    /// An open request to become someone's contact.
+    ContactRequestId
+);
+id!(
     /// A data-encryption key.
     DataKeyId
 );

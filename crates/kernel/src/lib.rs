@@ -6,24 +6,30 @@
 //! | [`Clock`], [`IdSource`] | time and identifiers as ports, so that tests decide them |
 //! | [`Caller`] | who is asking: passed to every use-case, which authorises |
 //! | [`DomainError`] | the whole bridge between a domain's errors and an edge such as HTTP |
+//! | [`policy`] | which role may do what |
+//! | [`Effects`] | what a change leaves behind besides the state: events, and entries of the [`audit`] trail |
 //! | [`Event`] | something that happened, stored in the transaction that made it so |
 //! | [`Page`] | one page of a list and where the next one starts |
 //! | [`Sealed`], [`Sealer`] | clinical text as it rests in storage, and the port that opens it |
 //! | [`Sensitive`] | a value that must never reach a log |
 
+pub mod audit;
 mod caller;
 mod clock;
 mod error;
 mod event;
 pub mod ids;
+mod language;
 mod page;
+pub mod policy;
 pub mod sealing;
 mod sensitive;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 pub mod text;
 
-pub use caller::{Caller, Role, UnknownRole};
+pub use audit::{AuditEntry, AuditSink, Effects};
+pub use caller::{Caller, Origin, Role, UnknownRole};
 #[cfg(any(test, feature = "testing"))]
 pub use clock::ManualClock;
 pub use clock::{Clock, SystemClock};
@@ -32,6 +38,8 @@ pub use event::{DomainEvent, Event};
 #[cfg(any(test, feature = "testing"))]
 pub use ids::SequentialIds;
 pub use ids::{IdSource, SystemIds};
+pub use language::{Language, UnknownLanguage};
 pub use page::{Page, PageSize};
+pub use policy::{AccessScope, Denied};
 pub use sealing::{Sealed, Sealer};
 pub use sensitive::Sensitive;

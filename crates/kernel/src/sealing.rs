@@ -102,6 +102,10 @@ pub trait Sealer: Send + Sync {
     /// MUST authenticate every field of the context, and MUST NOT return the same bytes twice.
     async fn seal(&self, context: &SealContext, plain: &[u8]) -> Result<Sealed, SealError>;
 
+    /// Whether `scope` has a key already. Sealing makes one, so whoever may be a stranger there is asked about
+    /// their rights first.
+    async fn has_key(&self, scope: Scope) -> Result<bool, SealError>;
+
     /// Decrypts all `items`, in order, fetching the keys they need at once.
     ///
     /// MUST fail with [`SealError::Broken`] if one of them was not sealed for its context.
@@ -118,10 +122,19 @@ pub trait Sealer: Send + Sync {
 /// sealed for one place opens nowhere else, never looks the same twice, and does not contain its plain text.
 #[cfg(any(test, feature = "testing"))]
 #[derive(Debug, Default)]
-pub struct PlainSealer(std::sync::atomic::AtomicU64);
+pub struct PlainSealer {
+    sealed: std::sync::atomic::AtomicU64,
+    keyless: bool,
+}
 
 #[cfg(any(test, feature = "testing"))]
 impl PlainSealer {
+    /// A sealer that says of every scope that it has no key yet.
+    #[must_use]
+    pub fn keyless() -> Self {
+        Self { keyless: true, ..Self::default() }
+    }
+
     /// Any value but 0: enough to keep plain text from being found by looking for it.
     const MASK: u8 = 0xa5;
     /// The length of the number that makes every result differ.
@@ -146,9 +159,13 @@ impl PlainSealer {
 #[async_trait]
 impl Sealer for PlainSealer {
     async fn seal(&self, context: &SealContext, plain: &[u8]) -> Result<Sealed, SealError> {
-        let nonce = self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed).to_be_bytes();
+        let nonce = self.sealed.fetch_add(1, std::sync::atomic::Ordering::Relaxed).to_be_bytes();
         let masked = plain.iter().map(|byte| byte ^ Self::MASK);
         Ok(Sealed(nonce.into_iter().chain(Self::place(context)).chain(masked).collect()))
+    }
+
+    async fn has_key(&self, _: Scope) -> Result<bool, SealError> {
+        Ok(!self.keyless)
     }
 
     async fn open_many(&self, items: &[(SealContext, &Sealed)]) -> Result<Vec<Vec<u8>>, SealError> {

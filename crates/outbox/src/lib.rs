@@ -4,13 +4,13 @@
 //! are due, hands each to every [`Reaction`] that listens to its kind, and removes it once all have
 //! succeeded. A failed event comes back later, ever less often, and is set aside as a dead letter
 //! after [`MAX_ATTEMPTS`]. A crash between handling and removing repeats the event: reactions MUST
-//! be idempotent.
+//! be idempotent. What asks someone far away says so, and keeps nobody waiting.
 
 mod ports;
 mod relay;
 
 pub use ports::{Claimed, OutboxStore};
-pub use relay::{LEASE, MAX_ATTEMPTS, Reaction, Relay, backoff};
+pub use relay::{LEASE, MAX_ATTEMPTS, NotBefore, Reaction, Relay, SLOWEST, backoff};
 
 #[doc(inline)]
 pub use alivio_kernel::Event;

@@ -1,12 +1,13 @@
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use alivio_kernel::ids::EventId;
 use alivio_kernel::{BoxError, Clock, Event};
 use async_trait::async_trait;
-use chrono::TimeDelta;
-use tokio::sync::{Notify, watch};
+use chrono::{DateTime, TimeDelta, Utc};
+use tokio::sync::{Notify, Semaphore, watch};
+use tokio::task::JoinSet;
 
 use crate::{Claimed, OutboxStore};
 
@@ -21,6 +22,22 @@ const GATHER: Duration = Duration::from_millis(5);
 /// How long to wait when nothing woke us: another node may have stored something.
 const IDLE: Duration = Duration::from_millis(500);
 
+/// A slow reaction takes no longer; it must begin so early that its lease outlasts it.
+pub const SLOWEST: TimeDelta = TimeDelta::seconds(15);
+/// So many slow reactions run at once.
+const SLOW_AT_ONCE: usize = 16;
+
+/// Fails a reaction with a wish: not again before `wait` has passed.
+#[derive(Debug, thiserror::Error)]
+#[error("not before {wait:?} have passed")]
+pub struct NotBefore {
+    /// At least so long, and no more than an hour.
+    pub wait: Duration,
+    /// Why.
+    #[source]
+    pub source: BoxError,
+}
+
 /// A consequence of an event.
 #[async_trait]
 pub trait Reaction: Send + Sync {
@@ -28,6 +45,11 @@ pub trait Reaction: Send + Sync {
     fn kind(&self) -> &'static str;
     /// Handles the event. MUST be idempotent: the same event may come again.
     async fn react(&self, event: &Event) -> Result<(), BoxError>;
+    /// Whether it asks someone far away, such as a mail server. Such reactions run beside the others, in no certain
+    /// order, after those of the same event that are not slow; nobody waits for them. They MUST end within [`SLOWEST`].
+    fn is_slow(&self) -> bool {
+        false
+    }
 }
 
 /// Time to wait before attempt `attempts + 1`: doubling from one second, at most an hour.
@@ -37,10 +59,17 @@ pub fn backoff(attempts: i32) -> TimeDelta {
 
 /// Takes events from the store to the reactions.
 pub struct Relay {
+    hand: Arc<Hand>,
+    wake: Arc<Notify>,
+    turns: Arc<Semaphore>,
+    slow: Mutex<JoinSet<()>>,
+}
+
+/// What it takes to handle one event.
+struct Hand {
     store: Arc<dyn OutboxStore>,
     clock: Arc<dyn Clock>,
     reactions: HashMap<&'static str, Vec<Arc<dyn Reaction>>>,
-    wake: Arc<Notify>,
 }
 
 impl Relay {
@@ -55,34 +84,40 @@ impl Relay {
         for reaction in reactions {
             by_kind.entry(reaction.kind()).or_default().push(reaction);
         }
-        Self { store, clock, reactions: by_kind, wake }
+        Self {
+            hand: Arc::new(Hand { store, clock, reactions: by_kind }),
+            wake,
+            turns: Arc::new(Semaphore::new(SLOW_AT_ONCE)),
+            slow: Mutex::default(),
+        }
     }
 
-    /// Handles all that is due and returns how many events that were.
+    /// Handles all that is due and returns how many events that were. Slow reactions may still be running.
     ///
     /// # Errors
     /// The store's, when it cannot be reached. Failures of reactions are not errors: they postpone.
     pub async fn drain(&self) -> Result<usize, BoxError> {
         let mut handled = 0;
         loop {
-            let now = self.clock.now();
-            let batch = self.store.claim(now, now + LEASE, BATCH).await?;
+            let now = self.hand.clock.now();
+            let batch = self.hand.store.claim(now, now + LEASE, BATCH).await?;
             if batch.is_empty() {
                 return Ok(handled);
             }
             handled += batch.len();
             let mut done = Vec::with_capacity(batch.len());
-            for claimed in &batch {
-                match self.handle(&claimed.event).await {
+            for claimed in batch {
+                match self.hand.react(&claimed.event, false).await {
+                    Ok(()) if self.hand.is_slow(&claimed.event) => self.hand_over(claimed, now + LEASE),
                     Ok(()) => done.push(claimed.event.id),
-                    Err(error) => self.postpone(claimed, &*error).await?,
+                    Err(error) => self.hand.postpone(&claimed, &*error).await?,
                 }
             }
-            self.complete(&done).await?;
+            self.hand.complete(&done).await?;
         }
     }
 
-    /// Runs until `stop` turns true.
+    /// Runs until `stop` turns true, and lets the slow reactions that have begun come to their end.
     pub async fn run(self, mut stop: watch::Receiver<bool>) {
         while !*stop.borrow() {
             if let Err(error) = self.drain().await {
@@ -91,13 +126,48 @@ impl Relay {
             tokio::select! {
                 () = self.wake.notified() => tokio::time::sleep(GATHER).await,
                 () = tokio::time::sleep(IDLE) => {}
-                changed = stop.changed() => if changed.is_err() { return },
+                changed = stop.changed() => if changed.is_err() { break },
             }
         }
+        // Those still waiting for their turn give up; their events come back after their lease.
+        self.turns.close();
+        let slow = std::mem::take(&mut *self.slow.lock().unwrap_or_else(PoisonError::into_inner));
+        slow.join_all().await;
     }
 
-    async fn handle(&self, event: &Event) -> Result<(), BoxError> {
-        for reaction in self.reactions.get(event.kind.as_ref()).into_iter().flatten() {
+    /// Lets the slow reactions to an event run by themselves.
+    fn hand_over(&self, claimed: Claimed, until: DateTime<Utc>) {
+        let (hand, turns) = (Arc::clone(&self.hand), Arc::clone(&self.turns));
+        let mut slow = self.slow.lock().unwrap_or_else(PoisonError::into_inner);
+        while slow.try_join_next().is_some() {}
+        slow.spawn(async move {
+            let Ok(_turn) = turns.acquire().await else { return };
+            // Another relay could get the event while this one is still at it: rather leave it to come back.
+            if hand.clock.now() + SLOWEST > until {
+                return;
+            }
+            let ended = match hand.react(&claimed.event, true).await {
+                Ok(()) => hand.complete(&[claimed.event.id]).await,
+                Err(error) => hand.postpone(&claimed, &*error).await,
+            };
+            if let Err(error) = ended {
+                tracing::warn!(error = %error, "outbox.unavailable");
+            }
+        });
+    }
+}
+
+impl Hand {
+    fn reactions(&self, event: &Event) -> impl Iterator<Item = &Arc<dyn Reaction>> {
+        self.reactions.get(event.kind.as_ref()).into_iter().flatten()
+    }
+
+    fn is_slow(&self, event: &Event) -> bool {
+        self.reactions(event).any(|reaction| reaction.is_slow())
+    }
+
+    async fn react(&self, event: &Event, slow: bool) -> Result<(), BoxError> {
+        for reaction in self.reactions(event).filter(|reaction| reaction.is_slow() == slow) {
             reaction.react(event).await?;
         }
         Ok(())
@@ -110,9 +180,11 @@ impl Relay {
     async fn postpone(
         &self,
         claimed: &Claimed,
-        error: &(dyn std::error::Error + Send + Sync),
+        error: &(dyn std::error::Error + Send + Sync + 'static),
     ) -> Result<(), BoxError> {
-        let due = (claimed.attempts < MAX_ATTEMPTS).then(|| self.clock.now() + backoff(claimed.attempts));
+        let wish = wished(error).and_then(|wait| TimeDelta::from_std(wait).ok());
+        let wait = backoff(claimed.attempts).max(wish.unwrap_or_default().min(TimeDelta::hours(1)));
+        let due = (claimed.attempts < MAX_ATTEMPTS).then(|| self.clock.now() + wait);
         tracing::error!(
             event.id = %claimed.event.id, event.kind = %claimed.event.kind,
             attempts = claimed.attempts, dead = due.is_none(), %error, "outbox.reaction_failed"
@@ -121,13 +193,18 @@ impl Relay {
     }
 }
 
+/// How long whoever failed asks to be left alone, however deep that is in the causes.
+fn wished(error: &(dyn std::error::Error + 'static)) -> Option<Duration> {
+    let mut causes = std::iter::successors(Some(error), |error| error.source());
+    causes.find_map(|error| error.downcast_ref::<NotBefore>()).map(|wish| wish.wait)
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::Mutex;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     use alivio_kernel::{DomainEvent, ManualClock, SequentialIds};
-    use chrono::{DateTime, Utc};
     use serde::{Deserialize, Serialize};
 
     use super::*;
@@ -234,6 +311,90 @@ mod tests {
         let rows = store.0.lock().unwrap();
         assert_eq!(rows.len(), 1);
         assert_eq!(rows[0].1, None);
+    }
+
+    /// Asks someone far away, who answers when told to.
+    struct Distant {
+        begun: Notify,
+        answers: Semaphore,
+        wish: Option<Duration>,
+    }
+    #[async_trait]
+    impl Reaction for Distant {
+        fn kind(&self) -> &'static str {
+            Happened::KIND
+        }
+        async fn react(&self, _: &Event) -> Result<(), BoxError> {
+            self.begun.notify_one();
+            self.answers.acquire().await?.forget();
+            match self.wish {
+                Some(wait) => Err(NotBefore { wait, source: "busy".into() }.into()),
+                None => Ok(()),
+            }
+        }
+        fn is_slow(&self) -> bool {
+            true
+        }
+    }
+
+    fn distant_world(
+        wish: Option<Duration>,
+    ) -> (Arc<Memory>, Arc<ManualClock>, Arc<Flaky>, Arc<Distant>, Relay) {
+        let (store, clock, flaky, _) = world(0);
+        let distant = Arc::new(Distant { begun: Notify::new(), answers: Semaphore::new(0), wish });
+        let reactions: Vec<Arc<dyn Reaction>> = vec![distant.clone(), flaky.clone()];
+        let relay = Relay::new(store.clone(), clock.clone(), reactions, Arc::default());
+        (store, clock, flaky, distant, relay)
+    }
+
+    #[tokio::test]
+    async fn nobody_waits_for_a_slow_reaction_and_its_event_is_kept_until_it_is_done() {
+        let (store, clock, flaky, distant, relay) = distant_world(None);
+        assert_eq!(relay.drain().await.unwrap(), 1);
+        distant.begun.notified().await;
+        assert_eq!(flaky.calls.load(Ordering::Relaxed), 1, "the prompt one is done");
+        let other = Event::new(&SequentialIds::default(), clock.now(), &Happened {});
+        let other =
+            Event { id: EventId::from(alivio_kernel::ids::Uuid::max()), kind: "tests.other".into(), ..other };
+        store.0.lock().unwrap().push((other, Some(clock.now()), 0));
+        assert_eq!(relay.drain().await.unwrap(), 1, "others go on");
+        assert_eq!(store.0.lock().unwrap().len(), 1, "the slow one is not lost");
+        distant.answers.add_permits(1);
+        let (_stop, stopped) = watch::channel(true);
+        relay.run(stopped).await;
+        assert!(store.0.lock().unwrap().is_empty(), "a relay that stops lets it come to its end");
+    }
+
+    #[tokio::test]
+    async fn who_wants_to_be_left_alone_is() {
+        let (store, clock, _, distant, relay) = distant_world(Some(Duration::from_secs(90)));
+        relay.drain().await.unwrap();
+        distant.answers.add_permits(1);
+        let (_stop, stopped) = watch::channel(true);
+        let began = clock.now();
+        // What has begun is waited for.
+        distant.begun.notified().await;
+        relay.run(stopped).await;
+        assert_eq!(store.0.lock().unwrap()[0].1, Some(began + TimeDelta::seconds(90)));
+    }
+
+    #[tokio::test]
+    async fn a_slow_reaction_whose_turn_comes_late_leaves_its_event_to_the_next_lease() {
+        let (store, clock, _, distant, relay) = distant_world(None);
+        let turns = relay.turns.acquire_many(u32::try_from(SLOW_AT_ONCE).unwrap()).await.unwrap();
+        relay.drain().await.unwrap();
+        clock.advance(LEASE - SLOWEST + TimeDelta::seconds(1));
+        drop(turns);
+        distant.answers.add_permits(1);
+        let slow = std::mem::take(&mut *relay.slow.lock().unwrap());
+        slow.join_all().await;
+        assert_eq!(distant.answers.available_permits(), 1, "it was not asked");
+        assert_eq!(store.0.lock().unwrap().len(), 1);
+        clock.advance(SLOWEST);
+        relay.drain().await.unwrap();
+        let slow = std::mem::take(&mut *relay.slow.lock().unwrap());
+        slow.join_all().await;
+        assert!(store.0.lock().unwrap().is_empty());
     }
 
     #[test]

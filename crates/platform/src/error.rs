@@ -7,6 +7,9 @@ pub enum Error {
     /// From accounts.
     #[error(transparent)]
     Accounts(#[from] alivio_accounts::Error),
+    /// From the audit trail.
+    #[error(transparent)]
+    Audit(#[from] alivio_audit::Error),
     /// From conversations.
     #[error(transparent)]
     Conversations(#[from] alivio_conversations::Error),
@@ -19,6 +22,7 @@ impl Error {
     fn inner(&self) -> &dyn DomainError {
         match self {
             Self::Accounts(error) => error,
+            Self::Audit(error) => error,
             Self::Conversations(error) => error,
             Self::Messages(error) => error,
         }

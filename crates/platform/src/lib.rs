@@ -4,7 +4,10 @@
 //! by consequences, one file each in `reactions`; and on `screens`, which show several at once.
 //! [`live`] carries what happens to whoever is connected.
 
+mod assembly;
 mod bridges;
+mod correspondence;
+mod deliver;
 mod error;
 pub mod live;
 mod people;
@@ -16,21 +19,26 @@ mod uninterrupted;
 
 use std::sync::Arc;
 
-use alivio_accounts::{Accounts, AccountsPorts};
-use alivio_conversations::{Conversations, ConversationsPorts};
-use alivio_kernel::Caller;
-use alivio_kernel::ids::ConversationId;
-use alivio_messages::{Anchor, Draft, Mark, Messages, MessagesPorts, Moved, Sent};
+use alivio_accounts::{
+    Accounts, Administration, Block, Blocks, ChosenPresence, Contacts, Directory, Invitations, Passwords,
+    PresencePrivacy, Profiles, Registrations, SecondFactor,
+};
+use alivio_audit::{BreakGlass, Reading, Trail};
+use alivio_conversations::Conversations;
+use alivio_kernel::ids::{ConversationId, GrantId, SessionId, UserId};
+use alivio_kernel::{Caller, Page};
+use alivio_messages::{Anchor, Draft, HistoryQuery, Mark, Messages, Moved, Pass, Sent};
+use alivio_notifications::{Mailbox, Notifications};
 use alivio_outbox::Relay;
+use moka::future::Cache;
 
+pub use deliver::deliver;
 pub use error::Error;
 pub use people::PeopleDirectory;
 pub use ports::{Dependency, Ports};
 pub use screens::{ConversationView, LastMessage, MessageView, ParticipantView, Screens};
 
-use bridges::StandingsFromAccounts;
-use live::{Hub, LiveAnnouncer};
-use session_cache::CachedSessions;
+use live::{Fate, Hub, PresenceBoard, Silence};
 use uninterrupted::uninterrupted;
 
 /// The product: everything one can do, over the ports it was given.
@@ -38,6 +46,30 @@ use uninterrupted::uninterrupted;
 pub struct Platform {
     /// Who people are.
     pub accounts: Accounts,
+    /// The second factor of a sign-in.
+    pub second_factor: SecondFactor,
+    /// How people sign up by themselves.
+    pub registrations: Registrations,
+    /// How those get accounts who may not.
+    pub invitations: Invitations,
+    /// How passwords are replaced.
+    pub passwords: Passwords,
+    /// Accounts, for those who manage them.
+    pub administration: Administration,
+    /// What people say of themselves.
+    pub profiles: Profiles,
+    /// Who finds whom.
+    pub directory: Directory,
+    /// Whom people know.
+    pub contacts: Contacts,
+    /// Whom people want nothing of. Raised and lifted by [`Platform::block`] and [`Platform::unblock`].
+    pub blocks: Blocks,
+    /// Who is here.
+    pub presence: Arc<PresenceBoard>,
+    /// Who did what to whose data.
+    pub trail: Trail,
+    /// Reading in an emergency.
+    pub break_glass: BreakGlass,
     /// Who may talk to whom.
     pub conversations: Conversations,
     /// What was said.
@@ -46,46 +78,131 @@ pub struct Platform {
     pub screens: Screens,
     /// Whoever is connected.
     pub hub: Arc<Hub>,
+    /// What to tell people by mail. Reactions do so by [`deliver`].
+    pub notifications: Notifications,
+    /// Where that mail can be read, if it goes nowhere.
+    pub mailbox: Option<Arc<dyn Mailbox>>,
     /// Names of people, for events.
     pub people: PeopleDirectory,
     /// What we depend on, for health checks.
     pub dependencies: Arc<[Arc<dyn Dependency>]>,
+    /// The direct conversations in which one side wants nothing of the other.
+    silence: Arc<Silence>,
+    /// The sessions whose activity was noted a moment ago.
+    touched: Cache<SessionId, ()>,
 }
 
 impl Platform {
     /// Puts the product together. The relay is to be run by the caller.
     pub fn new(ports: Ports) -> (Self, Relay) {
-        let sessions = Arc::new(CachedSessions::new(Arc::clone(&ports.sessions)));
-        let accounts = Accounts::new(AccountsPorts {
-            users: Arc::clone(&ports.users),
-            sessions: Arc::clone(&sessions) as _,
-            passwords: ports.passwords,
-            tokens: ports.tokens,
-            sealer: Arc::clone(&ports.sealer),
-            clock: Arc::clone(&ports.clock),
-            ids: Arc::clone(&ports.ids),
-        });
-        let conversations = Conversations::new(ConversationsPorts {
-            store: ports.conversations,
-            people: Arc::new(StandingsFromAccounts::new(ports.users)),
-            sealer: Arc::clone(&ports.sealer),
-            clock: Arc::clone(&ports.clock),
-            ids: Arc::clone(&ports.ids),
-        });
-        let people = PeopleDirectory::new(accounts.clone());
-        let hub = Arc::new(Hub::new(Arc::clone(&ports.clock), Arc::clone(&ports.ids)));
-        let messages = Messages::new(MessagesPorts {
-            log: ports.messages,
-            live: Arc::new(LiveAnnouncer::new(Arc::clone(&hub), people.clone())),
-            sealer: ports.sealer,
-            clock: Arc::clone(&ports.clock),
-            ids: ports.ids,
-        });
-        let screens = Screens::new(people.clone(), messages.clone(), Arc::clone(&hub));
-        let reactions = reactions::all(&hub, &sessions);
-        let relay = Relay::new(ports.outbox, ports.clock, reactions, ports.outbox_wake);
-        let dependencies = ports.dependencies.into();
-        (Self { accounts, conversations, messages, screens, hub, people, dependencies }, relay)
+        assembly::assemble(ports)
+    }
+
+    /// Notes that a socket of the caller does something, at most once in
+    /// [`ACTIVITY_GRAIN`](alivio_accounts::ACTIVITY_GRAIN). Their sockets close if the session is over.
+    ///
+    /// # Errors
+    /// [`alivio_accounts::Error::SessionEnded`].
+    pub async fn touch(&self, caller: &Caller) -> Result<(), alivio_accounts::Error> {
+        if self.touched.contains_key(&caller.session_id) {
+            return Ok(());
+        }
+        let touched = self.accounts.touch(caller).await;
+        match &touched {
+            Ok(()) => self.touched.insert(caller.session_id, ()).await,
+            Err(alivio_accounts::Error::SessionEnded) => {
+                self.hub.close_session(caller.user_id, caller.session_id, Fate::SessionEnded);
+            }
+            Err(_) => {}
+        }
+        touched
+    }
+
+    /// Blocks someone: from when this returns, nothing they do in the direct conversation reaches the caller.
+    ///
+    /// # Errors
+    /// As [`Blocks::block`].
+    pub async fn block(
+        &self,
+        caller: &Caller,
+        user: UserId,
+    ) -> Result<(Block, bool), alivio_accounts::Error> {
+        let (platform, caller) = (self.clone(), *caller);
+        let work = async move {
+            let watched = platform.watching_each_other(caller.user_id, user).await;
+            let blocked = platform.blocks.block(&caller, user).await;
+            platform.silence.changed();
+            if matches!(blocked, Ok((_, true))) {
+                platform.part(&watched).await;
+            }
+            blocked
+        };
+        uninterrupted(work, alivio_accounts::Error::Unavailable).await
+    }
+
+    /// Which of the two sees the other's presence: who is seen, by whom.
+    async fn watching_each_other(&self, one: UserId, other: UserId) -> Vec<(UserId, UserId)> {
+        let mut watched = Vec::new();
+        for (seen, watcher) in [(one, other), (other, one)] {
+            match self.presence.watchers(seen).await {
+                Ok(watchers) if watchers.contains(&watcher) => watched.push((seen, watcher)),
+                Ok(_) => {}
+                Err(error) => tracing::warn!(error = %error, "live.watchers_not_known"),
+            }
+        }
+        watched
+    }
+
+    /// Lets those who no longer see each other see each other go.
+    async fn part(&self, watched: &[(UserId, UserId)]) {
+        for (seen, watcher) in watched {
+            if let Err(error) = self.presence.hide(*seen, &[*watcher]).await {
+                tracing::warn!(error = %error, "live.presence_not_announced");
+            }
+        }
+    }
+
+    /// Lifts a block.
+    ///
+    /// # Errors
+    /// As [`Blocks::unblock`].
+    pub async fn unblock(&self, caller: &Caller, user: UserId) -> Result<(), alivio_accounts::Error> {
+        let (platform, caller) = (self.clone(), *caller);
+        let work = async move {
+            let unblocked = platform.blocks.unblock(&caller, user).await;
+            platform.silence.changed();
+            unblocked
+        };
+        uninterrupted(work, alivio_accounts::Error::Unavailable).await
+    }
+
+    /// Chooses what the caller shows while connected, and tells those who see it, even if the caller does not wait.
+    ///
+    /// # Errors
+    /// As [`PresenceBoard::choose`].
+    pub async fn choose_presence(
+        &self,
+        caller: &Caller,
+        chosen: ChosenPresence,
+    ) -> Result<(), alivio_accounts::Error> {
+        let (presence, caller) = (Arc::clone(&self.presence), *caller);
+        let work = async move { presence.choose(&caller, chosen).await };
+        uninterrupted(work, alivio_accounts::Error::Unavailable).await
+    }
+
+    /// Chooses to whom the caller shows themselves, and tells those who no longer see them, even if the caller does not
+    /// wait.
+    ///
+    /// # Errors
+    /// As [`PresenceBoard::set_privacy`].
+    pub async fn set_presence_privacy(
+        &self,
+        caller: &Caller,
+        privacy: PresencePrivacy,
+    ) -> Result<(), alivio_accounts::Error> {
+        let (presence, caller) = (Arc::clone(&self.presence), *caller);
+        let work = async move { presence.set_privacy(&caller, privacy).await };
+        uninterrupted(work, alivio_accounts::Error::Unavailable).await
     }
 
     /// Sends a message and tells those who are connected, even if the caller does not wait for it.
@@ -101,6 +218,21 @@ impl Platform {
         let (messages, caller) = (self.messages.clone(), *caller);
         let work = async move { messages.send(&caller, conversation, draft).await };
         uninterrupted(work, alivio_messages::Error::Unavailable).await
+    }
+
+    /// Reads a page of a conversation by a grant, once it is recorded that it was read.
+    ///
+    /// # Errors
+    /// As [`BreakGlass::reading`].
+    pub async fn read_by_grant(
+        &self,
+        caller: &Caller,
+        grant: GrantId,
+        query: &HistoryQuery,
+    ) -> Result<Page<MessageView>, Error> {
+        let Reading { grant_id, conversation_id, audit } = self.break_glass.reading(caller, grant).await?;
+        let pass = Pass { grant_id, holder: caller.user_id, conversation_id, audit };
+        self.screens.shown(self.messages.granted_history(&pass, query).await?).await
     }
 
     /// Moves a mark and tells those who are connected, even if the caller does not wait for it.

@@ -2,7 +2,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use alivio_accounts::{Accounts, Error, UserSummary};
+use alivio_accounts::{Accounts, Error, ProfileStore, UserSummary};
 use alivio_kernel::ids::UserId;
 use moka::future::Cache;
 
@@ -14,12 +14,17 @@ const CAPACITY: u64 = 100_000;
 #[derive(Clone)]
 pub struct PeopleDirectory {
     accounts: Accounts,
+    profiles: Arc<dyn ProfileStore>,
     known: Cache<UserId, Arc<UserSummary>>,
 }
 
 impl PeopleDirectory {
-    pub(crate) fn new(accounts: Accounts) -> Self {
-        Self { accounts, known: Cache::builder().max_capacity(CAPACITY).time_to_live(FRESH).build() }
+    pub(crate) fn new(accounts: Accounts, profiles: Arc<dyn ProfileStore>) -> Self {
+        Self {
+            accounts,
+            profiles,
+            known: Cache::builder().max_capacity(CAPACITY).time_to_live(FRESH).build(),
+        }
     }
 
     /// These people; unknown ids are left out. Those not yet known are fetched at once.
@@ -38,8 +43,9 @@ impl PeopleDirectory {
             }
         }
         if !missing.is_empty() {
+            let avatars: HashMap<_, _> = self.profiles.avatar_versions(&missing).await?.into_iter().collect();
             for (id, user) in self.accounts.users(&missing).await? {
-                let summary = Arc::new(UserSummary::from(user));
+                let summary = Arc::new(UserSummary::new(user, avatars.get(&id).copied()));
                 self.known.insert(id, Arc::clone(&summary)).await;
                 found.insert(id, summary);
             }

@@ -1,9 +1,16 @@
 use std::sync::Arc;
+use std::time::Duration;
 
-use alivio_accounts::{PasswordHasher, SessionStore, TokenMint, UserStore};
+use alivio_accounts::{
+    BlockStore, ContactStore, DirectoryPolicy, DirectoryStore, GuardStore, ImageResizer, InvitationStore,
+    OneTimeCodes, PasswordHasher, PasswordStore, PresenceStore, ProfileStore, RegistrationStore,
+    SecondFactorStore, SessionStore, SignInPolicy, TokenMint, UserAdministration, UserStore,
+};
+use alivio_audit::{AuditReader, GrantStore};
 use alivio_conversations::ConversationStore;
-use alivio_kernel::{BoxError, Clock, IdSource, Sealer};
-use alivio_messages::MessageLog;
+use alivio_kernel::{AuditSink, BoxError, Clock, IdSource, Sealer};
+use alivio_messages::{GrantedLog, MessageLog};
+use alivio_notifications::{Mailbox, Mailer, PublicOrigin};
 use alivio_outbox::OutboxStore;
 use async_trait::async_trait;
 use tokio::sync::Notify;
@@ -27,16 +34,64 @@ pub struct Ports {
     pub sealer: Arc<dyn Sealer>,
     /// Users and care relationships.
     pub users: Arc<dyn UserStore>,
+    /// Contacts and the requests that lead to them.
+    pub contacts: Arc<dyn ContactStore>,
+    /// Who wants nothing of whom.
+    pub blocks: Arc<dyn BlockStore>,
+    /// What people show of themselves.
+    pub presence: Arc<dyn PresenceStore>,
+    /// How long after their last device went someone still is online.
+    pub presence_grace: Duration,
     /// Sessions, refresh tokens, tickets.
     pub sessions: Arc<dyn SessionStore>,
+    /// Second factors and recovery codes.
+    pub second_factors: Arc<dyn SecondFactorStore>,
+    /// Codes of authenticator apps.
+    pub one_time_codes: Arc<dyn OneTimeCodes>,
+    /// What the clinic asks of those who sign in.
+    pub sign_in_policy: SignInPolicy,
+    /// The audit trail of what changes nothing.
+    pub audit: Arc<dyn AuditSink>,
     /// Password hashes.
     pub passwords: Arc<dyn PasswordHasher>,
+    /// Stored passwords, and what replaces them.
+    pub password_store: Arc<dyn PasswordStore>,
+    /// How often passwords were tried.
+    pub guards: Arc<dyn GuardStore>,
+    /// Those who signed up and have not confirmed their address.
+    pub registrations: Arc<dyn RegistrationStore>,
+    /// Invitations.
+    pub invitations: Arc<dyn InvitationStore>,
+    /// Whether people may sign up by themselves.
+    pub open_registration: bool,
     /// Access tokens and secrets.
     pub tokens: Arc<dyn TokenMint>,
+    /// Profiles, entries, credentials and pictures.
+    pub profiles: Arc<dyn ProfileStore>,
+    /// The directory of professionals.
+    pub directory: Arc<dyn DirectoryStore>,
+    /// How far professionals see each other in it.
+    pub directory_policy: DirectoryPolicy,
+    /// Small pictures.
+    pub images: Arc<dyn ImageResizer>,
     /// Conversations.
     pub conversations: Arc<dyn ConversationStore>,
     /// Messages.
     pub messages: Arc<dyn MessageLog>,
+    /// Whoever takes mail away.
+    pub mailer: Arc<dyn Mailer>,
+    /// Where its mail can be read, if it is a sandbox.
+    pub mailbox: Option<Arc<dyn Mailbox>>,
+    /// Where the pages are that letters link to.
+    pub public_origin: PublicOrigin,
+    /// Accounts, for those who manage them.
+    pub administration: Arc<dyn UserAdministration>,
+    /// The audit trail, for reading.
+    pub audit_reader: Arc<dyn AuditReader>,
+    /// Grants to read in an emergency.
+    pub grants: Arc<dyn GrantStore>,
+    /// Messages, for those who hold such a grant.
+    pub granted_messages: Arc<dyn GrantedLog>,
     /// Events on their way to their consequences.
     pub outbox: Arc<dyn OutboxStore>,
     /// Rung when an event was stored.

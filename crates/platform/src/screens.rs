@@ -4,16 +4,16 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use alivio_accounts::UserSummary;
-use alivio_conversations::{Conversation, Participant};
+use alivio_conversations::{Conversation, Kind, Participant};
 use alivio_kernel::ids::{ConversationId, UserId};
 use alivio_kernel::{Caller, Page};
 use alivio_messages::{
-    ConversationDigest, DeliveryStatus, HistoryQuery, Marks, Message, Messages, delivery_status,
+    ConversationDigest, DeliveryStatus, History, HistoryQuery, Marks, Message, Messages, delivery_status,
 };
 use chrono::{DateTime, Utc};
 
 use crate::Error;
-use crate::live::Hub;
+use crate::live::{PresenceBoard, Seen, Silence};
 use crate::people::PeopleDirectory;
 
 /// A message with its sender.
@@ -71,15 +71,21 @@ pub struct ConversationView {
 pub struct Screens {
     people: PeopleDirectory,
     messages: Messages,
-    hub: Arc<Hub>,
+    presence: Arc<PresenceBoard>,
+    silence: Arc<Silence>,
 }
 
 impl Screens {
-    pub(crate) const fn new(people: PeopleDirectory, messages: Messages, hub: Arc<Hub>) -> Self {
-        Self { people, messages, hub }
+    pub(crate) const fn new(
+        people: PeopleDirectory,
+        messages: Messages,
+        presence: Arc<PresenceBoard>,
+        silence: Arc<Silence>,
+    ) -> Self {
+        Self { people, messages, presence, silence }
     }
 
-    /// Shows `conversations`, which the caller is in, in two queries however many they are.
+    /// Shows `conversations`, which the caller is in, in a few queries however many they are.
     ///
     /// # Errors
     /// Only that something is unavailable.
@@ -91,11 +97,16 @@ impl Screens {
         let ids: Vec<ConversationId> = conversations.iter().map(|c| c.id).collect();
         let digests = self.messages.digests(caller, &ids).await?;
         let mut digests: HashMap<_, _> = digests.into_iter().map(|d| (d.conversation_id, d)).collect();
+        self.hush(caller, &conversations, &mut digests).await?;
         let members = conversations.iter().flat_map(|c| c.participants.iter().map(|p| p.user_id));
         let senders = digests.values().filter_map(|d| d.last.as_ref().map(|m| m.sender_id));
-        let people =
-            self.people.summaries(members.chain(senders).collect::<std::collections::HashSet<_>>()).await?;
-        let view = |c: Conversation| self.view(caller, digests.remove(&c.id), &people, c);
+        let members: std::collections::HashSet<_> = members.collect();
+        let everyone = members.iter().copied().chain(senders).collect::<std::collections::HashSet<_>>();
+        let people = self.people.summaries(everyone).await?;
+        let members: Vec<_> = members.into_iter().collect();
+        let mut seen = self.presence.seen(caller, &members).await?;
+        seen.insert(caller.user_id, self.presence.own_in_passing(caller, &people));
+        let view = |c: Conversation| Self::view(caller, digests.remove(&c.id), &people, &seen, c);
         Ok(conversations.into_iter().map(view).collect())
     }
 
@@ -126,7 +137,8 @@ impl Screens {
         let status = if created {
             DeliveryStatus::Sent
         } else {
-            let marks = self.messages.position(caller, message.conversation_id).await?.marks;
+            let mut marks = self.messages.position(caller, message.conversation_id).await?.marks;
+            self.silence.hush(caller, message.conversation_id, &mut marks).await?;
             delivery_status(message.seq, message.sender_id, &marks)
         };
         Ok(MessageView { message, sender, status })
@@ -142,7 +154,33 @@ impl Screens {
         conversation: ConversationId,
         query: &HistoryQuery,
     ) -> Result<Page<MessageView>, Error> {
-        let history = self.messages.history(caller, conversation, query).await?;
+        let mut history = self.messages.history(caller, conversation, query).await?;
+        self.silence.hush(caller, conversation, &mut history.marks).await?;
+        self.shown(history).await
+    }
+
+    /// Takes the marks of the other out of the `digests` of direct conversations in which a block stands.
+    async fn hush(
+        &self,
+        caller: &Caller,
+        conversations: &[Conversation],
+        digests: &mut HashMap<ConversationId, ConversationDigest>,
+    ) -> Result<(), Error> {
+        let direct = conversations.iter().filter(|c| c.kind == Kind::Direct);
+        let others = direct.flat_map(|c| c.participants.iter().map(|p| (c.id, p.user_id)));
+        let others: Vec<_> = others.filter(|(_, user)| *user != caller.user_id).collect();
+        let people: Vec<_> = others.iter().map(|(_, user)| *user).collect();
+        let silent = self.silence.between(caller, &people).await?;
+        for (conversation, _) in others.iter().filter(|(_, user)| silent.contains(user)) {
+            if let Some(digest) = digests.get_mut(conversation) {
+                digest.marks.retain(|marks| marks.user_id == caller.user_id);
+            }
+        }
+        Ok(())
+    }
+
+    /// Shows what was read of the log.
+    pub(crate) async fn shown(&self, history: History) -> Result<Page<MessageView>, Error> {
         let senders: std::collections::HashSet<_> = history.page.items.iter().map(|m| m.sender_id).collect();
         let people = self.people.summaries(senders).await?;
         let Page { items, next_cursor } = history.page;
@@ -151,10 +189,10 @@ impl Screens {
     }
 
     fn view(
-        &self,
         caller: &Caller,
         digest: Option<ConversationDigest>,
         people: &HashMap<UserId, Arc<UserSummary>>,
+        seen: &HashMap<UserId, Seen>,
         conversation: Conversation,
     ) -> ConversationView {
         let (unread, last, marks) = digest.map_or((0, None, Vec::new()), |d| (d.unread, d.last, d.marks));
@@ -167,8 +205,8 @@ impl Screens {
                 Some(ParticipantView {
                     participant: *participant,
                     marks: marks.iter().find(|m| m.user_id == user).copied(),
-                    is_online: self.hub.is_online(user),
-                    last_seen_at: person.last_seen_at,
+                    is_online: seen.get(&user).is_some_and(|seen| seen.presence.is_online()),
+                    last_seen_at: seen.get(&user).and_then(|seen| seen.last_seen_at),
                     can_leave: conversation.can_leave(user),
                     person,
                 })

@@ -85,8 +85,14 @@ impl TestServer {
         let fixed = [
             ("ALIVIO_BIND", "127.0.0.1:0"),
             ("ALIVIO_DEMO", "true"),
+            // Tests ask faster than people do, all from one address.
+            ("ALIVIO_RATE_CREDENTIALS_PER_MINUTE", "1000000"),
+            ("ALIVIO_RATE_WRITES_PER_MINUTE", "1000000"),
+            ("ALIVIO_RATE_READS_PER_MINUTE", "1000000"),
             ("ALIVIO_DATA_DIR", &directory),
             ("DATABASE_URL", database_url),
+            // Journeys wait for conditions, not for time.
+            ("ALIVIO_PRESENCE_GRACE_SECONDS", "0"),
         ];
         for (name, value) in fixed.iter().chain(extra_env) {
             environment.retain(|(known, _)| known != name);

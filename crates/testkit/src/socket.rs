@@ -142,10 +142,10 @@ impl From<Error> for Refused {
 }
 
 /// How a socket ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 enum End {
-    /// With a close frame; 1005 stands for one without a code.
-    Closed(u16),
+    /// With a close frame and its reason; 1005 stands for one without a code.
+    Closed(u16, String),
     /// Without one.
     Lost,
 }
@@ -372,7 +372,16 @@ impl Socket {
         });
         ended.await.unwrap_or_else(|_| panic!("not closed within {PATIENCE:?}; kept: {:#?}", self.kept));
         match self.end {
-            Some(End::Closed(code)) => Some(code),
+            Some(End::Closed(code, _)) => Some(code),
+            _ => None,
+        }
+    }
+
+    /// The reason that the server closed with, once it has.
+    #[must_use]
+    pub fn close_reason(&self) -> Option<&str> {
+        match &self.end {
+            Some(End::Closed(_, reason)) => Some(reason),
             _ => None,
         }
     }
@@ -425,7 +434,9 @@ async fn read_all(
                 }
             }
             Some(Ok(Message::Close(frame))) => {
-                break End::Closed(frame.map_or(1005, |frame| frame.code.into()));
+                let closed = frame.map(|frame| (frame.code.into(), frame.reason.to_string()));
+                let (code, reason) = closed.unwrap_or((1005, String::new()));
+                break End::Closed(code, reason);
             }
             Some(Ok(_)) => {}
             Some(Err(_)) | None => break End::Lost,

@@ -433,3 +433,108 @@ mod a_bad_house_is_seen {
         assert!(!matches("tokio*", "mio") && !matches("serde", "serde_json"));
     }
 }
+
+mod secrets_do_not_serialise {
+    use std::collections::BTreeSet;
+    use std::error::Error;
+    use std::fs;
+    use std::path::Path;
+
+    use cargo_metadata::MetadataCommand;
+
+    use super::collect_files;
+
+    /// Types that hold what opens doors or names people. What contains one must not be written out as it is.
+    const SECRETS: [&str; 4] = ["Sensitive", "Password", "SecretHash", "WrappedKey"];
+
+    /// Types of `source` that derive or implement `Serialize` and are secrets or contain some: an answer to a `GET`
+    /// could hold them (AZ-16).
+    fn betrayals(source: &str) -> Vec<String> {
+        let mut found = Vec::new();
+        for (start, _) in source.match_indices("derive(") {
+            let after = &source[start + "derive(".len()..];
+            let Some((traits, after)) = after.split_once(')') else { continue };
+            if !traits.split(',').any(|name| name.trim().rsplit("::").next() == Some("Serialize")) {
+                continue;
+            }
+            let item = item(after);
+            if words(item).any(|word| SECRETS.contains(&word)) {
+                found.push(item.split('{').next().unwrap_or_default().trim().to_owned());
+            }
+        }
+        let implemented = source.match_indices("Serialize for ").map(|(at, what)| &source[at + what.len()..]);
+        found.extend(implemented.filter_map(|after| {
+            let name = words(after).next()?;
+            SECRETS.contains(&name).then(|| name.to_owned())
+        }));
+        found
+    }
+
+    /// The item that an attribute stands before, up to its end.
+    fn item(after: &str) -> &str {
+        let mut depth = 0_i32;
+        let mut began = false;
+        for (at, c) in after.char_indices() {
+            match c {
+                '{' | '(' => {
+                    (depth, began) =
+                        (depth + 1, began || after[..at].contains("struct ") || after[..at].contains("enum "))
+                }
+                '}' | ')' => depth -= 1,
+                _ => {}
+            }
+            if began && depth == 0 {
+                return &after[..=at];
+            }
+        }
+        after
+    }
+
+    /// The words of code: comments and attributes are none.
+    fn words(code: &str) -> impl Iterator<Item = &str> {
+        let lines =
+            code.lines().map(str::trim).filter(|line| !line.starts_with("//") && !line.starts_with("#["));
+        lines
+            .flat_map(|line| line.split(|c: char| !c.is_alphanumeric() && c != '_'))
+            .filter(|word| !word.is_empty())
+    }
+
+    #[test]
+    fn nothing_that_is_written_out_contains_a_secret() -> Result<(), Box<dyn Error>> {
+        let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml");
+        let metadata = MetadataCommand::new().manifest_path(manifest).no_deps().exec()?;
+        let mut read = 0;
+        for package in metadata.workspace_packages() {
+            let folder = package.manifest_path.as_std_path().parent().ok_or("a manifest without a folder")?;
+            let mut files = BTreeSet::new();
+            collect_files(&folder.join("src"), Path::new(""), &mut files)?;
+            for file in files.iter().filter(|file| file.ends_with(".rs")) {
+                let source = fs::read_to_string(folder.join("src").join(file))?;
+                read += source.matches("Serialize").count();
+                let found = betrayals(&source);
+                assert!(found.is_empty(), "{}/src/{file} writes secrets out: {found:?}", package.name);
+            }
+        }
+        assert!(read > 20, "{read} mentions of Serialize: this tests nothing");
+        Ok(())
+    }
+
+    #[test]
+    fn a_betrayal_is_seen() {
+        for bad in [
+            "#[derive(Debug, Serialize)]\nstruct Body {\n    token: Sensitive<String>,\n}",
+            "#[derive(serde::Serialize)]\n#[serde(rename_all = \"snake_case\")]\npub(crate) struct Body(Password);",
+            "#[derive(Serialize)]\nenum Body {\n    A { hash: SecretHash },\n}",
+            "impl Serialize for Sensitive<String> {",
+        ] {
+            assert_eq!(betrayals(bad).len(), 1, "{bad}");
+        }
+        for good in [
+            "#[derive(Serialize)]\nstruct Body { name: String }\nstruct Other { token: Sensitive<String> }",
+            "#[derive(Deserialize)]\nstruct Body { token: Sensitive<String> }",
+            "#[derive(Serialize)]\n#[schema(format = Password)]\nstruct Body {\n    /// Not a Password.\n    name: String,\n}",
+        ] {
+            assert_eq!(betrayals(good), Vec::<String>::new(), "{good}");
+        }
+    }
+}

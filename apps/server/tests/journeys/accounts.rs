@@ -9,6 +9,7 @@ use futures_util::future::join_all;
 use reqwest::Method;
 use serde_json::json;
 
+use crate::credentials::letter;
 use crate::{World, fields, text};
 
 /// AU-08, AU-10, WS-04: an ended session is over everywhere within a second.
@@ -36,10 +37,19 @@ async fn everyone_in_the_demo_clinic_signs_in() {
     ];
     for (email, role, page) in people {
         let answer = world.anonymous().request(login(email, PASSWORD)).await.expect(200);
-        let expected = ["access_token", "expires_in", "redirect_to", "refresh_token", "token_type", "user"];
+        let expected = [
+            "access_token",
+            "device_token",
+            "expires_in",
+            "redirect_to",
+            "refresh_token",
+            "stage",
+            "token_type",
+            "user",
+        ];
         assert_eq!(fields(&answer), expected);
         assert_eq!(answer["token_type"], "Bearer");
-        assert_eq!(answer["expires_in"], 600);
+        assert_eq!((&answer["expires_in"], &answer["stage"]), (&json!(600), &json!("full")));
         assert_eq!(answer["redirect_to"], page, "{email}");
         let user = &answer["user"];
         let expected = [
@@ -49,9 +59,11 @@ async fn everyone_in_the_demo_clinic_signs_in() {
             "full_name",
             "id",
             "is_active",
+            "language",
             "last_seen_at",
             "professional_title",
             "role",
+            "scopes",
         ];
         assert_eq!(fields(user), expected);
         assert_eq!(
@@ -129,6 +141,7 @@ async fn a_refresh_token_used_twice_ends_its_session() {
         actor.get("/auth/me").await.problem(401, "session_ended");
     }
     world.anonymous().request(refresh(&next.refresh_token)).await.problem(401, "invalid_refresh_token");
+    letter(&world, ANA, "token_reused").await;
     // Her other devices are not concerned.
     elsewhere.get("/auth/me").await.expect(200);
 }
@@ -190,6 +203,21 @@ async fn without_a_token_nobody_is_anybody() {
     let routes = [
         (Method::GET, "/auth/me".to_owned()),
         (Method::POST, "/auth/logout".to_owned()),
+        (Method::GET, "/me/profile".to_owned()),
+        (Method::PUT, "/me/profile".to_owned()),
+        (Method::PUT, "/me/avatar".to_owned()),
+        (Method::DELETE, "/me/avatar".to_owned()),
+        (Method::GET, "/me/credentials".to_owned()),
+        (Method::POST, "/me/credentials".to_owned()),
+        (Method::GET, "/users".to_owned()),
+        (Method::GET, "/users/institutions".to_owned()),
+        (Method::GET, format!("/users/{id}")),
+        (Method::PATCH, format!("/users/{id}")),
+        (Method::GET, format!("/users/{id}/avatar")),
+        (Method::GET, "/admin/credentials".to_owned()),
+        (Method::POST, format!("/admin/credentials/{id}/decision")),
+        (Method::GET, "/admin/medical-professionals".to_owned()),
+        (Method::PATCH, format!("/admin/medical-professionals/{id}")),
         (Method::GET, "/conversations".to_owned()),
         (Method::POST, "/conversations".to_owned()),
         (Method::POST, "/conversations/direct".to_owned()),
@@ -201,6 +229,17 @@ async fn without_a_token_nobody_is_anybody() {
         (Method::PUT, format!("/conversations/{id}/read-marker")),
         (Method::POST, "/ws/tickets".to_owned()),
         (Method::GET, "/ws".to_owned()),
+        (Method::GET, "/auth/sessions".to_owned()),
+        (Method::DELETE, "/auth/sessions".to_owned()),
+        (Method::DELETE, format!("/auth/sessions/{id}")),
+        (Method::POST, "/auth/logout-all".to_owned()),
+        (Method::GET, "/auth/mfa".to_owned()),
+        (Method::POST, "/auth/mfa/totp".to_owned()),
+        (Method::POST, "/auth/mfa/totp/confirm".to_owned()),
+        (Method::DELETE, "/auth/mfa/totp".to_owned()),
+        (Method::POST, "/auth/mfa/recovery-codes".to_owned()),
+        (Method::POST, "/auth/mfa/verify".to_owned()),
+        (Method::DELETE, format!("/admin/users/{id}/mfa")),
     ];
     for (method, path) in routes {
         // A refusal does not depend on what was asked: nobody's body is read.

@@ -80,7 +80,7 @@ async fn a_patient_and_her_doctor_talk() {
         (&offline["data"]["user_id"], &offline["data"]["is_online"]),
         (&json!(maria.id), &json!(false))
     );
-    assert!(offline["data"]["last_seen"].is_string(), "{offline}");
+    assert!(offline["data"]["last_seen_at"].is_string(), "{offline}");
     at_ana.send(&conversation, "ana-2", "Tengo 38,5").await;
     ana.send(&conversation, "y me duele la cabeza").await;
 

@@ -59,6 +59,7 @@ async fn a_conversation_says_who_is_in_it() {
     let participants = list(&conversation, "participants");
     assert_eq!(participants.len(), 2);
     let expected = [
+        "avatar_url",
         "can_leave",
         "delivered_up_to",
         "display_name",

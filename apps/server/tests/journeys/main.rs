@@ -5,14 +5,28 @@
 #![cfg(test)]
 
 mod accounts;
+mod administration;
+mod audit;
 mod bad_input;
+mod blocks;
+mod break_glass;
 mod chat;
+mod contacts;
 mod conversations;
+mod credentials;
 mod dialect_socket;
+mod directory;
 mod headers;
+mod limits;
+mod mail;
+mod matrix;
 mod messages;
 mod outage;
+mod presence;
 mod privacy;
+mod profiles;
+mod second_factor;
+mod sessions;
 mod sockets;
 
 use std::ops::Deref;
@@ -48,6 +62,19 @@ impl Deref for World {
     type Target = TestServer;
     fn deref(&self) -> &TestServer {
         &self.server
+    }
+}
+
+impl World {
+    /// Changes what is stored, for what would take too long to wait for. How many rows changed.
+    async fn execute(&self, sql: &str, id: &str) -> u64 {
+        let (client, connection) =
+            tokio_postgres::connect(self.database.url(), tokio_postgres::NoTls).await.expect("the database");
+        let connection = tokio::spawn(connection);
+        let id: uuid::Uuid = id.parse().expect("an id");
+        let changed = client.execute(sql, &[&id]).await.expect("valid SQL");
+        connection.abort();
+        changed
     }
 }
 

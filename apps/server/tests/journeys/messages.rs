@@ -60,7 +60,10 @@ async fn a_message_is_what_was_sent() {
     assert_eq!((text(&message, "delivery_status"), text(&message, "client_message_id")), ("sent", "c-1"));
     assert!(text(&message, "ref").starts_with("MSG-"), "{message}");
     let sender = &message["sender"];
-    assert_eq!(fields(sender), ["display_name", "full_name", "id", "professional_title", "role"]);
+    assert_eq!(
+        fields(sender),
+        ["avatar_url", "display_name", "full_name", "id", "professional_title", "role"]
+    );
     assert_eq!((text(sender, "id"), text(sender, "role")), (ana.id.as_str(), "patient"));
     assert_eq!(maria.history(&conversation).await, [message]);
 

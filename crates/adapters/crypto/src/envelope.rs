@@ -121,7 +121,11 @@ impl EnvelopeSealer {
                 self.store.insert(first).await.map_err(SealError::Unavailable)?
             }
         };
-        let key = self.unwrap_logged(&wrapped).map_err(|_| SealError::Broken)?;
+        self.ready(scope, &wrapped).await
+    }
+
+    async fn ready(&self, scope: Scope, wrapped: &WrappedKey) -> Result<Arc<DataKey>, SealError> {
+        let key = self.unwrap_logged(wrapped).map_err(|_| SealError::Broken)?;
         if !key.is_of(scope) {
             return Err(SealError::Broken);
         }
@@ -211,6 +215,18 @@ impl Sealer for EnvelopeSealer {
         seal(&key.key, &header, nonce, &content_aad(&header, context), plain)
             .map(Sealed::from_bytes)
             .map_err(|error| SealError::Unavailable(error.into()))
+    }
+
+    async fn has_key(&self, scope: Scope) -> Result<bool, SealError> {
+        if self.active.contains_key(&scope) {
+            return Ok(true);
+        }
+        let Some(wrapped) = self.store.active(scope).await.map_err(SealError::Unavailable)? else {
+            return Ok(false);
+        };
+        let key = self.ready(scope, &wrapped).await?;
+        self.active.insert(scope, key).await;
+        Ok(true)
     }
 
     async fn open_many(&self, items: &[(SealContext, &Sealed)]) -> Result<Vec<Vec<u8>>, SealError> {
@@ -737,6 +753,20 @@ mod tests {
                 assert_eq!(open_one(node, at, sealed).await.unwrap(), n.to_be_bytes());
             }
         }
+    }
+
+    #[tokio::test]
+    async fn asking_for_a_key_makes_none() {
+        let world = World::new();
+        let sealer = world.node();
+        assert!(!sealer.has_key(conversation(1)).await.unwrap());
+        sealer.seal(&place(conversation(1)), b"x").await.unwrap();
+        for node in [&sealer, &world.node()] {
+            assert!(node.has_key(conversation(1)).await.unwrap());
+            assert!(!node.has_key(conversation(2)).await.unwrap());
+        }
+        let [_, _, inserted] = world.keys.calls();
+        assert_eq!(inserted, 1);
     }
 
     #[tokio::test]

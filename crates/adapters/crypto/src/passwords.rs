@@ -90,6 +90,9 @@ impl PasswordHasher for Argon2Hasher {
         let password = bytes(password);
         self.work(move || {
             let text = hash.as_ref().map_or(NOBODY, |hash| hash.expose());
+            if is_bcrypt(text) {
+                return bcrypt::verify(&*password, text).map_err(unavailable);
+            }
             let parsed = PasswordHash::new(text).map_err(unavailable)?;
             let matches = match argon2().verify_password(&password, &parsed) {
                 Ok(()) => true,
@@ -100,6 +103,16 @@ impl PasswordHasher for Argon2Hasher {
         })
         .await
     }
+
+    fn is_outdated(&self, hash: &Sensitive<String>) -> bool {
+        is_bcrypt(hash.expose())
+    }
+}
+
+/// Whether an older system made it (C-31). It looks at the first 72 bytes of a password only, and takes another time
+/// than ours, both until its owner has signed in once.
+fn is_bcrypt(hash: &str) -> bool {
+    ["$2a$", "$2b$", "$2y$"].iter().any(|version| hash.starts_with(version))
 }
 
 fn argon2() -> Argon2<'static> {
@@ -141,6 +154,20 @@ mod tests {
             let verified = hasher.verify(&password(typed), Some(hash.clone())).await.unwrap();
             assert_eq!(verified, right, "{typed}");
         }
+    }
+
+    #[tokio::test]
+    async fn hashes_of_older_systems_verify_and_are_outdated() {
+        let hasher = Argon2Hasher::new(1, 1);
+        // Made by another implementation: the vectors of crypt_blowfish.
+        let hash = "$2a$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW";
+        for version in ["$2a$", "$2b$", "$2y$"] {
+            let hash = Sensitive::new(hash.replacen("$2a$", version, 1));
+            assert!(hasher.is_outdated(&hash));
+            assert!(hasher.verify(&password("U*U"), Some(hash.clone())).await.unwrap(), "{version}");
+            assert!(!hasher.verify(&password("U*V"), Some(hash)).await.unwrap(), "{version}");
+        }
+        assert!(!hasher.is_outdated(&hasher.hash(&password("U*U")).await.unwrap()));
     }
 
     #[tokio::test]

@@ -3,8 +3,9 @@ use std::fmt;
 
 use alivio_accounts::{AccessClaims, Error, SecretHash, TokenMint};
 use alivio_kernel::Sensitive;
-use alivio_kernel::ids::{SessionId, UserId};
+use alivio_kernel::ids::{SessionId, UserId, Uuid};
 use aws_lc_rs::digest::{SHA256, digest};
+use aws_lc_rs::hmac;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -33,6 +34,7 @@ pub struct EddsaTokens {
     verifying_keys: HashMap<String, DecodingKey>,
     validation: Validation,
     issuer: String,
+    secrets: hmac::Key,
 }
 
 impl EddsaTokens {
@@ -61,6 +63,12 @@ impl EddsaTokens {
                 .collect(),
             validation,
             issuer: issuer.to_owned(),
+            // HKDF-Extract (RFC 5869 §2.2) with a salt of its own: nothing in common with the blind index.
+            secrets: hmac::Key::new(
+                hmac::HMAC_SHA256,
+                hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, b"alivio secrets v1"), ring.index_root())
+                    .as_ref(),
+            ),
         }
     }
 
@@ -122,6 +130,22 @@ impl TokenMint for EddsaTokens {
         Ok(Sensitive::new(format!("{prefix}{}", URL_SAFE_NO_PAD.encode(bytes))))
     }
 
+    fn mac(&self, purpose: &'static str, bytes: &[u8]) -> [u8; 32] {
+        let mut context = hmac::Context::with_key(&self.secrets);
+        // The length keeps apart what would run together.
+        context.update(&(purpose.len() as u64).to_be_bytes());
+        context.update(purpose.as_bytes());
+        context.update(bytes);
+        let mut mac = [0; 32];
+        mac.copy_from_slice(context.sign().as_ref());
+        mac
+    }
+
+    fn derive(&self, purpose: &'static str, id: Uuid) -> Sensitive<String> {
+        let secret = self.mac(purpose, id.as_bytes());
+        Sensitive::new(format!("{purpose}{}", URL_SAFE_NO_PAD.encode(secret)))
+    }
+
     fn digest(&self, secret: &str) -> SecretHash {
         let mut hash = [0; 32];
         hash.copy_from_slice(digest(&SHA256, secret.as_bytes()).as_ref());
@@ -147,7 +171,6 @@ fn unavailable(error: impl std::error::Error + Send + Sync + 'static) -> Error {
 
 #[cfg(test)]
 mod tests {
-    use alivio_kernel::ids::Uuid;
     use serde_json::{Value, json};
 
     use super::*;
@@ -247,6 +270,24 @@ mod tests {
         assert!(good(end - TimeDelta::microseconds(1)));
         assert!(!good(end));
         assert!(!good(end + TimeDelta::seconds(1)));
+    }
+
+    #[test]
+    fn derived_secrets_repeat_for_the_same_id_purpose_and_ring_only() {
+        let (ring, id) = (ring(), Uuid::from_u128(7));
+        let tokens = EddsaTokens::new(&ring, ISSUER);
+        let secret = tokens.derive("ali_", id).into_exposed();
+        assert_eq!(secret, EddsaTokens::new(&ring, "another issuer").derive("ali_", id).into_exposed());
+        assert!(secret.starts_with("ali_") && secret.len() == 4 + 43, "256 bits: {}", secret.len());
+        let bare = |prefix, id| tokens.derive(prefix, id).into_exposed()[4..].to_owned();
+        for other in [
+            bare("alp_", id),
+            bare("ali_", Uuid::from_u128(8)),
+            EddsaTokens::new(&self::ring(), ISSUER).derive("ali_", id).into_exposed()[4..].to_owned(),
+        ] {
+            assert_ne!(other, secret[4..]);
+        }
+        assert_ne!(tokens.mac("ab", b"c"), tokens.mac("a", b"bc"));
     }
 
     #[test]

@@ -113,6 +113,14 @@ const AUDIENCE: &str = "
         '{}') AS members
     FROM conversations c WHERE c.id = $1";
 
+const FORMER: &str = "SELECT user_id FROM participants WHERE conversation_id = $1 AND left_seq IS NOT NULL";
+
+#[derive(QueryableByName)]
+struct FormerRow {
+    #[diesel(sql_type = SqlUuid)]
+    user_id: Uuid,
+}
+
 #[derive(QueryableByName)]
 struct Row {
     #[diesel(sql_type = SqlUuid)]
@@ -344,5 +352,12 @@ impl ConversationStore for Database {
             members: row.members.into_iter().map(UserId::from).collect(),
         };
         Ok(rows.into_iter().next().map(audience))
+    }
+
+    async fn former(&self, id: ConversationId) -> Result<Vec<UserId>, Error> {
+        let query = diesel::sql_query(FORMER).bind::<SqlUuid, _>(id.uuid());
+        let mut connection = self.connection().await.map_err(unavailable)?;
+        let rows: Vec<FormerRow> = prepared(query).load(&mut connection).await.map_err(unavailable)?;
+        Ok(rows.into_iter().map(|row| row.user_id.into()).collect())
     }
 }

@@ -4,13 +4,26 @@
 //! wherever that will do. Statements are prepared once per connection, raw SQL included
 //! (`sql::prepared`).
 
+mod administration;
+mod audit;
+mod blocks;
 pub mod cluster;
+mod contacts;
 mod conversations;
 mod data_keys;
 mod database;
+mod directory;
+mod effects;
+mod guards;
+mod invitations;
 mod messages;
 mod outbox;
+mod passwords;
+mod presence;
+mod profiles;
+mod registrations;
 mod schema;
+mod second_factors;
 mod sessions;
 mod sql;
 mod users;

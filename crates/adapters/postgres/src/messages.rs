@@ -1,19 +1,19 @@
 //! `messages::MessageLog`: reads go through the pool, appends through [`GroupCommit`]'s writers.
 
 use alivio_kernel::ids::{ConversationId, MessageId, UserId, Uuid};
-use alivio_kernel::{BoxError, Sealed};
+use alivio_kernel::{BoxError, Effects, Sealed};
 use alivio_messages::{
-    Anchor, Appended, ClientMessageId, Digest, Error, HistoryQuery, Mark, Marks, MessageLog, Moved, NewEntry,
-    Position, StoredMessage,
+    Anchor, Appended, ClientMessageId, Digest, Error, GrantedLog, GrantedPage, HistoryQuery, Mark, Marks,
+    MessageLog, Moved, NewEntry, Pass, Position, StoredMessage,
 };
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use diesel::QueryableByName;
 use diesel::sql_types::{Array, BigInt, Bool, Bytea, Nullable, Text, Timestamptz, Uuid as SqlUuid};
-use diesel_async::RunQueryDsl;
+use diesel_async::{AsyncConnection, RunQueryDsl};
 
-use crate::Database;
 use crate::sql::prepared;
+use crate::{Database, effects};
 
 mod group_commit;
 
@@ -24,9 +24,9 @@ const COLUMNS: &str = "m.id, m.ref_number, m.conversation_id, m.seq, m.sender_id
 
 // One row without a message stands for an empty page; no row at all for no access.
 macro_rules! history {
-    ($anchor:literal, $side:literal, $order:literal) => {
+    ($reader:literal, $anchor:literal, $side:literal, $order:literal) => {
         concat!(
-            "SELECT m.* FROM participants me CROSS JOIN LATERAL (", $anchor, ") anchor
+            "SELECT m.* FROM (", $reader, ") me CROSS JOIN LATERAL (", $anchor, ") anchor
             LEFT JOIN LATERAL (
                 SELECT m.id, m.ref_number, m.conversation_id, m.seq, m.sender_id, m.message_type, m.priority,
                     m.content, m.client_message_id, m.created_at
@@ -34,25 +34,50 @@ macro_rules! history {
                 WHERE m.conversation_id = me.conversation_id AND m.seq >= me.joined_seq AND m.seq ", $side, " anchor.seq
                 ORDER BY m.seq ", $order, " OFFSET $5 LIMIT $6
             ) m ON true
-            WHERE me.conversation_id = $1 AND me.user_id = $2 AND me.left_seq IS NULL
-              AND ($3::bigint IS NULL OR $4::uuid IS NULL)
+            WHERE $3::bigint IS NULL OR $4::uuid IS NULL
             ORDER BY m.seq ", $order)
     };
 }
-const NEWEST: &str = history!("SELECT 9223372036854775807 AS seq", "<=", "DESC");
-const BEFORE_SEQ: &str = history!("SELECT $3::bigint AS seq", "<", "DESC");
-const AFTER_SEQ: &str = history!("SELECT $3::bigint AS seq", ">", "ASC");
-const BEFORE_MESSAGE: &str = history!(
-    "SELECT a.seq FROM messages a WHERE a.id = $4 AND a.conversation_id = me.conversation_id AND a.seq >= me.joined_seq",
-    "<",
-    "DESC"
+
+/// The five ways to ask for a page, by one who reads.
+macro_rules! histories {
+    ($reader:literal) => {
+        [
+            history!($reader, "SELECT 9223372036854775807 AS seq", "<=", "DESC"),
+            history!($reader, "SELECT $3::bigint AS seq", "<", "DESC"),
+            history!(
+                $reader,
+                "SELECT a.seq FROM messages a
+                 WHERE a.id = $4 AND a.conversation_id = me.conversation_id AND a.seq >= me.joined_seq",
+                "<",
+                "DESC"
+            ),
+            history!($reader, "SELECT $3::bigint AS seq", ">", "ASC"),
+            history!(
+                $reader,
+                "SELECT a.seq FROM messages a
+                 WHERE a.id = $4 AND a.conversation_id = me.conversation_id AND a.seq >= me.joined_seq",
+                ">",
+                "ASC"
+            ),
+        ]
+    };
+}
+const BY_PARTICIPANT: [&str; 5] = histories!(
+    "SELECT p.conversation_id, p.joined_seq FROM participants p
+     WHERE p.conversation_id = $1 AND p.user_id = $2 AND p.left_seq IS NULL"
 );
-const AFTER_MESSAGE: &str = history!(
-    "SELECT a.seq FROM messages a WHERE a.id = $4 AND a.conversation_id = me.conversation_id AND a.seq >= me.joined_seq",
-    ">",
-    "ASC"
+// Whoever ends the grant meanwhile waits until what is read has been recorded.
+const BY_GRANT: [&str; 5] = histories!(
+    "SELECT g.conversation_id, 1::bigint AS joined_seq FROM break_glass_grants g
+     WHERE g.id = $7 AND g.conversation_id = $1 AND g.admin_id = $2 AND g.ended_at IS NULL AND g.expires_at > $8
+     FOR SHARE"
 );
 
+const MARKS: &str = "
+    SELECT coalesce(array_agg(p.user_id), '{}') AS users, coalesce(array_agg(p.delivered_up_to), '{}') AS delivered,
+        coalesce(array_agg(p.read_up_to), '{}') AS read
+    FROM participants p WHERE p.conversation_id = $1 AND p.left_seq IS NULL";
 const POSITION: &str = "
     SELECT me.joined_seq, c.last_seq, c.members_version, k.users, k.delivered, k.read
     FROM participants me
@@ -246,6 +271,26 @@ const fn split(anchor: &Anchor) -> (Option<i64>, Option<Uuid>) {
     }
 }
 
+/// A page that is asked for: the statement and its places.
+struct Asked {
+    sql: &'static str,
+    seq: Option<i64>,
+    message: Option<Uuid>,
+    offset: i64,
+}
+
+const fn asked(histories: &'static [&'static str; 5], query: &HistoryQuery) -> Asked {
+    let [newest, before_seq, before_message, after_seq, after_message] = histories;
+    let (sql, (seq, message), offset) = match query {
+        HistoryQuery::Newest { offset, .. } => (newest, (None, None), *offset),
+        HistoryQuery::Before(anchor @ Anchor::Seq(_), _) => (before_seq, split(anchor), 0),
+        HistoryQuery::Before(anchor @ Anchor::Message(_), _) => (before_message, split(anchor), 0),
+        HistoryQuery::After(anchor @ Anchor::Seq(_), _) => (after_seq, split(anchor), 0),
+        HistoryQuery::After(anchor @ Anchor::Message(_), _) => (after_message, split(anchor), 0),
+    };
+    Asked { sql, seq, message, offset }
+}
+
 impl Database {
     /// Messages by their ids, for those that a writer found to be repeats.
     async fn messages_by_ids(&self, ids: Vec<Uuid>) -> Result<Vec<StoredMessage>, Error> {
@@ -269,13 +314,7 @@ impl MessageLog for GroupCommit {
         conversation: ConversationId,
         history: &HistoryQuery,
     ) -> Result<Option<Vec<StoredMessage>>, Error> {
-        let (sql, (seq, message), offset) = match history {
-            HistoryQuery::Newest { offset, .. } => (NEWEST, (None, None), *offset),
-            HistoryQuery::Before(anchor @ Anchor::Seq(_), _) => (BEFORE_SEQ, split(anchor), 0),
-            HistoryQuery::Before(anchor @ Anchor::Message(_), _) => (BEFORE_MESSAGE, split(anchor), 0),
-            HistoryQuery::After(anchor @ Anchor::Seq(_), _) => (AFTER_SEQ, split(anchor), 0),
-            HistoryQuery::After(anchor @ Anchor::Message(_), _) => (AFTER_MESSAGE, split(anchor), 0),
-        };
+        let Asked { sql, seq, message, offset } = asked(&BY_PARTICIPANT, history);
         let query = diesel::sql_query(sql)
             .bind::<SqlUuid, _>(conversation.uuid())
             .bind::<SqlUuid, _>(viewer.uuid())
@@ -371,5 +410,43 @@ impl MessageLog for GroupCommit {
                 })
             })
             .collect()
+    }
+}
+
+#[async_trait]
+impl GrantedLog for Database {
+    async fn granted_history(
+        &self,
+        pass: &Pass,
+        history: &HistoryQuery,
+        now: DateTime<Utc>,
+    ) -> Result<Option<GrantedPage>, Error> {
+        let Asked { sql, seq, message, offset } = asked(&BY_GRANT, history);
+        let effects = Effects { events: Vec::new(), audit: pass.audit.clone() };
+        let mut connection = self.connection().await.map_err(unavailable)?;
+        let read: Result<_, diesel::result::Error> = connection
+            .transaction(async |connection| {
+                let query = diesel::sql_query(sql)
+                    .bind::<SqlUuid, _>(pass.conversation_id.uuid())
+                    .bind::<SqlUuid, _>(pass.holder.uuid())
+                    .bind::<Nullable<BigInt>, _>(seq)
+                    .bind::<Nullable<SqlUuid>, _>(message)
+                    .bind::<BigInt, _>(offset)
+                    .bind::<BigInt, _>(history.size().get() + 1)
+                    .bind::<SqlUuid, _>(pass.grant_id.uuid())
+                    .bind::<Timestamptz, _>(now);
+                let rows: Vec<MessageRow> = prepared(query).load(connection).await?;
+                if rows.is_empty() {
+                    return Ok(None);
+                }
+                let marks = diesel::sql_query(MARKS).bind::<SqlUuid, _>(pass.conversation_id.uuid());
+                let marks: MarksRow = prepared(marks).get_result(connection).await?;
+                effects::store(connection, &effects).await?;
+                Ok(Some((rows, marks)))
+            })
+            .await;
+        let Some((rows, marks)) = read.map_err(unavailable)? else { return Ok(None) };
+        let messages = rows.into_iter().filter_map(MessageRow::restore).collect::<Result<_, _>>()?;
+        Ok(Some(GrantedPage { messages, marks: marks.restore() }))
     }
 }

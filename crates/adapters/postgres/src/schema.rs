@@ -7,10 +7,13 @@ diesel::table! {
         identity -> Bytea,
         role -> Text,
         professional_title -> Nullable<Text>,
-        password_hash -> Text,
+        password_hash -> Nullable<Text>,
         is_active -> Bool,
         last_seen_at -> Nullable<Timestamptz>,
         created_at -> Timestamptz,
+        language -> Text,
+        must_change_password -> Bool,
+        credential_epoch -> Integer,
     }
 }
 
@@ -30,6 +33,28 @@ diesel::table! {
         expires_at -> Timestamptz,
         revoked_at -> Nullable<Timestamptz>,
         revoked_reason -> Nullable<Text>,
+        stage -> Text,
+        last_active_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    second_factors (user_id) {
+        user_id -> Uuid,
+        secret -> Bytea,
+        created_at -> Timestamptz,
+        confirmed_at -> Nullable<Timestamptz>,
+        last_step -> Int8,
+        failures -> Int4,
+        locked_until -> Nullable<Timestamptz>,
+    }
+}
+
+diesel::table! {
+    recovery_codes (user_id, hash) {
+        user_id -> Uuid,
+        hash -> Bytea,
+        used_at -> Nullable<Timestamptz>,
     }
 }
 
@@ -64,5 +89,64 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    pending_registrations (id) {
+        id -> Uuid,
+        hash -> Bytea,
+        user_id -> Uuid,
+        email_index -> Bytea,
+        identity -> Bytea,
+        password_hash -> Text,
+        role -> Text,
+        language -> Text,
+        created_at -> Timestamptz,
+        expires_at -> Timestamptz,
+        tries -> Int4,
+    }
+}
+
+diesel::table! {
+    invitations (id) {
+        id -> Uuid,
+        hash -> Bytea,
+        user_id -> Uuid,
+        email_index -> Bytea,
+        email -> Bytea,
+        role -> Text,
+        language -> Text,
+        issued_by -> Uuid,
+        created_at -> Timestamptz,
+        expires_at -> Timestamptz,
+        used_at -> Nullable<Timestamptz>,
+        revoked_at -> Nullable<Timestamptz>,
+    }
+}
+
+diesel::table! {
+    temporary_passwords (user_id) {
+        user_id -> Uuid,
+        id -> Uuid,
+        hash -> Bytea,
+        expires_at -> Timestamptz,
+        used_at -> Nullable<Timestamptz>,
+    }
+}
+
+diesel::table! {
+    password_resets (user_id) {
+        user_id -> Uuid,
+        id -> Uuid,
+        hash -> Bytea,
+        requested_at -> Timestamptz,
+        expires_at -> Timestamptz,
+        used_at -> Nullable<Timestamptz>,
+    }
+}
+
 diesel::joinable!(sessions -> users (user_id));
 diesel::allow_tables_to_appear_in_same_query!(sessions, users);
+
+diesel::joinable!(temporary_passwords -> users (user_id));
+diesel::joinable!(password_resets -> users (user_id));
+diesel::allow_tables_to_appear_in_same_query!(temporary_passwords, users);
+diesel::allow_tables_to_appear_in_same_query!(password_resets, users);

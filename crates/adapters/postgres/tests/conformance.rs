@@ -4,13 +4,24 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use alivio_accounts::{SessionStore, StoredUser, UserStore};
+use alivio_accounts::testing::credential_stores::CredentialStores;
+use alivio_accounts::{
+    Block, BlockStore, ContactStore, CredentialEpoch, GuardStore, PresenceStore, SecondFactorStore,
+    SessionStore, StoredUser, UserAdministration, UserStore,
+};
+use alivio_audit::{AuditReader, Ended, GRANT_LIFETIME, GrantStore, NewGrant};
 use alivio_conversations::{
     ConversationCreated, ConversationStore, Created, Kind, NewConversation, ParticipantRole,
 };
-use alivio_kernel::ids::{ConversationId, MessageId, UserId, Uuid};
-use alivio_kernel::{Event, IdSource, Role, Sealed, Sensitive, SystemIds};
-use alivio_messages::{Appended, ClientMessageId, MessageLog, MessageSent, MessageType, NewEntry, Priority};
+use alivio_kernel::ids::{ConversationId, GrantId, MessageId, SessionId, UserId, Uuid};
+use alivio_kernel::{
+    AuditEntry, AuditSink, Caller, Effects, Event, IdSource, Language, Origin, PageSize, Role, Sealed,
+    Sensitive, SystemIds,
+};
+use alivio_messages::{
+    Anchor, Appended, ClientMessageId, GrantedLog, HistoryQuery, MessageLog, MessageSent, MessageType,
+    NewEntry, Pass, Priority,
+};
 use alivio_postgres::{Database, DatabaseOptions, GroupCommit};
 use alivio_testkit::conformance::{data_key_store, outbox_store};
 use alivio_testkit::database::TestDatabase;
@@ -44,6 +55,7 @@ impl Clinic {
             identity: Sealed::from_bytes(vec![1]),
             role,
             professional_title: None,
+            language: Language::Spanish,
             is_active: true,
             last_seen_at: None,
             created_at: at(),
@@ -66,7 +78,7 @@ impl Clinic {
     }
 
     async fn members_version(&self, id: ConversationId) -> i64 {
-        self.database.audience(id).await.unwrap().unwrap().members_version
+        ConversationStore::audience(&self.database, id).await.unwrap().unwrap().members_version
     }
 
     /// Any event will do: the cases look only at those of their own domain.
@@ -100,6 +112,29 @@ impl alivio_accounts::testing::World for Clinic {
         assert_eq!(self.sql.execute(sql, &[&user.uuid(), &role.as_str()]).await.unwrap(), 1);
     }
 
+    async fn relate(&self, patient: UserId, professional: UserId) {
+        self.database.relate(patient, professional, at()).await.unwrap();
+    }
+
+    async fn open_session(&self, user: UserId) -> SessionId {
+        let id = SessionId::generate(&SystemIds);
+        let sql = "INSERT INTO sessions (id, user_id, created_at, expires_at, last_active_at)
+                   VALUES ($1, $2, $3, $3, $3)";
+        assert_eq!(self.sql.execute(sql, &[&id.uuid(), &user.uuid(), &at()]).await.unwrap(), 1);
+        id
+    }
+
+    async fn epoch(&self, user: UserId) -> CredentialEpoch {
+        let sql = "SELECT credential_epoch FROM users WHERE id = $1";
+        CredentialEpoch(self.sql.query_one(sql, &[&user.uuid()]).await.unwrap().get(0))
+    }
+
+    async fn revocations(&self, user: UserId) -> Vec<Option<String>> {
+        let sql = "SELECT revoked_reason FROM sessions WHERE user_id = $1";
+        let rows = self.sql.query(sql, &[&user.uuid()]).await.unwrap();
+        rows.iter().map(|row| row.get("revoked_reason")).collect()
+    }
+
     async fn events(&self) -> Vec<Event> {
         self.all_events().await
     }
@@ -116,6 +151,72 @@ async fn sessions() -> alivio_accounts::testing::Fixture<dyn SessionStore> {
     alivio_accounts::testing::Fixture { store: Arc::new(world.database.clone()), world }
 }
 alivio_accounts::session_store_conformance!(sessions);
+
+async fn profiles() -> alivio_accounts::testing::Fixture<dyn alivio_accounts::testing::profile_store::Profiles>
+{
+    let world = Clinic::fresh().await;
+    alivio_accounts::testing::Fixture { store: Arc::new(world.database.clone()), world }
+}
+alivio_accounts::profile_store_conformance!(profiles);
+async fn factors() -> alivio_accounts::testing::Fixture<dyn SecondFactorStore> {
+    let world = Clinic::fresh().await;
+    alivio_accounts::testing::Fixture { store: Arc::new(world.database.clone()), world }
+}
+alivio_accounts::second_factor_store_conformance!(factors);
+#[async_trait]
+impl alivio_accounts::testing::Surroundings for Clinic {
+    async fn user(&self, role: Role) -> UserId {
+        self.add_user(role).await
+    }
+
+    async fn user_with_address(&self, role: Role, index: [u8; 16]) -> UserId {
+        let id = self.add_user(role).await;
+        let sql = "UPDATE users SET email_index = $2 WHERE id = $1";
+        assert_eq!(self.sql.execute(sql, &[&id.uuid(), &index.to_vec()]).await.unwrap(), 1);
+        id
+    }
+
+    async fn deactivate(&self, user: UserId) {
+        alivio_accounts::testing::World::deactivate(self, user).await;
+    }
+
+    async fn direct(&self, one: UserId, other: UserId) -> ConversationId {
+        alivio_messages::testing::World::direct(self, one, other).await
+    }
+
+    async fn group(&self, members: &[UserId]) -> ConversationId {
+        alivio_messages::testing::World::conversation(self, members).await
+    }
+
+    async fn events(&self) -> Vec<Event> {
+        self.all_events().await
+    }
+}
+
+async fn acquaintance() -> alivio_accounts::testing::Acquaintance {
+    let world = Clinic::fresh().await;
+    let store = Arc::new(world.database.clone());
+    alivio_accounts::testing::Acquaintance {
+        contacts: Arc::clone(&store) as Arc<dyn ContactStore>,
+        blocks: Arc::clone(&store) as Arc<dyn BlockStore>,
+        presence: store as Arc<dyn PresenceStore>,
+        world,
+    }
+}
+alivio_accounts::contact_store_conformance!(acquaintance);
+alivio_accounts::block_store_conformance!(acquaintance);
+alivio_accounts::presence_store_conformance!(acquaintance);
+async fn guards() -> alivio_accounts::testing::Fixture<dyn GuardStore> {
+    let world = Clinic::fresh().await;
+    alivio_accounts::testing::Fixture { store: Arc::new(world.database.clone()), world }
+}
+alivio_accounts::guard_store_conformance!(guards);
+
+async fn credentials() -> alivio_accounts::testing::Fixture<dyn CredentialStores> {
+    let world = Clinic::fresh().await;
+    alivio_accounts::testing::Fixture { store: Arc::new(world.database.clone()), world }
+}
+alivio_accounts::credential_stores_conformance!(credentials);
 
 // Conversations
 
@@ -177,6 +278,31 @@ impl alivio_messages::testing::World for Clinic {
         new.id
     }
 
+    async fn direct(&self, one: UserId, other: UserId) -> ConversationId {
+        let id = ConversationId::generate(&SystemIds);
+        let new = NewConversation {
+            id,
+            kind: Kind::Direct,
+            title: None,
+            description: None,
+            participants: [one, other].map(|user| (user, ParticipantRole::Member)).to_vec(),
+            created_by: one,
+            created_at: at(),
+            idempotency: None,
+        };
+        assert_eq!(self.database.create(&new, self.note()).await.unwrap(), Created::New);
+        id
+    }
+
+    async fn block(&self, blocker: UserId, blocked: UserId) {
+        let block = Block { blocker, blocked, created_at: at() };
+        BlockStore::block(&self.database, &block, false, &Effects::default()).await.unwrap();
+    }
+
+    async fn unblock(&self, blocker: UserId, blocked: UserId) {
+        BlockStore::unblock(&self.database, blocker, blocked, &Effects::default()).await.unwrap();
+    }
+
     async fn add(&self, conversation: ConversationId, user: UserId) {
         let version = self.members_version(conversation).await;
         ConversationStore::add(&self.database, conversation, version, user, at(), self.note()).await.unwrap();
@@ -184,7 +310,9 @@ impl alivio_messages::testing::World for Clinic {
 
     async fn remove(&self, conversation: ConversationId, user: UserId) {
         let version = self.members_version(conversation).await;
-        self.database.remove(conversation, version, user, at(), self.note()).await.unwrap();
+        ConversationStore::remove(&self.database, conversation, version, user, at(), self.note())
+            .await
+            .unwrap();
     }
 
     async fn close(&self, conversation: ConversationId) {
@@ -225,3 +353,194 @@ async fn outbox() -> outbox_store::Fixture {
     outbox_store::Fixture { store: Arc::new(world.database.clone()), world }
 }
 outbox_store_conformance!(outbox);
+
+// Audit
+
+#[async_trait]
+impl alivio_audit::testing::World for Clinic {
+    async fn admin(&self) -> UserId {
+        self.add_user(Role::MedicalAdmin).await
+    }
+
+    async fn conversation(&self) -> (ConversationId, i64) {
+        let members = [self.add_user(Role::Doctor).await, self.add_user(Role::Doctor).await];
+        let id = alivio_messages::testing::World::conversation(self, &members).await;
+        (id, self.members_version(id).await)
+    }
+
+    async fn add_somebody(&self, conversation: ConversationId) {
+        let somebody = self.add_user(Role::Doctor).await;
+        alivio_messages::testing::World::add(self, conversation, somebody).await;
+    }
+
+    async fn record(&self, entries: &[AuditEntry]) {
+        AuditSink::record(&self.database, entries).await.unwrap();
+    }
+
+    async fn trail_length(&self) -> usize {
+        let row = self.sql.query_one("SELECT count(*) FROM audit_log", &[]).await.unwrap();
+        usize::try_from(row.get::<_, i64>(0)).unwrap()
+    }
+
+    async fn events(&self) -> Vec<Event> {
+        self.all_events().await
+    }
+}
+
+async fn trail() -> alivio_audit::testing::Fixture<dyn AuditReader> {
+    let world = Clinic::fresh().await;
+    alivio_audit::testing::Fixture { store: Arc::new(world.database.clone()), world }
+}
+alivio_audit::audit_reader_conformance!(trail);
+
+async fn grants() -> alivio_audit::testing::Fixture<dyn GrantStore> {
+    let world = Clinic::fresh().await;
+    alivio_audit::testing::Fixture { store: Arc::new(world.database.clone()), world }
+}
+alivio_audit::grant_store_conformance!(grants);
+
+async fn administration() -> alivio_accounts::testing::Fixture<dyn UserAdministration> {
+    let world = Clinic::fresh().await;
+    alivio_accounts::testing::Fixture { store: Arc::new(world.database.clone()), world }
+}
+alivio_accounts::user_administration_conformance!(administration);
+
+// What is read by a grant: it takes a grant and a log, which two domains own.
+
+struct Emergency {
+    clinic: Arc<Clinic>,
+    conversation: ConversationId,
+    admin: UserId,
+    grant: GrantId,
+}
+
+impl Emergency {
+    /// A conversation of two with five messages, and a grant to it.
+    async fn new() -> Self {
+        let clinic = Clinic::fresh().await;
+        let (conversation, version) = alivio_audit::testing::World::conversation(&*clinic).await;
+        let (admin, grant) = (clinic.add_user(Role::MedicalAdmin).await, GrantId::generate(&SystemIds));
+        let sender =
+            ConversationStore::audience(&clinic.database, conversation).await.unwrap().unwrap().members[0];
+        for _ in 0..5 {
+            alivio_conversations::testing::World::message(&*clinic, conversation, sender, at()).await;
+        }
+        let new = NewGrant {
+            id: grant,
+            admin_id: admin,
+            conversation_id: conversation,
+            reason: Sealed::from_bytes(vec![1]),
+            opened_at: at(),
+            expires_at: at() + GRANT_LIFETIME,
+            members_version: version,
+        };
+        GrantStore::open(&clinic.database, &new, Effects::default()).await.unwrap();
+        Self { clinic, conversation, admin, grant }
+    }
+
+    fn pass(&self) -> Pass {
+        let caller = Caller {
+            user_id: self.admin,
+            role: Role::MedicalAdmin,
+            session_id: SessionId::generate(&SystemIds),
+            address: None,
+        };
+        Pass {
+            grant_id: self.grant,
+            holder: self.admin,
+            conversation_id: self.conversation,
+            audit: vec![AuditEntry::by(&SystemIds, at(), &caller, "conversation.read_by_break_glass")],
+        }
+    }
+
+    async fn read(&self, pass: &Pass, query: &HistoryQuery, now: DateTime<Utc>) -> Option<Vec<i64>> {
+        let page = self.clinic.database.granted_history(pass, query, now).await.unwrap()?;
+        assert_eq!(page.marks.len(), 2);
+        Some(page.messages.iter().map(|message| message.seq).collect())
+    }
+
+    async fn trail_length(&self) -> usize {
+        alivio_audit::testing::World::trail_length(&*self.clinic).await
+    }
+}
+
+fn page_of(n: i64) -> PageSize {
+    PageSize::parse(Some(n), 50).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_grant_reads_all_of_the_log_and_every_page_is_recorded() {
+    let emergency = Emergency::new().await;
+    let newest = HistoryQuery::Newest { offset: 1, size: page_of(2) };
+    assert_eq!(emergency.read(&emergency.pass(), &newest, at()).await, Some(vec![4, 3, 2]));
+    let before = HistoryQuery::Before(Anchor::Seq(3), page_of(50));
+    assert_eq!(emergency.read(&emergency.pass(), &before, at()).await, Some(vec![2, 1]));
+    let after = HistoryQuery::After(Anchor::Seq(3), page_of(50));
+    assert_eq!(emergency.read(&emergency.pass(), &after, at()).await, Some(vec![4, 5]));
+    // An empty page tells something, too.
+    let nothing = HistoryQuery::After(Anchor::Seq(5), page_of(50));
+    assert_eq!(emergency.read(&emergency.pass(), &nothing, at()).await, Some(vec![]));
+    assert_eq!(emergency.trail_length().await, 4);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_grant_that_is_over_or_anothers_reads_and_records_nothing() {
+    let emergency = Emergency::new().await;
+    let newest = HistoryQuery::Newest { offset: 0, size: page_of(50) };
+    let (pass, other) = (emergency.pass(), emergency.clinic.add_user(Role::MedicalAdmin).await);
+    let (elsewhere, _) = alivio_audit::testing::World::conversation(&*emergency.clinic).await;
+    let wrong = [
+        Pass { holder: other, ..pass.clone() },
+        Pass { conversation_id: elsewhere, ..pass.clone() },
+        Pass { grant_id: GrantId::generate(&SystemIds), ..pass.clone() },
+    ];
+    for wrong in wrong {
+        assert_eq!(emergency.read(&wrong, &newest, at()).await, None, "{wrong:?}");
+    }
+    assert!(emergency.read(&pass, &newest, at() + TimeDelta::minutes(59)).await.is_some());
+    assert_eq!(emergency.read(&pass, &newest, at() + TimeDelta::minutes(60)).await, None);
+    let end = GrantStore::end(&emergency.clinic.database, emergency.grant, other, at(), Effects::default());
+    assert_eq!(end.await.unwrap(), Ended::Ended);
+    assert_eq!(emergency.read(&pass, &newest, at()).await, None);
+    assert_eq!(emergency.trail_length().await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_recorded_is_not_read() {
+    let emergency = Emergency::new().await;
+    emergency.clinic.sql.batch_execute("DROP TABLE audit_log").await.unwrap();
+    let newest = HistoryQuery::Newest { offset: 0, size: page_of(50) };
+    let read = emergency.clinic.database.granted_history(&emergency.pass(), &newest, at()).await;
+    assert!(matches!(read, Err(alivio_messages::Error::Unavailable(_))), "{read:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_rewrites_the_trail_not_even_its_owner() {
+    let clinic = Clinic::fresh().await;
+    let entry = AuditEntry::from_origin(&SystemIds, at(), &Origin::default(), "sign_in.refused");
+    AuditSink::record(&clinic.database, &[entry]).await.unwrap();
+    let is_superuser: String =
+        clinic.sql.query_one("SELECT current_setting('is_superuser')", &[]).await.unwrap().get(0);
+    assert_eq!(is_superuser, "on", "the tests' own connection is the strongest there is");
+    let name = format!("owner_{}", SystemIds.uuid().simple());
+    clinic
+        .sql
+        .batch_execute(&format!(
+            "CREATE ROLE {name}; GRANT USAGE, CREATE ON SCHEMA public TO {name}; ALTER TABLE audit_log OWNER TO {name}"
+        ))
+        .await
+        .unwrap();
+    for role in ["NONE", name.as_str()] {
+        clinic.sql.batch_execute(&format!("SET ROLE {role}")).await.unwrap();
+        for change in ["UPDATE audit_log SET reason = 'x'", "DELETE FROM audit_log", "TRUNCATE audit_log"] {
+            let refused = clinic.sql.batch_execute(change).await.unwrap_err();
+            assert_eq!(refused.code().map(|code| code.code()), Some("42501"), "{role}: {change}: {refused}");
+        }
+        let rows: i64 = clinic.sql.query_one("SELECT count(*) FROM audit_log", &[]).await.unwrap().get(0);
+        assert_eq!(rows, 1);
+    }
+    let back = format!(
+        "RESET ROLE; ALTER TABLE audit_log OWNER TO CURRENT_USER; DROP OWNED BY {name}; DROP ROLE {name}"
+    );
+    clinic.sql.batch_execute(&back).await.unwrap();
+}

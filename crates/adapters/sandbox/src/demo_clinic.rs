@@ -1,6 +1,6 @@
-use alivio_accounts::{Accounts, Email, Error, Identity, NewUser, Password};
-use alivio_kernel::Role;
+use alivio_accounts::{Accounts, Email, Error, Identity, NewProfessional, NewUser, Password, Profiles};
 use alivio_kernel::ids::UserId;
+use alivio_kernel::{Language, Role};
 
 /// The password of everyone in the demo clinic.
 pub const PASSWORD: &str = "Alivio-demo-1";
@@ -11,7 +11,11 @@ struct Person {
     display_name: &'static str,
     role: Role,
     professional_title: Option<&'static str>,
+    specialty: Option<&'static str>,
+    institution: Option<&'static str>,
 }
+
+const CLINIC: &str = "Clínica Alivio";
 
 const PEOPLE: [Person; 7] = [
     Person {
@@ -20,6 +24,8 @@ const PEOPLE: [Person; 7] = [
         display_name: "Dra. María Martínez",
         role: Role::Doctor,
         professional_title: Some("Cardiologist"),
+        specialty: Some("Cardiología"),
+        institution: Some(CLINIC),
     },
     Person {
         email: "ana.lopez@clinic.example",
@@ -27,6 +33,8 @@ const PEOPLE: [Person; 7] = [
         display_name: "Ana López",
         role: Role::Patient,
         professional_title: None,
+        specialty: None,
+        institution: None,
     },
     Person {
         email: "carlos.ruiz@clinic.example",
@@ -34,6 +42,8 @@ const PEOPLE: [Person; 7] = [
         display_name: "Dr. Carlos Ruiz",
         role: Role::Doctor,
         professional_title: Some("General Practitioner"),
+        specialty: Some("Medicina general"),
+        institution: Some(CLINIC),
     },
     Person {
         email: "luis.soto@clinic.example",
@@ -41,6 +51,8 @@ const PEOPLE: [Person; 7] = [
         display_name: "Luis Soto",
         role: Role::Patient,
         professional_title: None,
+        specialty: None,
+        institution: None,
     },
     Person {
         email: "admin@clinic.example",
@@ -48,6 +60,8 @@ const PEOPLE: [Person; 7] = [
         display_name: "Elena Vidal",
         role: Role::MedicalAdmin,
         professional_title: Some("Medical Director"),
+        specialty: None,
+        institution: Some(CLINIC),
     },
     Person {
         email: "it@clinic.example",
@@ -55,6 +69,8 @@ const PEOPLE: [Person; 7] = [
         display_name: "Tomás Gil",
         role: Role::ItAdmin,
         professional_title: None,
+        specialty: None,
+        institution: None,
     },
     Person {
         email: "aisha.rehman@clinic.example",
@@ -62,6 +78,8 @@ const PEOPLE: [Person; 7] = [
         display_name: "Aisha Rehman",
         role: Role::Student,
         professional_title: Some("MBBS Student"),
+        specialty: None,
+        institution: Some("Rehman Medical College"),
     },
 ];
 
@@ -80,17 +98,34 @@ pub struct DemoClinic {
 ///
 /// # Errors
 /// The accounts'.
-pub async fn demo_clinic(accounts: &Accounts) -> Result<DemoClinic, Error> {
-    let mut ids = Vec::with_capacity(PEOPLE.len());
+pub async fn demo_clinic(accounts: &Accounts, profiles: &Profiles) -> Result<DemoClinic, Error> {
+    let (mut ids, mut new) = (Vec::with_capacity(PEOPLE.len()), Vec::new());
     for person in &PEOPLE {
         let email = Email::parse(person.email)?;
-        let id = match accounts.find(&email).await? {
+        let found = accounts.find(&email).await?;
+        let id = match found {
             Some(id) => id,
-            None => accounts.create(new_user(person, email)?).await?,
+            None => {
+                let id = accounts.create(new_user(person, email)?).await?;
+                new.push((id, person));
+                id
+            }
         };
         ids.push(id);
     }
-    let (maria, ana) = (ids[0], ids[1]);
+    let (maria, ana, admin, it) = (ids[0], ids[1], ids[4], ids[5]);
+    for (id, person) in new {
+        if let Some(institution) = person.institution {
+            let entry = NewProfessional {
+                specialty: person.specialty.map(str::to_owned),
+                institution: Some(institution.to_owned()),
+                license_number: None,
+                // Colleagues find each other. Nobody vouches for themselves.
+                verified_by: Some(if id == admin { it } else { admin }),
+            };
+            profiles.publish(id, entry).await?;
+        }
+    }
     accounts.relate(ana, maria).await?;
     Ok(DemoClinic { people: PEOPLE.iter().map(|p| (p.email, p.role)).collect(), maria, ana })
 }
@@ -104,6 +139,7 @@ fn new_user(person: &Person, email: Email) -> Result<NewUser, Error> {
         },
         role: person.role,
         professional_title: person.professional_title.map(str::to_owned),
+        language: Language::Spanish,
         password: Password::parse(PASSWORD.to_owned())?,
     })
 }

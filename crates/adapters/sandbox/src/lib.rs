@@ -2,5 +2,7 @@
 //! where the server does not call them.
 
 mod demo_clinic;
+mod mailbox;
 
 pub use demo_clinic::{DemoClinic, PASSWORD, demo_clinic};
+pub use mailbox::SandboxMailbox;

@@ -279,6 +279,17 @@ pub struct Standing {
     pub related: bool,
 }
 
+/// Two people between whom a block stands, whoever raised it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BlockedPair {
+    /// One of them.
+    pub one: UserId,
+    /// The other.
+    pub other: UserId,
+    /// Whether they stand in a care relationship with each other.
+    pub related: bool,
+}
+
 /// The relation rule (S0-105, S0-113): among staff and students anyone may talk; a patient talks with a
 /// doctor who attends them, and with a clinic admin who writes first. Nobody else reaches a patient.
 pub const fn may_talk(asker: Role, other: &Standing) -> bool {
@@ -288,6 +299,22 @@ pub const fn may_talk(asker: Role, other: &Standing) -> bool {
         (Role::Patient, _) | (_, Role::Patient) => false,
         _ => true,
     }
+}
+
+/// Whether a block keeps `user` out of a conversation of this `kind` with those who are there, whoever brings them
+/// together. A block is as good as no relation (C-42), but care goes on: a patient and a professional who attends them
+/// still meet in consultations and emergencies.
+pub fn kept_apart(
+    kind: Kind,
+    user: UserId,
+    is_there: impl Fn(UserId) -> bool,
+    blocks: &[BlockedPair],
+) -> bool {
+    let is_care = matches!(kind, Kind::Consultation | Kind::Emergency);
+    blocks
+        .iter()
+        .filter(|pair| !(is_care && pair.related))
+        .any(|pair| (pair.one == user && is_there(pair.other)) || (pair.other == user && is_there(pair.one)))
 }
 
 /// Who may be in one conversation with a patient: doctors and the clinic's administration, and no second patient.
@@ -306,18 +333,24 @@ pub fn out_of_place(people: &[(UserId, Role)]) -> Option<UserId> {
 /// Decides whether `creator` may open `draft` with the people in `standings`, and who moderates.
 ///
 /// # Errors
-/// [`Error::NotAllowed`] for the first person the creator may not talk to, known or not;
+/// [`Error::NotAllowed`] for the first person the creator may not talk to, known or not, or whom one of `blocks` keeps
+/// apart from those before them;
 /// [`Error::ClinicianRequired`].
 pub fn assign_roles(
     creator: (UserId, Role),
     draft: &Draft,
     standings: &[Standing],
+    blocks: &[BlockedPair],
 ) -> Result<Vec<(UserId, ParticipantRole)>, Error> {
     let (creator_id, creator_role) = creator;
     let mut people = vec![(creator_id, creator_role)];
     for other in &draft.others {
+        let is_there = |id| people.iter().any(|(person, _)| *person == id);
+        let kept_apart = kept_apart(draft.kind, *other, is_there, blocks);
         match standings.iter().find(|s| s.user_id == *other) {
-            Some(standing) if may_talk(creator_role, standing) => people.push((*other, standing.role)),
+            Some(standing) if may_talk(creator_role, standing) && !kept_apart => {
+                people.push((*other, standing.role));
+            }
             _ => {
                 return Err(Error::NotAllowed {
                     target_user_id: *other,
@@ -385,13 +418,54 @@ mod tests {
     }
 
     #[test]
+    fn a_block_is_as_good_as_no_relation_except_for_care() {
+        for (kind, related, expected) in [
+            (Kind::Direct, true, false),
+            (Kind::Group, true, false),
+            (Kind::Consultation, true, true),
+            (Kind::Emergency, true, true),
+            (Kind::Consultation, false, false),
+        ] {
+            let other = if related { Role::Patient } else { Role::Doctor };
+            let standings = [standing(2, other, related)];
+            let open = |blocks: &[BlockedPair]| {
+                assign_roles((id(1), Role::Doctor), &draft(kind, &[2]), &standings, blocks)
+            };
+            for (one, other) in [(id(1), id(2)), (id(2), id(1))] {
+                let opened = open(&[BlockedPair { one, other, related }]);
+                assert_eq!(opened.is_ok(), expected, "{kind:?} related={related}");
+            }
+            assert!(open(&[]).is_ok());
+        }
+    }
+
+    #[test]
+    fn nobody_brings_together_two_of_whom_one_blocks_the_other() {
+        let standings = [2, 3, 4].map(|n| standing(n, Role::Doctor, false));
+        for (one, other) in [(id(2), id(4)), (id(4), id(2))] {
+            let blocks = [BlockedPair { one, other, related: false }];
+            for kind in [Kind::Group, Kind::Consultation, Kind::Emergency] {
+                let creator = (id(1), Role::Doctor);
+                let refused = assign_roles(creator, &draft(kind, &[2, 3, 4]), &standings, &blocks);
+                assert!(matches!(
+                    refused,
+                    Err(Error::NotAllowed { target_user_id, reason: DenialReason::NoMedicalRelationship })
+                        if target_user_id == id(4)
+                ));
+                assert!(assign_roles(creator, &draft(kind, &[2, 3]), &standings, &blocks).is_ok());
+            }
+        }
+    }
+
+    #[test]
     fn people_who_do_not_exist_are_denied_like_strangers() {
         let stranger = assign_roles(
             (id(1), Role::Patient),
             &draft(Kind::Direct, &[2]),
             &[standing(2, Role::Doctor, false)],
+            &[],
         );
-        let nobody = assign_roles((id(1), Role::Patient), &draft(Kind::Direct, &[2]), &[]);
+        let nobody = assign_roles((id(1), Role::Patient), &draft(Kind::Direct, &[2]), &[], &[]);
         for denied in [stranger, nobody] {
             assert!(matches!(
                 denied,
@@ -417,6 +491,7 @@ mod tests {
             (id(1), Role::MedicalAdmin),
             &draft(Kind::Consultation, &[2]),
             &[standing(2, Role::Patient, false)],
+            &[],
         );
         assert!(matches!(result, Err(Error::ClinicianRequired)));
     }
@@ -424,9 +499,8 @@ mod tests {
     #[test]
     fn a_patient_who_opens_a_conversation_does_not_moderate_it() {
         for kind in Kind::ALL {
-            let roles =
-                assign_roles((id(1), Role::Patient), &draft(kind, &[2]), &[standing(2, Role::Doctor, true)])
-                    .unwrap();
+            let attending = [standing(2, Role::Doctor, true)];
+            let roles = assign_roles((id(1), Role::Patient), &draft(kind, &[2]), &attending, &[]).unwrap();
             assert_eq!(roles, [(id(1), ParticipantRole::Member), (id(2), ParticipantRole::Moderator)]);
         }
     }
@@ -501,7 +575,7 @@ mod tests {
         fn patients_never_moderate(kind in any_kind(), creator in 0..5_usize, other in 0..5_usize) {
             let (creator, other) = (Role::ALL[creator], Role::ALL[other]);
             let standings = [standing(2, other, true)];
-            if let Ok(roles) = assign_roles((id(1), creator), &draft(kind, &[2]), &standings) {
+            if let Ok(roles) = assign_roles((id(1), creator), &draft(kind, &[2]), &standings, &[]) {
                 let moderates = |n: u128| roles.contains(&(id(n), ParticipantRole::Moderator));
                 prop_assert!(moderates(1) || moderates(2));
                 prop_assert!(!(moderates(1) && creator == Role::Patient));

@@ -3,7 +3,7 @@ use alivio_kernel::{Event, PageSize, Sealed};
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
-use crate::{Audience, Conversation, Error, IdempotencyKey, Kind, ParticipantRole, Standing};
+use crate::{Audience, BlockedPair, Conversation, Error, IdempotencyKey, Kind, ParticipantRole, Standing};
 
 /// A question to whoever knows people.
 #[cfg_attr(feature = "testing", mockall::automock)]
@@ -11,6 +11,9 @@ use crate::{Audience, Conversation, Error, IdempotencyKey, Kind, ParticipantRole
 pub trait People: Send + Sync {
     /// How each of `others` stands to `asker`. Those who do not exist or are deactivated are left out.
     async fn standings(&self, asker: UserId, others: &[UserId]) -> Result<Vec<Standing>, Error>;
+
+    /// Every pair of `people` between whom a block stands. MUST name each of them once, whoever raised it.
+    async fn blocked_among(&self, people: &[UserId]) -> Result<Vec<BlockedPair>, Error>;
 }
 
 /// A conversation about to be stored.
@@ -122,4 +125,7 @@ pub trait ConversationStore: Send + Sync {
 
     /// Who is in it. `None` if there is no such conversation.
     async fn audience(&self, id: ConversationId) -> Result<Option<Audience>, Error>;
+
+    /// Those who were in it once and are no longer. MUST hold all who have left by the time it is asked.
+    async fn former(&self, id: ConversationId) -> Result<Vec<UserId>, Error>;
 }

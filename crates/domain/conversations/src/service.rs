@@ -9,7 +9,7 @@ use crate::model::context;
 use crate::{
     Audience, Conversation, ConversationCreated, ConversationStore, Created, DenialReason, Draft, Error,
     IdempotencyKey, Kind, ListQuery, NewConversation, ParticipantAdded, ParticipantRemoved, People,
-    StoredConversation, assign_roles, may_talk, out_of_place,
+    StoredConversation, assign_roles, kept_apart, may_talk, out_of_place,
 };
 
 /// What [`Conversations`] needs.
@@ -121,7 +121,10 @@ impl Conversations {
         }
         let everyone: Vec<_> = conversation.participants.iter().map(|p| p.user_id).chain([user]).collect();
         let standings = self.ports.people.standings(caller.user_id, &everyone).await?;
-        let welcome = standings.iter().any(|s| s.user_id == user && may_talk(caller.role, s));
+        let blocks = self.ports.people.blocked_among(&everyone).await?;
+        let is_there = |id| conversation.participant(id).is_some();
+        let welcome = standings.iter().any(|s| s.user_id == user && may_talk(caller.role, s))
+            && !kept_apart(conversation.kind, user, is_there, &blocks);
         let people: Vec<_> = standings.iter().map(|s| (s.user_id, s.role)).collect();
         if !welcome || out_of_place(&people).is_some() {
             let reason = DenialReason::NoMedicalRelationship;
@@ -161,7 +164,9 @@ impl Conversations {
     ) -> Result<(ConversationId, Created), Error> {
         let p = &self.ports;
         let standings = p.people.standings(caller.user_id, &draft.others).await?;
-        let participants = assign_roles((caller.user_id, caller.role), &draft, &standings)?;
+        let everyone: Vec<_> = draft.others.iter().copied().chain([caller.user_id]).collect();
+        let blocks = p.people.blocked_among(&everyone).await?;
+        let participants = assign_roles((caller.user_id, caller.role), &draft, &standings, &blocks)?;
         let id = ConversationId::generate(&*p.ids);
         let created = ConversationCreated {
             conversation_id: id,

@@ -5,9 +5,9 @@
 use std::sync::{Arc, Mutex};
 
 use alivio_conversations::{
-    Audience, Conversation, ConversationCreated, Conversations, ConversationsPorts, Created, Draft, Error,
-    IdempotencyKey, Kind, ListQuery, MockConversationStore, MockPeople, NewConversation, Participant,
-    ParticipantAdded, ParticipantRemoved, ParticipantRole, Standing, StoredConversation,
+    Audience, BlockedPair, Conversation, ConversationCreated, Conversations, ConversationsPorts, Created,
+    Draft, Error, IdempotencyKey, Kind, ListQuery, MockConversationStore, MockPeople, NewConversation,
+    Participant, ParticipantAdded, ParticipantRemoved, ParticipantRole, Standing, StoredConversation,
 };
 use alivio_kernel::ids::{ConversationId, SessionId, UserId, Uuid};
 use alivio_kernel::sealing::{PlainSealer, Scope, SealContext};
@@ -39,9 +39,18 @@ impl House {
         })
     }
 
-    /// These people exist and are active, as the caller sees them.
+    /// These people exist and are active, as the caller sees them, and nobody blocks anybody.
     fn knows(&mut self, standings: &[Standing]) {
-        let standings = standings.to_vec();
+        self.knows_with_blocks(standings, &[]);
+    }
+
+    /// The same, with blocks between some of them.
+    fn knows_with_blocks(&mut self, standings: &[Standing], blocks: &[BlockedPair]) {
+        let (standings, blocks) = (standings.to_vec(), blocks.to_vec());
+        self.people.expect_blocked_among().returning(move |asked| {
+            let asked_about = |pair: &&BlockedPair| asked.contains(&pair.one) && asked.contains(&pair.other);
+            Ok(blocks.iter().filter(asked_about).copied().collect())
+        });
         self.people.expect_standings().returning(move |asker, asked| {
             assert_eq!(asker, caller().user_id);
             Ok(standings.iter().filter(|s| asked.contains(&s.user_id)).copied().collect())
@@ -142,7 +151,12 @@ fn conversation(n: u128) -> ConversationId {
 
 /// A doctor, who is user 1.
 fn caller() -> Caller {
-    Caller { user_id: user(1), role: Role::Doctor, session_id: SessionId::from(Uuid::from_u128(0x55)) }
+    Caller {
+        user_id: user(1),
+        role: Role::Doctor,
+        session_id: SessionId::from(Uuid::from_u128(0x55)),
+        address: None,
+    }
 }
 
 fn standing(n: u128, role: Role, related: bool) -> Standing {
@@ -405,6 +419,45 @@ async fn who_may_not_add_stores_nothing() {
         house.knows(&standings);
         let error = house.open().add(&caller(), conversation(1), user(3)).await.unwrap_err();
         assert_eq!(error.code(), code);
+    }
+}
+
+#[tokio::test]
+async fn nobody_is_added_to_someone_with_whom_a_block_stands() {
+    let block = |one, other, related| BlockedPair { one: user(one), other: user(other), related };
+    for (kind, blocks, expected) in [
+        (Kind::Group, vec![block(2, 3, false)], false),
+        (Kind::Group, vec![block(3, 1, false)], false),
+        (Kind::Consultation, vec![block(2, 3, false)], false),
+        (Kind::Consultation, vec![block(2, 3, true)], true),
+        (Kind::Group, vec![block(2, 3, true)], false),
+        // Of those who are there already, it is not for the new one to pay.
+        (Kind::Group, vec![block(1, 2, false)], true),
+    ] {
+        let mut house = House::default();
+        house.has(kind, &[(1, MODERATOR), (2, MEMBER)]).await;
+        house.knows_with_blocks(&[standing(3, Role::Doctor, false)], &blocks);
+        house.store.expect_add().times(usize::from(expected)).returning(|_, _, _, _, _| Ok(()));
+        match house.open().add(&caller(), conversation(1), user(3)).await {
+            Ok(_) => assert!(expected, "{kind:?} {blocks:?}"),
+            Err(error) => {
+                assert!(!expected, "{kind:?} {blocks:?}");
+                assert_eq!(error.code(), "conversation_not_allowed");
+                assert_eq!(error.details().unwrap()["target_user_id"], json!(user(3)));
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn two_of_whom_one_blocks_the_other_are_not_brought_together() {
+    for (one, other) in [(2, 3), (3, 2)] {
+        let mut house = House::default();
+        let blocks = [BlockedPair { one: user(one), other: user(other), related: false }];
+        house.knows_with_blocks(&[2, 3].map(|n| standing(n, Role::Doctor, false)), &blocks);
+        let group = draft(Kind::Group, Some("t"), &[2, 3]);
+        let error = house.open().open(&caller(), group, None).await.unwrap_err();
+        assert_eq!(error.code(), "conversation_not_allowed");
     }
 }
 

@@ -11,6 +11,9 @@ pub enum Error {
     /// The conversation is closed.
     #[error("the conversation is closed")]
     Closed,
+    /// One of the two of this direct conversation has blocked the other (C-42).
+    #[error("the direct chat is blocked")]
+    Blocked,
     /// The client message id was used for another message.
     #[error("client message id reused")]
     ClientMessageIdReused,
@@ -27,6 +30,7 @@ impl DomainError for Error {
     fn kind(&self) -> ErrorKind {
         match self {
             Self::NotFound => ErrorKind::NotFound,
+            Self::Blocked => ErrorKind::Forbidden,
             Self::Closed | Self::ClientMessageIdReused => ErrorKind::Conflict,
             Self::Field(_) => ErrorKind::Invalid,
             Self::Unavailable(_) => ErrorKind::Unavailable,
@@ -37,6 +41,7 @@ impl DomainError for Error {
         match self {
             Self::NotFound => "not_found",
             Self::Closed => "conversation_closed",
+            Self::Blocked => "direct_chat_blocked",
             Self::ClientMessageIdReused => "client_message_id_reused",
             Self::Field(_) => "validation_failed",
             Self::Unavailable(_) => "unavailable",

@@ -6,6 +6,7 @@
 //! | client message id | the sender's own name for a message; sending it twice makes one message |
 //! | marks | how far each participant has received and read the log; they only move forward |
 //! | delivered | a device of the recipient has acknowledged it (C-55) |
+//! | pass | lets someone outside read the log in an emergency; every page is recorded (C-59) |
 //! | live feed | whoever is connected right now; told after the message is safe |
 
 mod error;
@@ -23,8 +24,9 @@ pub use model::{
     MessageType, Priority, delivery_status,
 };
 pub use ports::{
-    Anchor, Appended, Digest, HistoryQuery, LiveFeed, MessageLog, Moved, NewEntry, Position, StoredMessage,
+    Anchor, Appended, Digest, GrantedLog, GrantedPage, HistoryQuery, LiveFeed, MessageLog, Moved, NewEntry,
+    Pass, Position, StoredMessage,
 };
 #[cfg(feature = "testing")]
-pub use ports::{MockLiveFeed, MockMessageLog};
+pub use ports::{MockGrantedLog, MockLiveFeed, MockMessageLog};
 pub use service::{ConversationDigest, History, Messages, MessagesPorts, Sent};

@@ -1,5 +1,5 @@
-use alivio_kernel::ids::{ConversationId, MessageId, UserId};
-use alivio_kernel::{Event, PageSize, Sealed};
+use alivio_kernel::ids::{ConversationId, GrantId, MessageId, UserId};
+use alivio_kernel::{AuditEntry, Event, PageSize, Sealed};
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
@@ -75,6 +75,8 @@ pub enum Appended {
     NotAMember,
     /// The conversation is closed.
     Closed,
+    /// One of the two of a direct conversation has blocked the other.
+    Blocked,
 }
 
 /// A place in the log.
@@ -164,8 +166,11 @@ pub trait MessageLog: Send + Sync {
     /// `(conversation, sender, client_message_id)` MUST enter the log once, however many append it at
     /// once; the others get [`Appended::Repeat`], or [`Appended::Reused`] if the fingerprint differs.
     ///
+    /// Between two people of whom one has blocked the other, a direct conversation takes nothing: nothing that
+    /// commits after a block. Other conversations MUST go on.
+    ///
     /// Who is not a member gets [`Appended::NotAMember`] before all else; who repeats a message after the
-    /// conversation was closed still gets [`Appended::Repeat`].
+    /// conversation was closed, or its other person blocked, still gets [`Appended::Repeat`].
     async fn append(&self, entry: NewEntry) -> Result<Appended, Error>;
 
     /// One page, and one entry more if there is one. `None` if `viewer` is not in the conversation, or
@@ -214,4 +219,44 @@ pub trait LiveFeed: Send + Sync {
     async fn message_created(&self, message: &Message, members_version: i64);
     /// Someone's marks have moved.
     async fn marks_moved(&self, moved: &MarksMoved);
+}
+
+/// By what someone reads a conversation that they are not in (C-59).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pass {
+    /// The grant.
+    pub grant_id: GrantId,
+    /// To whom it was given.
+    pub holder: UserId,
+    /// What it opens.
+    pub conversation_id: ConversationId,
+    /// What is recorded with every page that is read.
+    pub audit: Vec<AuditEntry>,
+}
+
+/// A part of the log with everyone's marks, as stored.
+#[derive(Debug, Clone, PartialEq)]
+pub struct GrantedPage {
+    /// The messages.
+    pub messages: Vec<StoredMessage>,
+    /// The marks of everyone who is in the conversation now.
+    pub marks: Vec<Marks>,
+}
+
+/// The log, for those who hold a grant to it.
+#[cfg_attr(feature = "testing", mockall::automock)]
+#[async_trait]
+pub trait GrantedLog: Send + Sync {
+    /// One page from any place of the log, and one entry more if there is one.
+    ///
+    /// The statement that reads MUST check that the grant exists, was given to the holder for this conversation, has
+    /// not been ended and has not expired at `now`; `None` otherwise, and for an anchor that is not in the
+    /// conversation. The pass's entries MUST be stored with the page: if that fails, nothing is read; if nothing is
+    /// read, nothing is stored.
+    async fn granted_history(
+        &self,
+        pass: &Pass,
+        query: &HistoryQuery,
+        now: DateTime<Utc>,
+    ) -> Result<Option<GrantedPage>, Error>;
 }

@@ -5,8 +5,8 @@ use alivio_kernel::sealing::Scope;
 use alivio_kernel::{Caller, Clock, Event, Page, PageSize, Sealer};
 
 use crate::{
-    Anchor, Appended, ClientMessageId, Content, Draft, Error, HistoryQuery, LiveFeed, Mark, Marks,
-    MarksMoved, Message, MessageLog, MessageSent, Moved, NewEntry, Position, StoredMessage,
+    Anchor, Appended, ClientMessageId, Content, Draft, Error, GrantedLog, HistoryQuery, LiveFeed, Mark,
+    Marks, MarksMoved, Message, MessageLog, MessageSent, Moved, NewEntry, Pass, Position, StoredMessage,
 };
 
 /// What [`Messages`] needs.
@@ -14,6 +14,8 @@ use crate::{
 pub struct MessagesPorts {
     /// The log.
     pub log: Arc<dyn MessageLog>,
+    /// The log, for those who hold a grant to it.
+    pub granted: Arc<dyn GrantedLog>,
     /// Whoever is connected.
     pub live: Arc<dyn LiveFeed>,
     /// Encryption.
@@ -70,7 +72,7 @@ impl Messages {
     /// Sends a message. Returns once it is safe; those connected are told before this returns.
     ///
     /// # Errors
-    /// [`Error::NotFound`], [`Error::Closed`], [`Error::ClientMessageIdReused`].
+    /// [`Error::NotFound`], [`Error::Closed`], [`Error::Blocked`], [`Error::ClientMessageIdReused`].
     pub async fn send(
         &self,
         caller: &Caller,
@@ -86,6 +88,10 @@ impl Messages {
             Some(id) => id,
             None => ClientMessageId::parse(&id.to_string())?,
         };
+        // A stranger must not make a key for a conversation that is not theirs, or is none.
+        if !p.sealer.has_key(Scope::Conversation(conversation)).await? {
+            self.position(caller, conversation).await?;
+        }
         let content =
             p.sealer.seal(&Content::context(conversation, id), draft.content.as_str().as_bytes()).await?;
         let entry = NewEntry {
@@ -127,6 +133,7 @@ impl Messages {
             Appended::Reused => Err(Error::ClientMessageIdReused),
             Appended::NotAMember => Err(Error::NotFound),
             Appended::Closed => Err(Error::Closed),
+            Appended::Blocked => Err(Error::Blocked),
         }
     }
 
@@ -143,6 +150,16 @@ impl Messages {
         let page = self.read(caller, conversation, query).await?;
         let marks = self.position(caller, conversation).await?.marks;
         Ok(History { page, marks })
+    }
+
+    /// Reads a part of the log by a grant. It moves no marks, and is recorded with the page.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], also when the grant is over or another's.
+    pub async fn granted_history(&self, pass: &Pass, query: &HistoryQuery) -> Result<History, Error> {
+        let p = &self.ports;
+        let found = p.granted.granted_history(pass, query, p.clock.now()).await?.ok_or(Error::NotFound)?;
+        Ok(History { page: self.page(found.messages, query).await?, marks: found.marks })
     }
 
     /// What came after `seq`, oldest first: at most `size`, with a cursor if there is more.
@@ -235,6 +252,10 @@ impl Messages {
     ) -> Result<Page<Message>, Error> {
         let rows =
             self.ports.log.history(caller.user_id, conversation, query).await?.ok_or(Error::NotFound)?;
+        self.page(rows, query).await
+    }
+
+    async fn page(&self, rows: Vec<StoredMessage>, query: &HistoryQuery) -> Result<Page<Message>, Error> {
         let (rows, more) = query.size().cut(rows);
         let next_cursor = if more { rows.last().map(|m| m.seq.to_string()) } else { None };
         Ok(Page { items: self.unseal(rows).await?, next_cursor })

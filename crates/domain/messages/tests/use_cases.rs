@@ -11,8 +11,8 @@ use alivio_kernel::{
 };
 use alivio_messages::{
     Anchor, Appended, ClientMessageId, Content, Digest, Draft, Error, HistoryQuery, Mark, Marks, MarksMoved,
-    Message, MessageSent, MessageType, Messages, MessagesPorts, MockLiveFeed, MockMessageLog, Moved,
-    NewEntry, Position, Priority, StoredMessage,
+    Message, MessageSent, MessageType, Messages, MessagesPorts, MockGrantedLog, MockLiveFeed, MockMessageLog,
+    Moved, NewEntry, Position, Priority, StoredMessage,
 };
 
 /// Everything around the service, and what it was told.
@@ -28,6 +28,7 @@ impl Desk {
     fn open(self) -> Messages {
         Messages::new(MessagesPorts {
             log: Arc::new(self.log),
+            granted: Arc::new(MockGrantedLog::new()),
             live: Arc::new(self.live),
             sealer: self.sealer,
             clock: self.clock,
@@ -100,6 +101,7 @@ fn caller() -> Caller {
         user_id: Uuid::from_u128(0xAA).into(),
         role: Role::Doctor,
         session_id: SessionId::from(Uuid::from_u128(0x55)),
+        address: None,
     }
 }
 
@@ -399,4 +401,13 @@ async fn each_digest_gets_its_own_last_message() {
 
 fn contains(sealed: &Sealed, words: &str) -> bool {
     sealed.as_bytes().windows(words.len()).any(|window| window == words.as_bytes())
+}
+
+#[tokio::test]
+async fn a_stranger_to_a_conversation_without_a_key_makes_none() {
+    let mut desk = Desk { sealer: Arc::new(PlainSealer::keyless()), ..Desk::default() };
+    desk.log.expect_position().returning(|_, _| Ok(None));
+    // Nothing was provided for an append.
+    let error = desk.open().send(&caller(), conversation(), draft("hola")).await.unwrap_err();
+    assert!(matches!(error, Error::NotFound));
 }

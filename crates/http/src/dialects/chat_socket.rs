@@ -136,13 +136,19 @@ impl Words for Documented {
                 let data = json!({"message_id": message_id, "read_by": marks.user_id, "read_at": at});
                 ("message_read", marks.user_id, data)
             }
-            Happening::PresenceChanged { user_id, is_online } => {
-                let status = if *is_online { "online" } else { "offline" };
-                let data = json!({"user_id": user_id, "status": status, "last_seen": frame.at});
+            Happening::PresenceChanged { conversations, .. }
+                if !conversations.contains(&self.conversation) =>
+            {
+                return None;
+            }
+            Happening::PresenceChanged { user_id, presence, last_seen_at, .. } => {
+                let status = presence.as_str();
+                let data = json!({"user_id": user_id, "status": status, "last_seen": last_seen_at});
                 ("user_status", *user_id, data)
             }
             // The document has no words for these.
             Happening::MarksMoved(_)
+            | Happening::BreakGlass { .. }
             | Happening::ConversationCreated { .. }
             | Happening::ParticipantJoined { .. }
             | Happening::ParticipantRemoved { .. } => return None,
@@ -170,7 +176,7 @@ impl Documented {
     fn envelope(&self, kind: &str, frame: &Frame, sender: UserId, data: &Value) -> ByteString {
         json!({
             "type": kind, "data": data, "timestamp": frame.at,
-            "conversation_id": frame.conversation_id, "sender_id": sender,
+            "conversation_id": self.conversation, "sender_id": sender,
         })
         .to_string()
         .into()

@@ -1,5 +1,6 @@
 //! The canonical words: dotted types, `ref`, `ack`, `error`.
 
+use alivio_accounts::ChosenPresence;
 use alivio_kernel::ids::{ConversationId, UserId};
 use alivio_kernel::{FieldError, Rule};
 use alivio_messages::{Anchor, ClientMessageId, Mark, MarksMoved};
@@ -58,6 +59,7 @@ commands! {
     Typing { conversation_id: Uuid, is_typing: bool }
     Read { conversation_id: Uuid, message_id: Uuid }
     Ack { conversation_id: Uuid, up_to_seq: i64 }
+    Presence { presence: String }
     Ping { }
 }
 
@@ -116,14 +118,13 @@ impl Words for Canonical {
                     }),
                 ))
             }
-            Happening::PresenceChanged { user_id, is_online } => text(&Event::new(
+            Happening::PresenceChanged { user_id, presence, last_seen_at, .. } => text(&Event::new(
                 "presence.changed",
                 frame,
                 *user_id,
                 json!({
-                    "user_id": user_id, "is_online": is_online,
-                    "presence": if *is_online { "online" } else { "offline" },
-                    "last_seen": (!is_online).then_some(frame.at),
+                    "user_id": user_id, "presence": presence.as_str(), "is_online": presence.is_online(),
+                    "last_seen_at": last_seen_at,
                 }),
             )),
             Happening::ConversationCreated { created_by } => {
@@ -132,6 +133,12 @@ impl Words for Canonical {
             }
             Happening::ParticipantJoined { user_id, added_by } => {
                 text(&Event::new("participant.joined", frame, *added_by, json!({"user_id": user_id})))
+            }
+            Happening::BreakGlass { grant_id, admin_id } => {
+                let data = json!({
+                    "conversation_id": frame.conversation_id, "grant_id": grant_id, "admin_id": admin_id,
+                });
+                text(&Event::new("access.break_glass", frame, *admin_id, data))
             }
             Happening::ParticipantRemoved { user_id, removed_by } => {
                 text(&Event::new("participant.removed", frame, *removed_by, json!({"user_id": user_id})))
@@ -196,6 +203,10 @@ fn command(kind: &str, text: &str) -> Result<Command, Problem> {
             let target = Anchor::Seq(up_to_seq);
             Act::Advance { conversation: conversation_id.into(), mark: Mark::Delivered, target }
         }
+        "presence.set" => {
+            let Presence { presence, .. } = body(text)?;
+            Act::ShowAs(ChosenPresence::parse(&presence).map_err(invalid)?)
+        }
         "ping" => {
             let Ping { .. } = body(text)?;
             Act::Ping
@@ -212,7 +223,8 @@ struct Event<T> {
     r#type: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     seq: Option<i64>,
-    conversation_id: ConversationId,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    conversation_id: Option<ConversationId>,
     at: DateTime<Utc>,
     actor: UserId,
     data: T,

@@ -66,14 +66,21 @@ async fn issue_ticket(state: web::Data<State>, SignedIn(caller): SignedIn) -> Re
 /// | `typing.set` | `conversation_id`, `is_typing` | |
 /// | `read.set` | `conversation_id`, `message_id` | a read marker |
 /// | `ack` | `conversation_id`, `up_to_seq` | a read marker: this device has all messages up to there |
+/// | `presence.set` | `presence`: `online`, `away` or `busy` | `presence` |
 /// | `ping` | | `at` |
 ///
-/// **Events** carry `v`, `id`, `type`, `conversation_id`, `at`, `actor`, `data`, and messages their `seq`:
+/// `online` names those you see online: it agrees with their presence by REST. `typing.set` and receipts reach nobody
+/// while a block stands between the two of a direct conversation.
+///
+/// **Events** carry `v`, `id`, `type`, `conversation_id` (but for `presence.changed`, which concerns a person), `at`,
+/// `actor`, `data`, and messages their `seq`:
 /// `message.created`, `typing`, `receipt.delivered`, `receipt.read`, `presence.changed`, `conversation.created`,
-/// `participant.joined`, `participant.removed`. After a reconnect, `resume` with the last `seq` you have: nothing
+/// `participant.joined`, `participant.removed`, `access.break_glass` (an administrator may read the conversation,
+/// see `GET /me/access-log`). After a reconnect, `resume` with the last `seq` you have: nothing
 /// is missing and nothing comes twice.
 ///
-/// **Close codes**: 4401 the session has ended; 4429 too many commands; 4008 you read too slowly, resume; 1009 the
+/// **Close codes**: 4401 the session has ended (`session_ended`: signed out, or nothing was done for 30 minutes;
+/// `session_evicted`: the account signed in on too many devices); 4429 too many commands; 4008 you read too slowly, resume; 1009 the
 /// frame is too large; 1003 not text; 1012 the server restarts, come back and resume; 1013 try again and resume.
 #[utoipa::path(
     tag = "Realtime",

@@ -1,5 +1,6 @@
 //! The loop of a socket, whatever words it speaks.
 
+use std::collections::HashSet;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,7 +8,8 @@ use std::time::Duration;
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 use actix_ws::{AggregatedMessage, AggregatedMessageStream, CloseCode, CloseReason, ProtocolError};
-use alivio_kernel::ids::{ConversationId, MessageId};
+use alivio_accounts::ChosenPresence;
+use alivio_kernel::ids::{ConversationId, MessageId, UserId};
 use alivio_kernel::{Clock, SystemClock};
 use alivio_messages::{Anchor, Draft, Error, Mark, Marks, Position};
 use alivio_platform::live::{Desk, Fate, Frame, Inbox, LiveSession, Verdict, Vocabulary};
@@ -27,7 +29,6 @@ use crate::state::State;
 
 /// The largest frame, and the largest message in several frames.
 const MAX_FRAME: usize = 64 * 1024;
-const HEARTBEAT: Duration = Duration::from_secs(25);
 /// A device that says nothing for so long, not even a pong, is gone.
 const SILENCE: Duration = Duration::from_secs(60);
 /// A device that takes nothing for so long is closed, and may resume.
@@ -56,7 +57,21 @@ pub(crate) enum Act {
     Typing { conversation: ConversationId, is_typing: bool },
     Advance { conversation: ConversationId, mark: Mark, target: Anchor },
     ReadNewestOf { conversation: ConversationId, messages: Vec<MessageId> },
+    ShowAs(ChosenPresence),
     Ping,
+}
+
+impl Act {
+    /// Whether it keeps the session from going idle. What devices do by themselves does not (AU-09).
+    const fn is_activity(&self) -> bool {
+        match self {
+            Self::Send { .. } | Self::Advance { mark: Mark::Read, .. } | Self::ReadNewestOf { .. } => true,
+            Self::Typing { .. }
+            | Self::Advance { mark: Mark::Delivered, .. }
+            | Self::ShowAs(_)
+            | Self::Ping => false,
+        }
+    }
 }
 
 impl From<Listen> for Command {
@@ -73,6 +88,9 @@ impl From<Act> for Command {
 
 /// A command that has begun, and the device's name for it.
 type Running = LocalBoxFuture<'static, (Option<String>, Result<Value>)>;
+
+/// The question whether the session goes on.
+type Checking = LocalBoxFuture<'static, std::result::Result<bool, alivio_accounts::Error>>;
 
 /// A command and the device's name for it.
 pub(crate) struct Request {
@@ -118,7 +136,8 @@ pub(crate) fn open(
         sink: Sink { session: sink, fate: inbox.fate.clone() },
         session,
         words,
-        language: Language::negotiate(request.headers()),
+        language: crate::catalogue::negotiate(request.headers()),
+        heartbeat: state.config.socket_heartbeat,
         commands: RateLimiter::direct(Quota::per_second(per_second).allow_burst(burst)),
         refusals: RateLimiter::direct(Quota::per_second(NonZeroU32::MIN).allow_burst(burst)),
     };
@@ -138,6 +157,7 @@ impl From<Fate> for End {
     fn from(fate: Fate) -> Self {
         match fate {
             Fate::SessionEnded => Self::Close(CloseCode::Other(4401), "session_ended"),
+            Fate::SessionEvicted => Self::Close(CloseCode::Other(4401), "session_evicted"),
             Fate::TooSlow => Self::Close(CloseCode::Other(4008), "too_slow"),
             Fate::Restart => Self::Close(CloseCode::Restart, "restart"),
         }
@@ -190,6 +210,7 @@ struct Socket<W> {
     session: LiveSession,
     words: W,
     language: Language,
+    heartbeat: Duration,
     commands: DefaultDirectRateLimiter,
     /// Refusals that are put up with; the limit on commands lets some of a flood through, this does not.
     refusals: DefaultDirectRateLimiter,
@@ -218,7 +239,7 @@ impl<W: Words> Socket<W> {
         if let Some(greeting) = self.words.greeting(&self.session) {
             self.sink.text(greeting).await?;
         }
-        let mut heartbeat = tokio::time::interval(HEARTBEAT);
+        let mut heartbeat = tokio::time::interval(self.heartbeat);
         heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut heard = Instant::now();
         let expired = tokio::time::sleep_until(expires);
@@ -226,6 +247,9 @@ impl<W: Words> Socket<W> {
         let mut frames = Vec::with_capacity(GULP);
         // One command at a time, in the order of the device; events go on arriving while it runs.
         let mut running: Option<Running> = None;
+        // With every heartbeat: whether the session goes on. That ends those that went idle, that another node has
+        // ended, and that ended while their socket was opening.
+        let mut checking: Option<Checking> = None;
         loop {
             tokio::select! {
                 end = fate(&mut inbox.fate) => return Err(end),
@@ -251,6 +275,16 @@ impl<W: Words> Socket<W> {
                         return Err(End::Gone);
                     }
                     self.sink.ping().await?;
+                    if checking.is_none() {
+                        checking = Some(Box::pin(self.session.check()));
+                    }
+                }
+                lives = finished(&mut checking) => {
+                    checking = None;
+                    // An answer that does not come is no reason to go: the next one may.
+                    if lives.is_ok_and(|lives| !lives) {
+                        return Err(Fate::SessionEnded.into());
+                    }
                 }
             }
         }
@@ -372,12 +406,15 @@ impl<W: Words> Socket<W> {
 
     /// Changes what the socket sends, so nothing else is sent meanwhile.
     async fn listen(&mut self, listen: Listen) -> std::result::Result<Result<Value>, End> {
+        if let Err(error) = self.session.touch().await {
+            return Ok(Err(error.into()));
+        }
         Ok(match listen {
             Listen::Subscribe(conversations) => match self.session.subscribe(&conversations).await {
                 Ok(positions) => {
+                    let online = self.session.online(&positions).await;
                     let positions = positions.iter();
-                    let subscriptions =
-                        positions.map(|(id, position)| describe(&self.session, *id, position));
+                    let subscriptions = positions.map(|(id, position)| describe(&online, *id, position));
                     Ok(json!({"subscriptions": subscriptions.collect::<Vec<_>>()}))
                 }
                 Err(error) => Err(error.into()),
@@ -388,11 +425,17 @@ impl<W: Words> Socket<W> {
             }
             Listen::Resume { conversation, last_seq } => {
                 match self.session.resume(conversation, last_seq).await {
-                    Ok(position) => self.replay(conversation).await?.map_err(Problem::from).map(|replayed| {
-                        let mut data = describe(&self.session, conversation, &position);
-                        data["replayed"] = json!(replayed);
-                        data
-                    }),
+                    Ok(position) => match self.replay(conversation).await? {
+                        Ok(replayed) => {
+                            let position = [(conversation, position)];
+                            let online = self.session.online(&position).await;
+                            let [(_, position)] = &position;
+                            let mut data = describe(&online, conversation, position);
+                            data["replayed"] = json!(replayed);
+                            Ok(data)
+                        }
+                        Err(error) => Err(error.into()),
+                    },
                     Err(error) => Err(error.into()),
                 }
             }
@@ -400,15 +443,18 @@ impl<W: Words> Socket<W> {
     }
 }
 
-/// Resolves when the running command has finished; never, if none runs.
-async fn finished(running: &mut Option<Running>) -> (Option<String>, Result<Value>) {
+/// Resolves when what runs has finished; never, if nothing runs.
+async fn finished<T>(running: &mut Option<LocalBoxFuture<'static, T>>) -> T {
     match running {
-        Some(command) => command.await,
+        Some(work) => work.await,
         None => std::future::pending().await,
     }
 }
 
 async fn perform(desk: &Desk, act: Act) -> Result<Value> {
+    if act.is_activity() {
+        desk.touch().await?;
+    }
     let marker = |conversation, moved| Ok(json!(ReadMarkerBody::new(conversation, &moved)));
     match act {
         Act::Send { conversation, draft } => {
@@ -430,17 +476,21 @@ async fn perform(desk: &Desk, act: Act) -> Result<Value> {
         Act::ReadNewestOf { conversation, messages } => {
             marker(conversation, desk.read_newest_of(conversation, &messages).await?)
         }
+        Act::ShowAs(chosen) => {
+            desk.show_as(chosen).await?;
+            Ok(json!({"presence": chosen.as_str()}))
+        }
         Act::Ping => Ok(json!({"at": SystemClock.now()})),
     }
 }
 
 /// Where a conversation stands, for a device that begins to listen.
-fn describe(session: &LiveSession, conversation: ConversationId, position: &Position) -> Value {
+fn describe(online: &HashSet<UserId>, conversation: ConversationId, position: &Position) -> Value {
     let marks = |m: &Marks| json!({"user_id": m.user_id, "delivered_up_to": m.delivered_up_to, "read_up_to": m.read_up_to});
     json!({
         "conversation_id": conversation,
         "last_seq": position.last_seq,
         "marks": position.marks.iter().map(marks).collect::<Vec<_>>(),
-        "online": session.present(conversation),
+        "online": position.marks.iter().map(|m| m.user_id).filter(|id| online.contains(id)).collect::<Vec<_>>(),
     })
 }

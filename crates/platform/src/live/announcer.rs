@@ -3,7 +3,7 @@ use std::sync::Arc;
 use alivio_messages::{DeliveryStatus, LiveFeed, MarksMoved, Message};
 use async_trait::async_trait;
 
-use super::{Happening, Hub};
+use super::{Happening, Hub, Silence};
 use crate::MessageView;
 use crate::people::PeopleDirectory;
 
@@ -11,11 +11,12 @@ use crate::people::PeopleDirectory;
 pub(crate) struct LiveAnnouncer {
     hub: Arc<Hub>,
     people: PeopleDirectory,
+    silence: Arc<Silence>,
 }
 
 impl LiveAnnouncer {
-    pub(crate) const fn new(hub: Arc<Hub>, people: PeopleDirectory) -> Self {
-        Self { hub, people }
+    pub(crate) const fn new(hub: Arc<Hub>, people: PeopleDirectory, silence: Arc<Silence>) -> Self {
+        Self { hub, people, silence }
     }
 }
 
@@ -38,7 +39,19 @@ impl LiveFeed for LiveAnnouncer {
     }
 
     async fn marks_moved(&self, moved: &MarksMoved) {
-        let frame = self.hub.frame(moved.conversation_id, moved.at, Happening::MarksMoved(*moved));
-        self.hub.tell_topic(moved.conversation_id, &frame);
+        let conversation = moved.conversation_id;
+        if !self.hub.has_audience(conversation) {
+            return;
+        }
+        let frame = self.hub.frame(conversation, moved.at, Happening::MarksMoved(*moved));
+        match self.silence.holds(conversation).await {
+            Ok(false) => self.hub.tell_topic(conversation, &frame),
+            // A block stands between the two, or might: their own devices may know.
+            Ok(true) => self.hub.tell_own(conversation, moved.marks.user_id, &frame),
+            Err(error) => {
+                tracing::warn!(error = %error, "live.receipt_not_announced");
+                self.hub.tell_own(conversation, moved.marks.user_id, &frame);
+            }
+        }
     }
 }

@@ -1,8 +1,8 @@
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use alivio_accounts::UserSummary;
-use alivio_kernel::ids::{ConversationId, UserId, Uuid};
+use alivio_accounts::{Presence, UserSummary};
+use alivio_kernel::ids::{ConversationId, GrantId, UserId, Uuid};
 use alivio_messages::MarksMoved;
 use bytestring::ByteString;
 use chrono::{DateTime, Utc};
@@ -40,12 +40,16 @@ pub enum Happening {
     },
     /// Someone has received or read more.
     MarksMoved(MarksMoved),
-    /// Someone's devices came or went.
+    /// Someone came, went, or chose another presence.
     PresenceChanged {
         /// Who.
         user_id: UserId,
-        /// Whether a device is connected.
-        is_online: bool,
+        /// How they are now.
+        presence: Presence,
+        /// When the last of their devices went, if they have just gone and show it.
+        last_seen_at: Option<DateTime<Utc>>,
+        /// Where they are, for sockets of a single conversation. Not to be told.
+        conversations: Arc<[ConversationId]>,
     },
     /// There is a new conversation.
     ConversationCreated {
@@ -58,6 +62,13 @@ pub enum Happening {
         user_id: UserId,
         /// Who added them.
         added_by: UserId,
+    },
+    /// Someone who is not in the conversation may read it, in an emergency (C-59).
+    BreakGlass {
+        /// By which grant.
+        grant_id: GrantId,
+        /// Who.
+        admin_id: UserId,
     },
     /// Someone left the conversation or was removed.
     ParticipantRemoved {
@@ -73,8 +84,8 @@ pub enum Happening {
 pub struct Frame {
     /// Its id.
     pub id: Uuid,
-    /// Where it happened.
-    pub conversation_id: ConversationId,
+    /// Where it happened; nowhere in particular, if it concerns a person.
+    pub conversation_id: Option<ConversationId>,
     /// When.
     pub at: DateTime<Utc>,
     /// What.
@@ -85,15 +96,19 @@ pub struct Frame {
 impl Frame {
     pub(super) const fn new(
         id: Uuid,
-        conversation_id: ConversationId,
+        conversation_id: Option<ConversationId>,
         at: DateTime<Utc>,
         what: Happening,
     ) -> Self {
         Self { id, conversation_id, at, what, rendered: [OnceLock::new(), OnceLock::new()] }
     }
 
-    /// The event in `vocabulary`; `write` is called for the first socket only.
+    /// The event in `vocabulary`; `write` is called for the first socket only. What happens nowhere in particular is
+    /// told by documented sockets as if it happened in their own conversation, so each writes it anew.
     pub fn render(&self, vocabulary: Vocabulary, write: impl FnOnce(&Self) -> ByteString) -> ByteString {
+        if self.conversation_id.is_none() && vocabulary == Vocabulary::Documented {
+            return write(self);
+        }
         self.rendered[vocabulary as usize].get_or_init(|| write(self)).clone()
     }
 }

@@ -23,6 +23,8 @@ const PATIENCE: Duration = Duration::from_millis(100);
 pub enum Fate {
     /// Its session has ended.
     SessionEnded,
+    /// Its session was the oldest of too many.
+    SessionEvicted,
     /// It does not read as fast as it is written to.
     TooSlow,
     /// The server goes away; come back.
@@ -60,26 +62,15 @@ pub struct Inbox {
     pub fate: watch::Receiver<Option<Fate>>,
 }
 
-struct Subscriber {
-    socket: Arc<Socket>,
-    /// Whether it is known to be a participant's. Until then it listens, and its session drops what it hears.
-    admitted: bool,
-}
-
 #[derive(Default)]
 struct Topic {
-    subscribers: HashMap<u64, Subscriber>,
+    subscribers: HashMap<u64, Arc<Socket>>,
     order: Order<Arc<Frame>>,
 }
 
 impl Topic {
     fn tell(&self, frame: &Arc<Frame>) {
-        self.subscribers.values().for_each(|subscriber| subscriber.socket.push(frame));
-    }
-
-    /// Whose devices listen.
-    fn users(&self) -> impl Iterator<Item = UserId> {
-        self.subscribers.values().filter(|s| s.admitted).map(|s| s.socket.user_id)
+        self.subscribers.values().for_each(|socket| socket.push(frame));
     }
 }
 
@@ -97,11 +88,6 @@ impl Hub {
         Self { topics: DashMap::new(), people: DashMap::new(), sockets: AtomicU64::new(0), clock, ids }
     }
 
-    /// Whether a device of theirs is connected.
-    pub fn is_online(&self, user: UserId) -> bool {
-        self.people.contains_key(&user)
-    }
-
     /// Asks every socket to close.
     pub fn close_all(&self, fate: Fate) {
         for person in &self.people {
@@ -116,11 +102,11 @@ impl Hub {
 
     pub(crate) fn frame(
         &self,
-        conversation: ConversationId,
+        conversation: impl Into<Option<ConversationId>>,
         at: DateTime<Utc>,
         what: Happening,
     ) -> Arc<Frame> {
-        Arc::new(Frame::new(self.ids.uuid(), conversation, at, what))
+        Arc::new(Frame::new(self.ids.uuid(), conversation.into(), at, what))
     }
 
     pub(crate) fn has_audience(&self, conversation: ConversationId) -> bool {
@@ -151,6 +137,13 @@ impl Hub {
         }
     }
 
+    /// Sends something to those devices of `user` that listen.
+    pub(crate) fn tell_own(&self, conversation: ConversationId, user: UserId, frame: &Arc<Frame>) {
+        if let Some(topic) = self.topics.get(&conversation) {
+            topic.subscribers.values().filter(|socket| socket.user_id == user).for_each(|s| s.push(frame));
+        }
+    }
+
     /// Sends something to every device of these people, whatever they listen to.
     pub(crate) fn tell_people(&self, people: &[UserId], frame: &Arc<Frame>) {
         for user in people {
@@ -163,7 +156,7 @@ impl Hub {
     /// Takes a conversation from all sockets of `user`.
     pub(crate) fn expel(&self, conversation: ConversationId, user: UserId) {
         if let Some(mut topic) = self.topics.get_mut(&conversation) {
-            topic.subscribers.retain(|_, subscriber| subscriber.socket.user_id != user);
+            topic.subscribers.retain(|_, socket| socket.user_id != user);
         }
         self.drop_if_empty(conversation);
     }
@@ -171,6 +164,14 @@ impl Hub {
     pub(crate) fn close_session(&self, user: UserId, session: SessionId, fate: Fate) {
         if let Some(sockets) = self.people.get(&user) {
             sockets.iter().filter(|s| s.session_id == session).for_each(|socket| socket.close(fate));
+        }
+    }
+
+    /// Closes the sockets of a user, except those of one session.
+    pub(crate) fn close_user(&self, user: UserId, except: Option<SessionId>, fate: Fate) {
+        if let Some(sockets) = self.people.get(&user) {
+            let others = sockets.iter().filter(|s| Some(s.session_id) != except);
+            others.for_each(|socket| socket.close(fate));
         }
     }
 
@@ -188,35 +189,21 @@ impl Hub {
         (socket, Inbox { frames, fate })
     }
 
-    /// Forgets a socket that listened to `topics`. Whether it was the user's last.
-    pub(super) fn disconnect(&self, socket: &Socket, topics: impl Iterator<Item = ConversationId>) -> bool {
+    /// Forgets a socket that listened to `topics`.
+    pub(super) fn disconnect(&self, socket: &Socket, topics: impl Iterator<Item = ConversationId>) {
         let user = socket.user_id;
         if let Some(mut sockets) = self.people.get_mut(&user) {
             sockets.retain(|other| other.id != socket.id);
         }
-        let last = self.people.remove_if(&user, |_, sockets| sockets.is_empty()).is_some();
+        self.people.remove_if(&user, |_, sockets| sockets.is_empty());
         for conversation in topics {
             self.leave(conversation, socket);
-            if last {
-                self.tell_presence(conversation, user, false);
-            }
         }
-        last
     }
 
     pub(super) fn join(&self, conversation: ConversationId, socket: &Arc<Socket>) {
         let mut topic = self.topics.entry(conversation).or_default();
-        let subscriber = || Subscriber { socket: Arc::clone(socket), admitted: false };
-        topic.subscribers.entry(socket.id).or_insert_with(subscriber);
-    }
-
-    /// The socket is a participant's.
-    pub(super) fn admit(&self, conversation: ConversationId, socket: &Socket) {
-        if let Some(mut topic) = self.topics.get_mut(&conversation)
-            && let Some(subscriber) = topic.subscribers.get_mut(&socket.id)
-        {
-            subscriber.admitted = true;
-        }
+        topic.subscribers.entry(socket.id).or_insert_with(|| Arc::clone(socket));
     }
 
     pub(super) fn leave(&self, conversation: ConversationId, socket: &Socket) {
@@ -237,23 +224,9 @@ impl Hub {
         listens
     }
 
-    pub(super) fn tell_presence(&self, conversation: ConversationId, user_id: UserId, is_online: bool) {
-        let what = Happening::PresenceChanged { user_id, is_online };
-        self.tell_topic(conversation, &self.frame(conversation, self.clock.now(), what));
-    }
-
-    /// Those who listen, once each.
-    pub(super) fn present(&self, conversation: ConversationId) -> Vec<UserId> {
-        let Some(topic) = self.topics.get(&conversation) else { return Vec::new() };
-        let mut users: Vec<_> = topic.users().collect();
-        users.sort_unstable();
-        users.dedup();
-        users
-    }
-
-    /// Whether one of the user's sockets listens already.
-    pub(super) fn listens(&self, conversation: ConversationId, user: UserId) -> bool {
-        self.topics.get(&conversation).is_some_and(|topic| topic.users().any(|other| other == user))
+    /// Whether `socket` listens to `conversation`.
+    pub(super) fn hears(&self, conversation: ConversationId, socket: &Socket) -> bool {
+        self.topics.get(&conversation).is_some_and(|topic| topic.subscribers.contains_key(&socket.id))
     }
 
     fn release(&self, conversation: ConversationId) {

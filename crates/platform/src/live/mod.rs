@@ -9,9 +9,13 @@ mod announcer;
 mod frame;
 mod hub;
 mod order;
+mod presence;
 mod session;
+mod silence;
 
 pub(crate) use announcer::LiveAnnouncer;
 pub use frame::{Frame, Happening, TYPING_LIFETIME, Vocabulary};
 pub use hub::{Fate, Hub, Inbox};
+pub use presence::{OwnPresence, PresenceBoard, Seen};
 pub use session::{Desk, LiveSession, Verdict};
+pub(crate) use silence::Silence;

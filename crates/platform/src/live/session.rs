@@ -1,7 +1,8 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use alivio_kernel::ids::{ConversationId, MessageId};
+use alivio_accounts::ChosenPresence;
+use alivio_kernel::ids::{ConversationId, MessageId, UserId};
 use alivio_kernel::{Caller, FieldError, PageSize, Rule};
 use alivio_messages::{Anchor, DeliveryStatus, Draft, Error, Mark, Moved, Position, Sent};
 
@@ -42,12 +43,27 @@ impl LiveSession {
     /// Connects a device of the caller.
     pub fn connect(platform: Platform, caller: Caller) -> (Self, Inbox) {
         let (socket, inbox) = platform.hub.connect(&caller);
+        platform.presence.arrived(caller.user_id);
         (Self { caller, platform, socket, subscriptions: HashMap::new(), topics: HashSet::new() }, inbox)
     }
 
     /// Who is connected.
     pub const fn caller(&self) -> &Caller {
         &self.caller
+    }
+
+    /// Notes that the device does something: [`Platform::touch`].
+    ///
+    /// # Errors
+    /// [`alivio_accounts::Error::SessionEnded`].
+    pub async fn touch(&self) -> Result<(), alivio_accounts::Error> {
+        self.platform.touch(&self.caller).await
+    }
+
+    /// Whether the session goes on, to be asked now and then: [`alivio_accounts::Accounts::still_lives`].
+    pub fn check(&self) -> impl Future<Output = Result<bool, alivio_accounts::Error>> + use<> {
+        let (accounts, caller) = (self.platform.accounts.clone(), self.caller);
+        async move { accounts.still_lives(&caller).await }
     }
 
     /// Listens to `conversations` from now on: all of them or, if one is not theirs, none.
@@ -141,8 +157,11 @@ impl LiveSession {
 
     /// Judges an event that the hub brought, and takes note of it.
     pub fn accept(&mut self, frame: &Frame) -> Verdict {
-        let conversation = frame.conversation_id;
         let me = self.caller.user_id;
+        let Some(conversation) = frame.conversation_id else {
+            // Of a person, to those who may know.
+            return Verdict::Deliver;
+        };
         let subscription = self.subscriptions.get_mut(&conversation);
         match (&frame.what, subscription) {
             (Happening::MessageCreated { view, members_version }, Some(subscription)) => {
@@ -157,7 +176,6 @@ impl LiveSession {
                 }
             }
             (Happening::Typing { person, .. }, Some(_)) if person.id != me => Verdict::Deliver,
-            (Happening::PresenceChanged { user_id, .. }, Some(_)) if *user_id != me => Verdict::Deliver,
             (Happening::MarksMoved(_), Some(_)) => Verdict::Deliver,
             (Happening::ParticipantRemoved { user_id, .. }, subscription) => {
                 let listens = subscription.is_some();
@@ -171,7 +189,7 @@ impl LiveSession {
             (Happening::ParticipantJoined { user_id, .. }, subscription) => {
                 if subscription.is_some() != (*user_id == me) { Verdict::Deliver } else { Verdict::Drop }
             }
-            (Happening::ConversationCreated { .. }, _) => Verdict::Deliver,
+            (Happening::ConversationCreated { .. } | Happening::BreakGlass { .. }, _) => Verdict::Deliver,
             _ => Verdict::Drop,
         }
     }
@@ -204,25 +222,27 @@ impl LiveSession {
         Desk { caller: self.caller, platform: self.platform.clone(), socket: Arc::clone(&self.socket) }
     }
 
-    /// Those who listen to a conversation right now.
-    pub fn present(&self, conversation: ConversationId) -> Vec<alivio_kernel::ids::UserId> {
-        self.platform.hub.present(conversation)
+    /// Those of the people in `positions` whom the caller sees online. None, if that cannot be told now.
+    pub async fn online(&self, positions: &[(ConversationId, Position)]) -> HashSet<UserId> {
+        let people: HashSet<_> =
+            positions.iter().flat_map(|(_, position)| position.marks.iter().map(|m| m.user_id)).collect();
+        let people: Vec<_> = people.into_iter().collect();
+        match self.platform.presence.online(&self.caller, &people).await {
+            Ok(online) => online.into_iter().collect(),
+            Err(error) => {
+                tracing::warn!(error = %error, "live.presence_not_shown");
+                HashSet::new()
+            }
+        }
     }
 
     /// Listens first and asks where the log is second: what comes in between is in the queue.
     async fn listen(&mut self, conversation: ConversationId) -> Result<Position, Error> {
         let known = self.subscriptions.contains_key(&conversation);
-        let announced = self.platform.hub.listens(conversation, self.caller.user_id);
         self.topics.insert(conversation);
         self.platform.hub.join(conversation, &self.socket);
-        match self.platform.messages.position(&self.caller, conversation).await {
-            Ok(position) => {
-                self.platform.hub.admit(conversation, &self.socket);
-                if !announced {
-                    self.platform.hub.tell_presence(conversation, self.caller.user_id, true);
-                }
-                Ok(position)
-            }
+        match self.position(conversation).await {
+            Ok(position) => Ok(position),
             Err(error) => {
                 if !known {
                     self.unsubscribe(&[conversation]);
@@ -230,6 +250,14 @@ impl LiveSession {
                 Err(error)
             }
         }
+    }
+
+    /// Where the caller stands in it, with the marks that they may see.
+    async fn position(&self, conversation: ConversationId) -> Result<Position, Error> {
+        let mut position = self.platform.messages.position(&self.caller, conversation).await?;
+        let hushed = self.platform.silence.hush(&self.caller, conversation, &mut position.marks).await;
+        hushed.map_err(|e| Error::Unavailable(Box::new(e)))?;
+        Ok(position)
     }
 
     fn admit(&mut self, conversation: ConversationId, last_seq: i64, position: &Position) {
@@ -247,6 +275,14 @@ pub struct Desk {
 }
 
 impl Desk {
+    /// Notes that the device does something: [`Platform::touch`].
+    ///
+    /// # Errors
+    /// [`alivio_accounts::Error::SessionEnded`].
+    pub async fn touch(&self) -> Result<(), alivio_accounts::Error> {
+        self.platform.touch(&self.caller).await
+    }
+
     /// Sends a message.
     ///
     /// # Errors
@@ -281,11 +317,28 @@ impl Desk {
         self.advance(conversation, Mark::Read, Anchor::Message(newest)).await
     }
 
-    /// Tells the others that the caller types, or has stopped.
+    /// Shows the caller as `chosen` while they are connected.
+    ///
+    /// # Errors
+    /// Only [`Error::Unavailable`].
+    pub async fn show_as(&self, chosen: ChosenPresence) -> Result<(), Error> {
+        let shown = self.platform.choose_presence(&self.caller, chosen).await;
+        shown.map_err(|e| Error::Unavailable(Box::new(e)))
+    }
+
+    /// Tells the others that the caller types, or has stopped. Nobody hears it while a block stands between the two
+    /// of a direct conversation.
     ///
     /// # Errors
     /// [`Error::NotFound`] unless the device listens to the conversation.
     pub async fn type_in(&self, conversation: ConversationId, is_typing: bool) -> Result<(), Error> {
+        if !self.platform.hub.hears(conversation, &self.socket) {
+            return Err(Error::NotFound);
+        }
+        let silenced = self.platform.silence.holds(conversation).await;
+        if silenced.map_err(|e| Error::Unavailable(Box::new(e)))? {
+            return Ok(());
+        }
         let person = self.platform.people.summary(self.caller.user_id).await;
         let person = person.map_err(|e| Error::Unavailable(Box::new(e)))?;
         let what = Happening::Typing { person, is_typing };
@@ -300,16 +353,7 @@ impl Desk {
 impl Drop for LiveSession {
     fn drop(&mut self) {
         let topics = std::mem::take(&mut self.topics).into_iter();
-        if self.platform.hub.disconnect(&self.socket, topics) {
-            let (platform, user) = (self.platform.clone(), self.caller.user_id);
-            // Dropped with the runtime itself, there is nobody left to record it.
-            let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
-            runtime.spawn(async move {
-                match platform.accounts.record_seen(user).await {
-                    Ok(_) => platform.people.forget(user).await,
-                    Err(error) => tracing::warn!(error = %error, "live.last_seen_not_recorded"),
-                }
-            });
-        }
+        self.platform.hub.disconnect(&self.socket, topics);
+        self.platform.presence.departed(self.caller.user_id);
     }
 }

@@ -1,22 +1,81 @@
 //! Consequences: one file each, named after what it does. All are idempotent.
 
+mod account_deactivated_sends_letter;
+mod break_glass_opened_alerts_everyone;
+mod break_glass_opened_sends_letters;
+mod care_block_raised_alerts_administrators;
+mod contact_requested_sends_letter;
 mod conversation_created_reaches_participants;
+mod credentials_decided_sends_letter;
+mod invitation_issued_sends_letter;
 mod participant_added_reaches_everyone;
 mod participant_removed_narrows_sockets;
+mod password_changed_sends_letter;
+mod password_reset_requested_sends_letter;
+mod profile_changed_refreshes_names;
+mod registration_begun_sends_letter;
+mod second_factor_changed_sends_letter;
 mod session_revoked_closes_sockets;
+mod session_revoked_sends_letter;
+mod sessions_revoked_closes_sockets;
+mod temporary_password_issued_sends_letter;
+mod unusual_sign_in_sends_letter;
+mod user_registered_publishes_entry;
 
 use std::sync::Arc;
 
+use alivio_accounts::{Administration, Invitations, Passwords, Profiles, Registrations};
+use alivio_conversations::Conversations;
 use alivio_outbox::Reaction;
 
+use crate::correspondence::Correspondence;
 use crate::live::Hub;
+use crate::people::PeopleDirectory;
 use crate::session_cache::CachedSessions;
 
-pub(crate) fn all(hub: &Arc<Hub>, sessions: &Arc<CachedSessions>) -> Vec<Arc<dyn Reaction>> {
+/// What lies around the reactions.
+pub(crate) struct Around {
+    pub(crate) hub: Arc<Hub>,
+    pub(crate) sessions: Arc<CachedSessions>,
+    pub(crate) people: PeopleDirectory,
+    pub(crate) conversations: Conversations,
+    pub(crate) administration: Administration,
+    pub(crate) registrations: Registrations,
+    pub(crate) invitations: Invitations,
+    pub(crate) passwords: Passwords,
+    pub(crate) profiles: Profiles,
+    pub(crate) correspondence: Correspondence,
+}
+
+pub(crate) fn all(around: &Around) -> Vec<Arc<dyn Reaction>> {
+    let hub = || Arc::clone(&around.hub);
+    let sessions = || Arc::clone(&around.sessions);
+    let correspondence = || around.correspondence.clone();
+    let administration = || around.administration.clone();
     vec![
-        Arc::new(conversation_created_reaches_participants::React::new(Arc::clone(hub))),
-        Arc::new(participant_added_reaches_everyone::React::new(Arc::clone(hub))),
-        Arc::new(participant_removed_narrows_sockets::React::new(Arc::clone(hub))),
-        Arc::new(session_revoked_closes_sockets::React::new(Arc::clone(hub), Arc::clone(sessions))),
+        Arc::new(account_deactivated_sends_letter::React::new(correspondence())),
+        Arc::new(break_glass_opened_alerts_everyone::React::new(hub(), administration())),
+        Arc::new(break_glass_opened_sends_letters::React::new(administration(), correspondence())),
+        Arc::new(care_block_raised_alerts_administrators::React::new(administration(), correspondence())),
+        Arc::new(contact_requested_sends_letter::React::new(correspondence())),
+        Arc::new(conversation_created_reaches_participants::React::new(hub())),
+        Arc::new(credentials_decided_sends_letter::React::new(correspondence())),
+        Arc::new(invitation_issued_sends_letter::React::new(around.invitations.clone())),
+        Arc::new(participant_added_reaches_everyone::React::new(hub())),
+        Arc::new(participant_removed_narrows_sockets::React::new(hub(), around.conversations.clone())),
+        Arc::new(password_changed_sends_letter::React::new(around.passwords.clone())),
+        Arc::new(password_reset_requested_sends_letter::React::new(around.passwords.clone())),
+        Arc::new(profile_changed_refreshes_names::React::new(around.people.clone())),
+        Arc::new(registration_begun_sends_letter::React::new(around.registrations.clone())),
+        Arc::new(second_factor_changed_sends_letter::React::new(correspondence())),
+        Arc::new(session_revoked_closes_sockets::React::new(hub(), sessions())),
+        Arc::new(session_revoked_sends_letter::React::new(correspondence())),
+        Arc::new(sessions_revoked_closes_sockets::React::new(hub(), sessions())),
+        Arc::new(temporary_password_issued_sends_letter::React::new(around.invitations.clone())),
+        Arc::new(unusual_sign_in_sends_letter::React::new(correspondence())),
+        Arc::new(user_registered_publishes_entry::React::new(
+            around.invitations.clone(),
+            around.profiles.clone(),
+        )),
     ]
 }

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use alivio_accounts::SessionRevoked;
+use alivio_accounts::{RevocationReason, SessionRevoked};
 use alivio_kernel::{BoxError, DomainEvent, Event};
 use alivio_outbox::Reaction;
 use async_trait::async_trait;
@@ -29,7 +29,11 @@ impl Reaction for React {
     async fn react(&self, event: &Event) -> Result<(), BoxError> {
         let revoked: SessionRevoked = event.read()?;
         self.sessions.forget(revoked.session_id).await;
-        self.hub.close_session(revoked.user_id, revoked.session_id, Fate::SessionEnded);
+        let fate = match revoked.reason {
+            RevocationReason::Evicted => Fate::SessionEvicted,
+            _ => Fate::SessionEnded,
+        };
+        self.hub.close_session(revoked.user_id, revoked.session_id, fate);
         Ok(())
     }
 }

@@ -227,6 +227,7 @@ impl Outcome {
             "reused" => Some(Appended::Reused),
             "not_a_member" => Some(Appended::NotAMember),
             "closed" => Some(Appended::Closed),
+            "blocked" => Some(Appended::Blocked),
             _ => None,
         }
     }

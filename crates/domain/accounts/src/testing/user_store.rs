@@ -10,13 +10,13 @@
 use std::collections::BTreeSet;
 
 use alivio_kernel::ids::UserId;
-use alivio_kernel::{Role, Sealed, Sensitive, SystemIds};
+use alivio_kernel::{Language, Role, Sealed, Sensitive, SystemIds};
 use chrono::{DateTime, TimeDelta, Utc};
 
 use alivio_kernel::testing::together;
 
 use super::Fixture;
-use crate::{Credentials, Error, StoredUser, UserStore};
+use crate::{CredentialEpoch, Credentials, Error, StoredUser, UserStore};
 
 /// Tests your [`UserStore`]: one `#[tokio::test]` for every case in [`testing::user_store`].
 ///
@@ -63,12 +63,13 @@ pub async fn what_was_inserted_reads_back_unchanged(
             identity: Sealed::from_bytes((0..=u8::MAX).rev().collect()),
             role,
             professional_title: (role == Role::Doctor).then(|| "Cardióloga".to_owned()),
+            language: if role == Role::Student { Language::English } else { Language::Spanish },
             is_active: role != Role::Student,
             last_seen_at: (role == Role::Patient).then(|| at(9)),
             ..user()
         };
         store.insert(&user, [n; 16], &hash(n)).await.unwrap();
-        let credentials = Credentials { user: user.clone(), password_hash: hash(n) };
+        let credentials = credentials(user.clone(), n);
         assert_eq!(store.credentials([n; 16]).await.unwrap(), Some(credentials));
         all.push(user);
     }
@@ -98,7 +99,7 @@ pub async fn a_deactivated_user_is_still_found(Fixture { store, world }: Fixture
     world.deactivate(user.id).await;
     let inactive = StoredUser { is_active: false, ..user };
     assert_eq!(store.by_ids(&[inactive.id]).await.unwrap(), std::slice::from_ref(&inactive));
-    let credentials = Credentials { user: inactive, password_hash: hash(1) };
+    let credentials = credentials(inactive, 1);
     assert_eq!(store.credentials([1; 16]).await.unwrap(), Some(credentials));
 }
 
@@ -110,7 +111,7 @@ pub async fn a_taken_address_adds_nothing_and_leaves_the_first_untouched(
     store.insert(&first, [1; 16], &hash(1)).await.unwrap();
     assert!(matches!(store.insert(&second, [1; 16], &hash(2)).await, Err(Error::EmailTaken)));
     assert_eq!(store.by_ids(&[first.id, second.id]).await.unwrap(), std::slice::from_ref(&first));
-    let untouched = Credentials { user: first, password_hash: hash(1) };
+    let untouched = credentials(first, 1);
     assert_eq!(store.credentials([1; 16]).await.unwrap(), Some(untouched));
 }
 
@@ -128,8 +129,7 @@ pub async fn of_many_parallel_inserts_of_one_address_one_wins(
     let [winner] = *winners else { panic!("{} were inserted", winners.len()) };
     assert!(outcomes.iter().all(|o| matches!(o, Ok(()) | Err(Error::EmailTaken))), "{outcomes:?}");
 
-    let expected =
-        Credentials { user: users[winner].clone(), password_hash: hash(u8::try_from(winner).unwrap()) };
+    let expected = credentials(users[winner].clone(), u8::try_from(winner).unwrap());
     assert_eq!(store.credentials([1; 16]).await.unwrap(), Some(expected));
     let ids: Vec<_> = users.iter().map(|u| u.id).collect();
     assert_eq!(store.by_ids(&ids).await.unwrap(), [users[winner].clone()]);
@@ -212,10 +212,15 @@ fn user() -> StoredUser {
         identity: Sealed::from_bytes(vec![7; 40]),
         role: Role::Doctor,
         professional_title: None,
+        language: Language::Spanish,
         is_active: true,
         last_seen_at: None,
         created_at: at(0),
     }
+}
+
+fn credentials(user: StoredUser, n: u8) -> Credentials {
+    Credentials { user, password_hash: Some(hash(n)), must_change_password: false, epoch: CredentialEpoch(0) }
 }
 
 fn hash(n: u8) -> Sensitive<String> {

@@ -63,6 +63,7 @@ macro_rules! conversation_store_conformance {
                 parallel_changes_that_try_again_all_succeed_and_the_version_only_grows
                 someone_added_by_many_at_once_is_added_once
                 the_audience_is_everyone_in_it
+                those_who_have_left_are_remembered
             }
         }
     };
@@ -522,6 +523,25 @@ pub async fn the_audience_is_everyone_in_it(fixture: Fixture) {
         assert_eq!(audience.members_version, found.members_version);
     }
     assert_eq!(scene.store.audience(ConversationId::generate(&SystemIds)).await.unwrap(), None);
+}
+
+/// Until they come back; and nobody of another conversation.
+pub async fn those_who_have_left_are_remembered(fixture: Fixture) {
+    let scene = Scene::of(fixture, 3).await;
+    let (group, other) = (scene.group(&scene.people, 0).await, scene.group(&scene.people, 0).await);
+    scene.remove(other, 2, 1).await.unwrap();
+    let former = async || scene.store.former(group).await.unwrap();
+    assert_eq!(former().await, []);
+    scene.remove(group, 1, 1).await.unwrap();
+    assert_eq!(former().await, [scene.people[1]]);
+    scene.remove(group, 2, 2).await.unwrap();
+    assert_eq!(
+        former().await.into_iter().collect::<BTreeSet<_>>(),
+        BTreeSet::from([scene.people[1], scene.people[2]])
+    );
+    scene.add(group, 1, 3).await.unwrap();
+    assert_eq!(former().await, [scene.people[2]]);
+    assert_eq!(scene.store.former(ConversationId::generate(&SystemIds)).await.unwrap(), []);
 }
 
 // What the cases are written in

@@ -29,6 +29,8 @@ type Row = (StoredConversation, Option<(IdempotencyKey, [u8; 16])>);
 struct State {
     rows: Vec<Row>,
     events: Vec<Event>,
+    /// Everyone who was ever removed, and from where.
+    removed: Vec<(ConversationId, UserId)>,
 }
 
 impl Memory {
@@ -159,6 +161,7 @@ impl ConversationStore for Memory {
         conversation.members_version += 1;
         conversation.updated_at = now;
         state.events.push(event);
+        state.removed.push((id, user));
         Ok(())
     }
 
@@ -168,6 +171,17 @@ impl ConversationStore for Memory {
             members_version: c.members_version,
             members: c.participants.iter().map(|p| p.user_id).collect(),
         }))
+    }
+
+    async fn former(&self, id: ConversationId) -> Result<Vec<UserId>, Error> {
+        let mut state = self.lock().await;
+        let present: Vec<_> =
+            state.all().filter(|c| c.id == id).flat_map(|c| &c.participants).map(|p| p.user_id).collect();
+        let removed = state.removed.iter().filter(|(from, user)| *from == id && !present.contains(user));
+        let mut former: Vec<_> = removed.map(|(_, user)| *user).collect();
+        former.sort_unstable();
+        former.dedup();
+        Ok(former)
     }
 }
 

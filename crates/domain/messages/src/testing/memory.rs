@@ -1,6 +1,6 @@
 //! A log in memory: proof that the suite can pass.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use alivio_kernel::ids::{ConversationId, MessageId, UserId};
@@ -26,6 +26,7 @@ struct Memory(Mutex<State>);
 #[derive(Default)]
 struct State {
     conversations: HashMap<ConversationId, Conversation>,
+    blocks: HashSet<(UserId, UserId)>,
     events: Vec<Event>,
     numbers: i64,
 }
@@ -36,6 +37,7 @@ struct Conversation {
     members: HashMap<UserId, (Marks, i64)>,
     members_version: i64,
     closed: bool,
+    direct: bool,
     entries: Vec<(StoredMessage, [u8; 16])>,
 }
 
@@ -89,7 +91,7 @@ impl Conversation {
 impl MessageLog for Memory {
     async fn append(&self, entry: NewEntry) -> Result<Appended, Error> {
         let mut state = self.lock().await;
-        let State { conversations, events, numbers } = &mut *state;
+        let State { conversations, blocks, events, numbers } = &mut *state;
         let Some(conversation) = conversations.get_mut(&entry.conversation_id) else {
             return Ok(Appended::NotAMember);
         };
@@ -105,6 +107,10 @@ impl MessageLog for Memory {
         }
         if conversation.closed {
             return Ok(Appended::Closed);
+        }
+        let here = |user: &UserId| conversation.members.contains_key(user);
+        if conversation.direct && blocks.iter().any(|(one, other)| here(one) && here(other)) {
+            return Ok(Appended::Blocked);
         }
         *numbers += 1;
         let (seq, number) = (conversation.last_seq() + 1, *numbers);
@@ -232,6 +238,20 @@ impl World for Memory {
         let conversation = state.conversations.get_mut(&conversation).unwrap();
         conversation.members.remove(&user).unwrap();
         conversation.members_version += 1;
+    }
+
+    async fn direct(&self, one: UserId, other: UserId) -> ConversationId {
+        let id = self.conversation(&[one, other]).await;
+        self.lock().await.conversations.get_mut(&id).unwrap().direct = true;
+        id
+    }
+
+    async fn block(&self, blocker: UserId, blocked: UserId) {
+        self.lock().await.blocks.insert((blocker, blocked));
+    }
+
+    async fn unblock(&self, blocker: UserId, blocked: UserId) {
+        self.lock().await.blocks.remove(&(blocker, blocked));
     }
 
     async fn close(&self, conversation: ConversationId) {

@@ -49,6 +49,10 @@ macro_rules! message_log_conformance {
                 strangers_and_unknown_conversations_are_refused
                 a_closed_conversation_takes_nothing_new
                 a_retry_is_recognised_after_the_conversation_was_closed
+                a_block_stops_both_of_a_direct_conversation_until_it_is_lifted
+                a_block_stops_nothing_where_others_are
+                a_retry_is_recognised_after_a_block
+                nothing_enters_a_direct_conversation_after_a_block
                 someone_removed_is_shut_out_of_everything
                 nothing_of_someone_removed_enters_after_the_removal
                 someone_added_later_sees_nothing_from_before
@@ -285,6 +289,76 @@ pub async fn a_retry_is_recognised_after_the_conversation_was_closed(fixture: Fi
     let said = stored(&*room.log, first.clone()).await;
     room.world.close(room.conversation).await;
     assert_eq!(room.log.append(retry(&first)).await.unwrap(), Appended::Repeat(said));
+}
+
+/// [`Appended::Blocked`] for either of them, whoever blocked whom, and nothing is stored.
+pub async fn a_block_stops_both_of_a_direct_conversation_until_it_is_lifted(fixture: Fixture) {
+    let room = Room::of(fixture, 2).await;
+    let (world, [one, other]) = (&room.world, [room.members[0], room.members[1]]);
+    let direct = world.direct(one, other).await;
+    stored(&*room.log, entry(direct, one)).await;
+    for (blocker, blocked) in [(one, other), (other, one)] {
+        world.block(blocker, blocked).await;
+        for sender in [one, other] {
+            assert_eq!(room.log.append(entry(direct, sender)).await.unwrap(), Appended::Blocked);
+        }
+        assert_eq!(room.log.position(one, direct).await.unwrap().expect("a member").last_seq, 1);
+        world.unblock(blocker, blocked).await;
+    }
+    assert_eq!(stored(&*room.log, entry(direct, other)).await.seq, 2);
+}
+
+/// Groups go on, and so do direct conversations with others.
+pub async fn a_block_stops_nothing_where_others_are(fixture: Fixture) {
+    let room = Room::of(fixture, 3).await;
+    let [one, other, third] = [room.members[0], room.members[1], room.members[2]];
+    let direct = room.world.direct(one, third).await;
+    room.world.block(one, other).await;
+    for member in 0..3 {
+        room.says(member).await;
+    }
+    assert_eq!(stored(&*room.log, entry(direct, one)).await.seq, 1);
+    assert_eq!(stored(&*room.log, entry(direct, third)).await.seq, 2);
+}
+
+/// It was stored before the block, and the client may not know.
+pub async fn a_retry_is_recognised_after_a_block(fixture: Fixture) {
+    let room = Room::of(fixture, 2).await;
+    let direct = room.world.direct(room.members[0], room.members[1]).await;
+    let first = entry(direct, room.members[0]);
+    let said = stored(&*room.log, first.clone()).await;
+    room.world.block(room.members[1], room.members[0]).await;
+    assert_eq!(room.log.append(retry(&first)).await.unwrap(), Appended::Repeat(said));
+}
+
+/// However many are just sending: what is stored when the block returns is all there ever is.
+pub async fn nothing_enters_a_direct_conversation_after_a_block(fixture: Fixture) {
+    const MESSAGES: usize = 200;
+    let room = Room::of(fixture, 2).await;
+    let (one, other) = (room.members[0], room.members[1]);
+    let direct = room.world.direct(one, other).await;
+    let seen_at_block = std::sync::atomic::AtomicI64::new(-1);
+    let last_seq = async || room.log.position(one, direct).await.unwrap().expect("a member").last_seq;
+    let mut tasks: Vec<Pin<Box<dyn Future<Output = bool> + Send>>> = Vec::new();
+    for n in 0..MESSAGES {
+        let sender = if n % 2 == 0 { one } else { other };
+        let (log, entry) = (&room.log, entry(direct, sender));
+        tasks.push(Box::pin(
+            async move { matches!(log.append(entry).await.unwrap(), Appended::Stored { .. }) },
+        ));
+        if n == MESSAGES / 4 {
+            let (room, seen_at_block) = (&room, &seen_at_block);
+            tasks.push(Box::pin(async move {
+                room.world.block(other, one).await;
+                let last = room.log.position(one, direct).await.unwrap().expect("a member").last_seq;
+                seen_at_block.store(last, Ordering::SeqCst);
+                false
+            }));
+        }
+    }
+    let stored = together(tasks).await.into_iter().filter(|stored| *stored).count();
+    assert_eq!(last_seq().await, seen_at_block.load(Ordering::SeqCst), "something came after the block");
+    assert_eq!(last_seq().await, i64::try_from(stored).unwrap());
 }
 
 // Membership

@@ -41,6 +41,12 @@ pub trait World: Send + Sync {
     async fn add(&self, conversation: ConversationId, user: UserId);
     /// Takes `user` out. Returns when it is done.
     async fn remove(&self, conversation: ConversationId, user: UserId);
+    /// A new direct conversation.
+    async fn direct(&self, one: UserId, other: UserId) -> ConversationId;
+    /// Lets `blocker` block `blocked`. Returns when it is done.
+    async fn block(&self, blocker: UserId, blocked: UserId);
+    /// Lifts that block.
+    async fn unblock(&self, blocker: UserId, blocked: UserId);
     /// Closes the conversation: nothing can be sent any more.
     async fn close(&self, conversation: ConversationId);
     /// All that the outbox has received so far, in any order.

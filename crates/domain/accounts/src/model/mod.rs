@@ -1,17 +1,50 @@
+mod administration;
+mod contact;
+mod credential;
+mod directory;
+mod folding;
+mod guard;
+mod presence;
+pub(crate) mod profile;
+pub(crate) mod registration;
+mod second_factor;
+pub(crate) mod secrets;
+
 use std::fmt;
 
 use alivio_kernel::ids::{SessionId, UserId};
 use alivio_kernel::sealing::{Scope, SealContext};
-use alivio_kernel::{FieldError, Role, Rule, Sensitive};
+use alivio_kernel::{FieldError, Language, Role, Rule, Sealer, Sensitive};
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
+use subtle::ConstantTimeEq;
+
+pub use administration::*;
+pub use contact::*;
+pub use credential::*;
+pub use directory::*;
+pub use folding::*;
+pub use guard::*;
+pub use presence::*;
+pub use profile::*;
+pub use registration::*;
+pub use second_factor::*;
+pub use secrets::*;
 
 /// How long an access token is good for (C-28).
 pub const ACCESS_LIFETIME: TimeDelta = TimeDelta::minutes(10);
-/// A session that is not refreshed for so long has ended (C-28).
+/// A session in which nothing is done for so long has ended (C-28, S0-230).
 pub const IDLE_LIFETIME: TimeDelta = TimeDelta::minutes(30);
 /// No session outlives this (C-28).
 pub const ABSOLUTE_LIFETIME: TimeDelta = TimeDelta::hours(12);
+/// How long a session that is not full lives: long enough for one step.
+pub const STEP_LIFETIME: TimeDelta = TimeDelta::minutes(10);
+/// What is done in a session is noted once in so long. A session may end this much early for it, never late.
+pub const ACTIVITY_GRAIN: TimeDelta = TimeDelta::seconds(10);
+/// How many full sessions a user has at once, unless the clinic says otherwise (C-28, S0-231).
+pub const MAX_SESSIONS: usize = 5;
+/// A device or network that an account has not signed in from for so long is unusual (S0-233).
+pub const USUAL_FOR: TimeDelta = TimeDelta::days(90);
 /// How long a WebSocket ticket is good for (C-11).
 pub const TICKET_LIFETIME: TimeDelta = TimeDelta::seconds(30);
 
@@ -34,6 +67,11 @@ impl Email {
             return Err(malformed);
         }
         Ok(Self(email))
+    }
+
+    /// The keyed digest by which an account is found, the same wherever one is looked for.
+    pub(crate) fn index(&self, sealer: &dyn Sealer) -> [u8; 16] {
+        sealer.blind_index("users.email", self.0.as_bytes())
     }
 
     /// The address.
@@ -103,6 +141,40 @@ impl fmt::Debug for Identity {
     }
 }
 
+/// What may be done in a session. Only a full one acts; the others lead there by one step each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum SessionStage {
+    /// Everything the role allows.
+    Full,
+    /// The password is temporary: only changing it.
+    ChangePassword,
+    /// The password was right: only proving the second factor.
+    SecondFactor,
+    /// The clinic demands a second factor: only setting one up.
+    EnrolSecondFactor,
+}
+
+impl SessionStage {
+    /// Every stage.
+    pub const ALL: [Self; 4] =
+        [Self::Full, Self::ChangePassword, Self::SecondFactor, Self::EnrolSecondFactor];
+
+    /// Its name in storage and JSON.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Full => "full",
+            Self::ChangePassword => "change_password",
+            Self::SecondFactor => "second_factor",
+            Self::EnrolSecondFactor => "enrol_second_factor",
+        }
+    }
+
+    /// The stage of this name.
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|stage| stage.as_str() == name)
+    }
+}
+
 /// A user, as they see themselves.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct User {
@@ -114,6 +186,8 @@ pub struct User {
     pub role: Role,
     /// Title among professionals: `Cardiologist`, `MBBS Student`.
     pub professional_title: Option<String>,
+    /// The language to write to them in.
+    pub language: Language,
     /// Whether they may sign in.
     pub is_active: bool,
     /// When the last of their devices went away.
@@ -135,13 +209,17 @@ pub struct UserSummary {
     pub role: Role,
     /// Title among professionals.
     pub professional_title: Option<String>,
+    /// Counts their pictures; none if they have none.
+    pub avatar_version: Option<i64>,
     /// When the last of their devices went away.
     pub last_seen_at: Option<DateTime<Utc>>,
 }
 
-impl From<User> for UserSummary {
-    fn from(user: User) -> Self {
+impl UserSummary {
+    /// `user`, who has this picture.
+    pub fn new(user: User, avatar_version: Option<i64>) -> Self {
         Self {
+            avatar_version,
             id: user.id,
             display_name: Sensitive::new(user.identity.display_name),
             full_name: Sensitive::new(user.identity.full_name),
@@ -175,9 +253,16 @@ pub struct AccessClaims {
     pub expires_at: DateTime<Utc>,
 }
 
-/// SHA-256 of a random 256-bit secret: enough, as there is nothing to guess.
+/// SHA-256 of a secret of 80 random bits or more: enough, as there is nothing to guess.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct SecretHash(pub [u8; 32]);
+
+impl SecretHash {
+    /// Whether both are the same, found out in a time that does not depend on where they differ.
+    pub fn matches(&self, other: &Self) -> bool {
+        self.0.ct_eq(&other.0).into()
+    }
+}
 
 impl fmt::Debug for SecretHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -193,6 +278,30 @@ pub enum RevocationReason {
     Logout,
     /// A refresh token was used twice: one of the two users is not the owner.
     TokenReuse,
+    /// The user signed out on all devices.
+    LogoutEverywhere,
+    /// The user ended it from another device.
+    RevokedByUser,
+    /// It was the oldest, and there were too many.
+    Evicted,
+    /// The password was changed.
+    PasswordChanged,
+    /// The account was deactivated.
+    Deactivated,
+    /// The account has another role now.
+    RoleChanged,
+    /// The step it was for is done.
+    StepDone,
+    /// Too many wrong codes.
+    TooManyTries,
+    /// The second factor was reset by an administrator.
+    SecondFactorReset,
+    /// A second factor was turned on.
+    SecondFactorOn,
+    /// The password was reset by mail.
+    PasswordReset,
+    /// An administrator ended it.
+    Administrator,
 }
 
 impl RevocationReason {
@@ -201,6 +310,18 @@ impl RevocationReason {
         match self {
             Self::Logout => "logout",
             Self::TokenReuse => "token_reuse",
+            Self::LogoutEverywhere => "logout_everywhere",
+            Self::RevokedByUser => "revoked_by_user",
+            Self::Evicted => "evicted",
+            Self::PasswordChanged => "password_changed",
+            Self::Deactivated => "deactivated",
+            Self::RoleChanged => "role_changed",
+            Self::StepDone => "step_done",
+            Self::TooManyTries => "too_many_tries",
+            Self::SecondFactorReset => "second_factor_reset",
+            Self::SecondFactorOn => "second_factor_on",
+            Self::PasswordReset => "password_reset",
+            Self::Administrator => "administrator",
         }
     }
 }

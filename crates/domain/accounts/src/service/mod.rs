@@ -1,0 +1,28 @@
+mod administration;
+mod blocks;
+mod contacts;
+mod directory;
+mod gate;
+mod invitations;
+mod passwords;
+mod presence;
+mod profiles;
+mod refusal;
+mod registrations;
+mod second_factor;
+mod sessions;
+mod sign_in;
+mod verification;
+
+pub use administration::*;
+pub use blocks::*;
+pub use contacts::*;
+pub use directory::*;
+pub use invitations::*;
+pub use passwords::*;
+pub use presence::*;
+pub use profiles::*;
+pub use registrations::*;
+pub use second_factor::*;
+pub use sign_in::*;
+pub use verification::*;

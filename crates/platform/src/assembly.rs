@@ -1,0 +1,197 @@
+//! Ports → services → platform.
+
+use std::sync::Arc;
+
+use alivio_accounts::{
+    ACTIVITY_GRAIN, Accounts, AccountsPorts, Administration, AdministrationPorts, Blocks, BlocksPorts,
+    Contacts, ContactsPorts, Directory, Invitations, InvitationsPorts, LetterBox, Passwords, PasswordsPorts,
+    Presences, PresencesPorts, Profiles, ProfilesPorts, Registrations, RegistrationsPorts, SecondFactor,
+    SecondFactorPorts,
+};
+use alivio_audit::{BreakGlass, BreakGlassPorts, Trail, TrailPorts};
+use alivio_conversations::{Conversations, ConversationsPorts};
+use alivio_messages::{Messages, MessagesPorts};
+use alivio_notifications::Notifications;
+use alivio_outbox::Relay;
+use moka::future::Cache;
+
+use crate::bridges::{MembersFromConversations, StandingsFromAccounts};
+use crate::correspondence::{Correspondence, LettersByMail};
+use crate::live::{Hub, LiveAnnouncer, PresenceBoard, Silence};
+use crate::reactions::{self, Around};
+use crate::session_cache::CachedSessions;
+use crate::{PeopleDirectory, Platform, Ports, Screens};
+
+pub(crate) fn assemble(ports: Ports) -> (Platform, Relay) {
+    let (clock, ids) = (|| Arc::clone(&ports.clock), || Arc::clone(&ports.ids));
+    let (sealer, audit) = (|| Arc::clone(&ports.sealer), || Arc::clone(&ports.audit));
+    let users = || Arc::clone(&ports.users);
+
+    // Who people are
+    let sessions = Arc::new(CachedSessions::new(Arc::clone(&ports.sessions)));
+    let accounts = Accounts::new(AccountsPorts {
+        users: users(),
+        sessions: Arc::clone(&sessions) as _,
+        second_factors: Arc::clone(&ports.second_factors),
+        policy: ports.sign_in_policy.clone(),
+        passwords: Arc::clone(&ports.passwords),
+        tokens: Arc::clone(&ports.tokens),
+        password_store: Arc::clone(&ports.password_store),
+        guards: Arc::clone(&ports.guards),
+        sealer: sealer(),
+        clock: clock(),
+        ids: ids(),
+    });
+    let second_factor = SecondFactor::new(
+        accounts.clone(),
+        SecondFactorPorts {
+            factors: Arc::clone(&ports.second_factors),
+            codes: Arc::clone(&ports.one_time_codes),
+            passwords: Arc::clone(&ports.passwords),
+            tokens: Arc::clone(&ports.tokens),
+            sealer: sealer(),
+            audit: audit(),
+            clock: clock(),
+            ids: ids(),
+        },
+    );
+    let notifications = Notifications::new(Arc::clone(&ports.mailer), ports.public_origin.clone());
+    let letters = || Arc::new(LettersByMail(notifications.clone())) as Arc<dyn LetterBox>;
+    let registrations = Registrations::new(
+        accounts.clone(),
+        RegistrationsPorts {
+            store: Arc::clone(&ports.registrations),
+            letters: letters(),
+            audit: audit(),
+            is_open: ports.open_registration,
+        },
+    );
+    let invitations = Invitations::new(
+        accounts.clone(),
+        InvitationsPorts { store: Arc::clone(&ports.invitations), letters: letters(), audit: audit() },
+    );
+    let passwords = Passwords::new(accounts.clone(), PasswordsPorts { letters: letters(), audit: audit() });
+    let administration = Administration::new(AdministrationPorts {
+        administration: Arc::clone(&ports.administration),
+        users: users(),
+        audit: audit(),
+        passwords: Arc::clone(&ports.passwords),
+        tokens: Arc::clone(&ports.tokens),
+        sealer: sealer(),
+        clock: clock(),
+        ids: ids(),
+    });
+
+    // What they show of themselves, and whom they know
+    let profiles_ports = ProfilesPorts {
+        profiles: Arc::clone(&ports.profiles),
+        directory: Arc::clone(&ports.directory),
+        images: Arc::clone(&ports.images),
+        audit: audit(),
+        sealer: sealer(),
+        clock: clock(),
+        ids: ids(),
+        policy: ports.directory_policy,
+    };
+    let (profiles, directory) = (Profiles::new(profiles_ports.clone()), Directory::new(profiles_ports));
+    let people = PeopleDirectory::new(accounts.clone(), Arc::clone(&ports.profiles));
+    let contacts = Contacts::new(ContactsPorts {
+        contacts: Arc::clone(&ports.contacts),
+        users: users(),
+        sealer: sealer(),
+        clock: clock(),
+        ids: ids(),
+    });
+    let blocks = Blocks::new(BlocksPorts {
+        blocks: Arc::clone(&ports.blocks),
+        users: users(),
+        audit: audit(),
+        clock: clock(),
+        ids: ids(),
+    });
+
+    // What they say, and who hears it
+    let hub = Arc::new(Hub::new(clock(), ids()));
+    let silence = Arc::new(Silence::new(Arc::clone(&ports.blocks)));
+    let presence = Arc::new(PresenceBoard::new(
+        Arc::clone(&hub),
+        Presences::new(PresencesPorts { presence: Arc::clone(&ports.presence), clock: clock(), ids: ids() }),
+        accounts.clone(),
+        people.clone(),
+        clock(),
+        ports.presence_grace,
+    ));
+    let conversations = Conversations::new(ConversationsPorts {
+        store: Arc::clone(&ports.conversations),
+        people: Arc::new(StandingsFromAccounts::new(users(), Arc::clone(&ports.blocks))),
+        sealer: sealer(),
+        clock: clock(),
+        ids: ids(),
+    });
+    let messages = Messages::new(MessagesPorts {
+        log: Arc::clone(&ports.messages),
+        granted: Arc::clone(&ports.granted_messages),
+        live: Arc::new(LiveAnnouncer::new(Arc::clone(&hub), people.clone(), Arc::clone(&silence))),
+        sealer: sealer(),
+        clock: clock(),
+        ids: ids(),
+    });
+    let screens = Screens::new(people.clone(), messages.clone(), Arc::clone(&presence), Arc::clone(&silence));
+
+    // What is known of all that
+    let trail = Trail::new(TrailPorts {
+        reader: Arc::clone(&ports.audit_reader),
+        sink: audit(),
+        clock: clock(),
+        ids: ids(),
+    });
+    let break_glass = BreakGlass::new(BreakGlassPorts {
+        grants: Arc::clone(&ports.grants),
+        membership: Arc::new(MembersFromConversations::new(Arc::clone(&ports.conversations))),
+        sink: audit(),
+        sealer: sealer(),
+        clock: clock(),
+        ids: ids(),
+    });
+
+    let reactions = reactions::all(&Around {
+        hub: Arc::clone(&hub),
+        sessions,
+        people: people.clone(),
+        conversations: conversations.clone(),
+        administration: administration.clone(),
+        registrations: registrations.clone(),
+        invitations: invitations.clone(),
+        passwords: passwords.clone(),
+        profiles: profiles.clone(),
+        correspondence: Correspondence::new(accounts.clone(), notifications.clone()),
+    });
+    let relay = Relay::new(Arc::clone(&ports.outbox), clock(), reactions, Arc::clone(&ports.outbox_wake));
+    let grain = ACTIVITY_GRAIN.to_std().unwrap_or_default();
+    let platform = Platform {
+        accounts,
+        second_factor,
+        registrations,
+        invitations,
+        passwords,
+        administration,
+        profiles,
+        directory,
+        contacts,
+        blocks,
+        presence,
+        trail,
+        break_glass,
+        conversations,
+        messages,
+        screens,
+        hub,
+        notifications,
+        mailbox: ports.mailbox.clone(),
+        people,
+        dependencies: ports.dependencies.clone().into(),
+        silence,
+        touched: Cache::builder().max_capacity(100_000).time_to_live(grain).build(),
+    };
+    (platform, relay)
+}
