@@ -1,0 +1,165 @@
+//! Serves a documented path as its canonical route, and puts what goes in and comes out into the right words.
+
+use std::sync::LazyLock;
+
+use actix_router::{Path, ResourceDef};
+use actix_web::body::{BoxBody, MessageBody, to_bytes};
+use actix_web::dev::{Payload, ServiceRequest, ServiceResponse};
+use actix_web::http::header::{CONTENT_TYPE, HeaderName, HeaderValue, LINK};
+use actix_web::http::uri::{PathAndQuery, Uri};
+use actix_web::http::{Method, StatusCode};
+use actix_web::middleware::Next;
+use actix_web::web::Bytes;
+use actix_web::Error;
+use serde_json::{Map, Value};
+
+use super::row::{Asked, Row, Show};
+use super::table::ROWS;
+use crate::extract::{Body, SignedIn};
+use crate::problem::{Problem, Result as Answer, invalid};
+
+/// RFC 9745: since when a path is deprecated, as a structured date. Ours were from the beginning.
+const DEPRECATION: (HeaderName, HeaderValue) =
+    (HeaderName::from_static("deprecation"), HeaderValue::from_static("@1795219200"));
+
+/// No other path is documented: most requests need no further look.
+const PREFIXES: [&str; 4] = ["/api/auth/", "/api/chat/", "/api/messages/", "/api/v1/chat/"];
+
+static PATTERNS: LazyLock<Vec<ResourceDef>> =
+    LazyLock::new(|| ROWS.iter().map(|row| ResourceDef::new(row.from.1)).collect());
+
+/// Serves a documented path as its canonical route, and says which that is.
+pub(crate) async fn translate(
+    mut request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<BoxBody>, Error> {
+    let Some((row, mut asked)) = find(request.method(), request.path()) else {
+        return Ok(next.call(request).await?.map_into_boxed_body());
+    };
+    asked.query = Asked::parse_query(request.query_string());
+    let mut response = match put(row, &mut asked, &mut request).await {
+        Ok(()) => {
+            let response = next.call(request).await?.map_into_boxed_body();
+            match row.show {
+                Some(show) => present(response, show).await,
+                None => response,
+            }
+        }
+        // Who is not signed in is told so first, as everywhere.
+        Err(problem) => {
+            let problem = request.extract::<SignedIn>().await.err().unwrap_or(problem);
+            request.error_response(problem)
+        }
+    };
+    response.headers_mut().insert(DEPRECATION.0, DEPRECATION.1);
+    let link = format!("<{}>; rel=\"successor-version\"", asked.fill(row.to.1));
+    if let Ok(link) = HeaderValue::try_from(link) {
+        response.headers_mut().insert(LINK, link);
+    }
+    Ok(response)
+}
+
+/// The row of a documented method and path, and the named segments.
+fn find(method: &Method, path: &str) -> Option<(&'static Row, Asked)> {
+    if !PREFIXES.iter().any(|prefix| path.starts_with(prefix)) {
+        return None;
+    }
+    let path = path.trim_end_matches('/');
+    // A path without parameters comes first, as in routing: the table has `search` before `{id}`.
+    ROWS.iter().zip(PATTERNS.iter()).find_map(|(row, pattern)| {
+        let mut found = Path::new(path);
+        if row.from.0 != *method || !pattern.capture_match_info(&mut found) {
+            return None;
+        }
+        let named = found.iter().map(|(name, value)| (name.to_owned(), value.to_owned()));
+        Some((row, Asked { path: named.collect(), ..Asked::default() }))
+    })
+}
+
+/// Puts the request into canonical words.
+async fn put(row: &Row, asked: &mut Asked, request: &mut ServiceRequest) -> Answer<()> {
+    if row.reads_body() {
+        asked.body = request.extract::<Body<Map<String, Value>>>().await?.0;
+    }
+    if let Some(ask) = row.ask {
+        ask(asked).map_err(invalid)?;
+    }
+    if row.reads_body() {
+        let body = serde_json::to_vec(&asked.body).unwrap_or_default();
+        request.set_payload(Payload::from(Bytes::from(body)));
+    }
+    if !row.is_served {
+        readdress(request, row.to.0.clone(), &asked.fill(row.to.1), &asked.write_query());
+    }
+    Ok(())
+}
+
+fn readdress(request: &mut ServiceRequest, method: Method, path: &str, query: &str) {
+    let target = match query {
+        "" => path.to_owned(),
+        query => format!("{path}?{query}"),
+    };
+    let mut parts = request.head().uri.clone().into_parts();
+    let Ok(target) = PathAndQuery::try_from(target) else { return };
+    parts.path_and_query = Some(target);
+    let Ok(uri) = Uri::from_parts(parts) else { return };
+    request.match_info_mut().get_mut().update(&uri);
+    request.head_mut().uri = uri;
+    request.head_mut().method = method;
+}
+
+/// Puts a good answer into documented words. Problems are the same in all of them (C-20).
+async fn present(response: ServiceResponse<BoxBody>, show: Show) -> ServiceResponse<BoxBody> {
+    let json = HeaderValue::from_static("application/json");
+    if !response.status().is_success() || response.headers().get(CONTENT_TYPE) != Some(&json) {
+        return response;
+    }
+    let (request, response) = response.into_parts();
+    let (response, body) = response.into_parts();
+    let shown = to_bytes(body).await.ok().and_then(|canonical| {
+        let canonical: Value = serde_json::from_slice(&canonical).ok()?;
+        serde_json::to_vec(&show(&canonical)).ok()
+    });
+    match shown {
+        Some(shown) => ServiceResponse::new(request, response.set_body(BoxBody::new(shown))),
+        None => {
+            let problem = Problem::of_status(StatusCode::INTERNAL_SERVER_ERROR);
+            ServiceResponse::from_err(problem, request)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn addressed(method: &Method, path: &str) -> Option<(Method, String)> {
+        let (row, mut asked) = find(method, path)?;
+        if let Some(ask) = row.ask.filter(|_| !row.reads_body()) {
+            ask(&mut asked).unwrap();
+        }
+        Some((row.to.0.clone(), asked.fill(row.to.1)))
+    }
+
+    #[test]
+    fn every_row_is_looked_at() {
+        for row in ROWS {
+            assert!(PREFIXES.iter().any(|prefix| row.from.1.starts_with(prefix)), "{}", row.from.1);
+            let found = find(&row.from.0, &row.from.1.replace(['{', '}'], "")).unwrap().0;
+            assert_eq!(found.from.1, row.from.1, "another row comes first");
+        }
+    }
+
+    #[test]
+    fn segments_are_carried_over_and_slashes_at_the_end_do_not_matter() {
+        let found = addressed(&Method::POST, "/api/chat/contacts/7/block/");
+        assert_eq!(found, Some((Method::POST, "/api/v1/blocks/7".to_owned())));
+        let found = addressed(&Method::GET, "/api/chat/users/search");
+        assert_eq!(found, Some((Method::GET, "/api/v1/users".to_owned())));
+        let found = addressed(&Method::DELETE, "/api/chat/rooms/7/participants/8");
+        assert_eq!(found, Some((Method::DELETE, "/api/v1/conversations/7/participants/8".to_owned())));
+        assert_eq!(addressed(&Method::GET, "/api/chat/contacts/7/block"), None);
+        assert_eq!(addressed(&Method::GET, "/api/chat/users/7/8"), None);
+        assert_eq!(addressed(&Method::GET, "/api/v1/conversations"), None);
+    }
+}
