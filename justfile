@@ -48,7 +48,7 @@ check-docs:
 check-deny:
     "$(.ci/tools cargo-deny)" --workspace {{ locked }} check --hide-inclusion-graph bans licenses sources
 
-# Is the committed API document the one that the code writes?
+# Are the committed API documents those that the code writes?
 [group("checks")]
 check-openapi:
     .ci/openapi check
@@ -63,7 +63,7 @@ check-architecture:
 advisories:
     "$(.ci/tools cargo-deny)" --workspace check advisories
 
-# Write openapi/openapi.json anew
+# Write openapi/openapi.json and openapi/dialects.json anew
 [group("API document")]
 openapi:
     .ci/openapi write

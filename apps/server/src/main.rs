@@ -34,7 +34,11 @@ enum Command {
     /// Bring the database to the present schema
     Migrate,
     /// Print the OpenAPI document
-    Openapi,
+    Openapi {
+        /// Print that of the documented dialects instead
+        #[arg(long)]
+        dialects: bool,
+    },
     /// Check the configuration and every dependency
     Doctor,
     /// Make the first administrator of the installation (role it_admin)
@@ -56,8 +60,8 @@ async fn main() -> ExitCode {
 }
 
 async fn run(command: Command) -> Result<(), BoxError> {
-    if let Command::Openapi = command {
-        return print_openapi();
+    if let Command::Openapi { dialects } = command {
+        return print_openapi(dialects);
     }
     let config = Config::from_environment()?;
     start_logging(&config)?;
@@ -78,12 +82,16 @@ async fn run(command: Command) -> Result<(), BoxError> {
             let file = config.keys_file.display();
             Ok(writeln!(std::io::stdout(), "{file}: keep a copy of it, apart from the database's backups")?)
         }
-        Command::Openapi => Ok(()),
+        Command::Openapi { .. } => Ok(()),
     }
 }
 
-fn print_openapi() -> Result<(), BoxError> {
-    let document = alivio_http::openapi().to_pretty_json()?;
+fn print_openapi(dialects: bool) -> Result<(), BoxError> {
+    let document = if dialects {
+        serde_json::to_string_pretty(&alivio_http::dialects())?
+    } else {
+        alivio_http::openapi().to_pretty_json()?
+    };
     Ok(writeln!(std::io::stdout(), "{document}")?)
 }
 

@@ -97,6 +97,12 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
     finish(api)
 }
 
+/// The document of the dialects: documented paths that stand for canonical ones. As committed and as served at
+/// `/dialects.json`.
+pub fn dialects() -> serde_json::Value {
+    dialects::document(&serde_json::to_value(openapi()).unwrap_or_default())
+}
+
 fn routes(config: &mut utoipa_actix_web::service_config::ServiceConfig<'_>) {
     config.configure(health::routes).service(
         utoipa_actix_web::scope::scope("/api/v1")

@@ -85,6 +85,7 @@ const CLASSES: &[(&str, Class)] = &[
     ("/dev", Class::Free),
     ("/docs", Class::Free),
     ("/openapi.json", Class::Free),
+    ("/dialects.json", Class::Free),
 ];
 
 /// `pattern` is that of the route and not the path as asked for, which has many spellings.

@@ -57,6 +57,7 @@ const TABLE: &[(&str, &str, &str)] = &[
     ("GET /api/v1/health/live", "",                                        "200  200  200  200  200  200  200  200  200  200"),
     ("GET /api/v1/health/ready", "",                                       "200  200  200  200  200  200  200  200  200  200"),
     ("GET /openapi.json", "",                                              "200  200  200  200  200  200  200  200  200  200"),
+    ("GET /dialects.json", "",                                             "200  200  200  200  200  200  200  200  200  200"),
     ("GET /docs", "",                                                      "200  200  200  200  200  200  200  200  200  200"),
     ("GET /docs/{file}", "",                                               "200  200  200  200  200  200  200  200  200  200"),
 
@@ -182,8 +183,8 @@ const TABLE: &[(&str, &str, &str)] = &[
 ];
 
 /// Routes that the document does not hold: pages, the documents' own sockets, and what comes over a socket.
-const UNDOCUMENTED: [&str; 6] =
-    ["GET /openapi.json", "GET /docs", "GET /docs/{}", "WS /api/v1/ws", "WS /ws/chat/{}", "SUBSCRIBE {}"];
+const UNDOCUMENTED: [&str; 7] =
+    ["GET /openapi.json", "GET /dialects.json", "GET /docs", "GET /docs/{}", "WS /api/v1/ws", "WS /ws/chat/{}", "SUBSCRIBE {}"];
 
 /// Fields that a client must not set; a body that has one of its own is tried with the others.
 const FORBIDDEN_FIELDS: [&str; 16] = [

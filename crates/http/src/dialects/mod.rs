@@ -4,6 +4,7 @@
 //! that its row names; `s0` … `s4` put what goes in and comes out into the words of each document.
 
 mod chat_socket;
+mod document;
 mod row;
 mod s0;
 mod s1;
@@ -12,6 +13,7 @@ mod s4;
 mod table;
 mod translate;
 
+pub(crate) use document::document;
 pub(crate) use translate::translate;
 
 pub(crate) fn routes(config: &mut actix_web::web::ServiceConfig) {

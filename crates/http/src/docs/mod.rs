@@ -1,6 +1,9 @@
 //! The document and a page to try it: works without any other server, and signs in by itself.
 
+use std::sync::LazyLock;
+
 use actix_web::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, ContentType};
+use actix_web::web::Bytes;
 use actix_web::{HttpResponse, get, web};
 use utoipa_swagger_ui::Config;
 
@@ -9,6 +12,9 @@ use crate::problem::{Problem, Result};
 
 const PAGE: &str = include_str!("index.html");
 const SCRIPT: &str = include_str!("page.js");
+/// Made once, for the first who asks.
+static DIALECTS: LazyLock<Bytes> =
+    LazyLock::new(|| serde_json::to_vec(&crate::dialects()).unwrap_or_default().into());
 /// Swagger UI styles elements inline and draws its icons from data addresses.
 const POLICY: &str =
     "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; frame-ancestors 'none'";
@@ -16,6 +22,11 @@ const POLICY: &str =
 #[get("/openapi.json")]
 async fn openapi(document: web::Data<Document>) -> HttpResponse {
     HttpResponse::Ok().content_type(ContentType::json()).body(document.json.clone())
+}
+
+#[get("/dialects.json")]
+async fn dialects() -> HttpResponse {
+    HttpResponse::Ok().content_type(ContentType::json()).body(DIALECTS.clone())
 }
 
 #[get("/docs")]
@@ -40,5 +51,5 @@ async fn asset(file: web::Path<String>) -> Result<HttpResponse> {
 }
 
 pub(crate) fn routes(config: &mut web::ServiceConfig) {
-    config.service(openapi).service(page).service(asset);
+    config.service(openapi).service(dialects).service(page).service(asset);
 }
