@@ -9,7 +9,7 @@ use alivio_accounts::{
 use alivio_audit::{AuditReader, GrantStore};
 use alivio_conversations::ConversationStore;
 use alivio_kernel::{AuditSink, BoxError, Clock, IdSource, Sealer};
-use alivio_messages::{GrantedLog, MessageLog};
+use alivio_messages::{ChangeLog, GrantedLog, MessageLog};
 use alivio_notifications::{Mailbox, Mailer, PublicOrigin};
 use alivio_outbox::OutboxStore;
 use async_trait::async_trait;
@@ -78,6 +78,8 @@ pub struct Ports {
     pub conversations: Arc<dyn ConversationStore>,
     /// Messages.
     pub messages: Arc<dyn MessageLog>,
+    /// What happened, for those who come back.
+    pub changes: Arc<dyn ChangeLog>,
     /// Whoever takes mail away.
     pub mailer: Arc<dyn Mailer>,
     /// Where its mail can be read, if it is a sandbox.

@@ -17,6 +17,7 @@ use diesel_async::{AsyncConnection, RunQueryDsl};
 use crate::sql::prepared;
 use crate::{Database, effects};
 
+mod changes;
 mod group_commit;
 
 pub use group_commit::GroupCommit;
@@ -29,6 +30,8 @@ macro_rules! message_columns {
          m.source, m.is_automated, m.confidence, m.version, m.edited_at, m.deleted_at, m.deleted_by"
     };
 }
+
+use message_columns;
 
 // One row without a message stands for an empty page; no row at all for no access.
 macro_rules! history {

@@ -19,6 +19,7 @@ use alivio_kernel::{
     AuditEntry, AuditSink, Caller, Effects, Event, IdSource, Language, Origin, PageSize, Role, Sealed,
     Sensitive, SystemIds,
 };
+use alivio_messages::testing::change_log;
 use alivio_messages::{
     Anchor, Appended, ClientMessageId, GrantedLog, Header, HistoryQuery, MessageLog, MessageSent, NewEntry,
     Pass,
@@ -38,7 +39,7 @@ struct Clinic {
     log: GroupCommit,
     sql: tokio_postgres::Client,
     /// Last, so that it is removed after everyone has left.
-    _test: TestDatabase,
+    test: TestDatabase,
 }
 
 impl Clinic {
@@ -47,7 +48,7 @@ impl Clinic {
         let database = Database::new(test.url(), DatabaseOptions::default()).unwrap();
         let (sql, connection) = tokio_postgres::connect(test.url(), NoTls).await.unwrap();
         tokio::spawn(connection);
-        Arc::new(Self { log: GroupCommit::start(database.clone(), 2), database, sql, _test: test })
+        Arc::new(Self { log: GroupCommit::start(database.clone(), 2), database, sql, test })
     }
 
     async fn add_user(&self, role: Role) -> UserId {
@@ -335,6 +336,54 @@ async fn log() -> alivio_messages::testing::Fixture {
     alivio_messages::testing::Fixture { log: Arc::new(world.log.clone()), world }
 }
 alivio_messages::message_log_conformance!(log);
+
+/// A transaction that has noted something and not committed.
+struct Open(tokio_postgres::Client);
+
+#[async_trait]
+impl change_log::Pending for Open {
+    async fn commit(self: Box<Self>) {
+        self.0.batch_execute("COMMIT").await.unwrap();
+    }
+}
+
+impl Clinic {
+    async fn note_change(&self, conversation: ConversationId, kind: &str, only: Option<UserId>) {
+        let sql = "INSERT INTO changes (conversation_id, kind, only_for, at) VALUES ($1, $2, $3, $4)";
+        let only = only.map(|user| user.uuid());
+        self.sql.execute(sql, &[&conversation.uuid(), &kind, &only, &at()]).await.unwrap();
+    }
+}
+
+#[async_trait]
+impl change_log::Around for Clinic {
+    async fn begin(&self, conversation: ConversationId, kind: &str) -> Box<dyn change_log::Pending> {
+        let (client, connection) = tokio_postgres::connect(self.test.url(), NoTls).await.unwrap();
+        tokio::spawn(connection);
+        client.batch_execute("BEGIN").await.unwrap();
+        let sql = "INSERT INTO changes (conversation_id, kind, at) VALUES ($1, $2, $3)";
+        client.execute(sql, &[&conversation.uuid(), &kind, &at()]).await.unwrap();
+        Box::new(Open(client))
+    }
+
+    async fn pause(&self) {
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+
+    async fn note_for(&self, conversation: ConversationId, kind: &str, only: UserId) {
+        self.note_change(conversation, kind, Some(only)).await;
+    }
+}
+
+async fn changes() -> change_log::Fixture {
+    let world = Clinic::fresh().await;
+    change_log::Fixture {
+        changes: Arc::new(world.database.clone()),
+        log: Arc::new(world.log.clone()),
+        world,
+    }
+}
+alivio_messages::change_log_conformance!(changes);
 
 // Keys and outbox
 

@@ -7,6 +7,7 @@
 //! | marks | how far each participant has received and read the log; they only move forward |
 //! | delivered | a device of the recipient has acknowledged it (C-55) |
 //! | pass | lets someone outside read the log in an emergency; every page is recorded (C-59) |
+//! | change | something that happened, kept 30 days for those who were away; read up to the horizon, behind which no one is still at work |
 //! | live feed | whoever is connected right now; told after the message is safe |
 
 mod error;
@@ -24,9 +25,9 @@ pub use model::{
     MarksMoved, Message, MessageType, Priority, Source, delivery_status,
 };
 pub use ports::{
-    Anchor, Appended, Digest, GrantedLog, GrantedPage, HistoryQuery, LiveFeed, MessageLog, Moved, NewEntry,
-    Pass, Position, Room, Rooms, StoredMessage,
+    Anchor, Appended, ChangeLog, Digest, GrantedLog, GrantedPage, HistoryQuery, LiveFeed, MessageLog, Moved, NewEntry,
+    Pass, Place, Position, Room, Rooms, StoredChange, StoredMessage, Stretch,
 };
 #[cfg(feature = "testing")]
-pub use ports::{MockGrantedLog, MockLiveFeed, MockMessageLog, MockRooms};
-pub use service::{ConversationDigest, History, Messages, MessagesPorts, Sent};
+pub use ports::{MockChangeLog, MockGrantedLog, MockLiveFeed, MockMessageLog, MockRooms};
+pub use service::{CHANGES_KEPT, Change, Changes, ConversationDigest, History, Messages, MessagesPorts, Sent};

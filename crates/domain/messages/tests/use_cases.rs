@@ -11,7 +11,7 @@ use alivio_kernel::{
 };
 use alivio_messages::{
     Anchor, Appended, ClientMessageId, Content, Digest, Draft, Error, Header, HistoryQuery, Mark, Marks,
-    MarksMoved, Message, MessageSent, MessageType, Messages, MessagesPorts, MockGrantedLog, MockLiveFeed,
+    MarksMoved, Message, MessageSent, MessageType, Messages, MessagesPorts, MockChangeLog, MockGrantedLog, MockLiveFeed,
     MockMessageLog, MockRooms, Moved, NewEntry, Position, Priority, StoredMessage,
 };
 
@@ -29,6 +29,7 @@ impl Desk {
         Messages::new(MessagesPorts {
             log: Arc::new(self.log),
             granted: Arc::new(MockGrantedLog::new()),
+            changes: Arc::new(MockChangeLog::new()),
             live: Arc::new(self.live),
             rooms: Arc::new(MockRooms::new()),
             sealer: self.sealer,

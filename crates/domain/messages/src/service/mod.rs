@@ -1,3 +1,5 @@
+mod changes;
+
 use std::sync::Arc;
 
 use alivio_kernel::ids::{ConversationId, IdSource, MessageId};
@@ -5,10 +7,12 @@ use alivio_kernel::sealing::Scope;
 use alivio_kernel::{Caller, Clock, Event, FieldError, Page, PageSize, Rule, Sealer};
 
 use crate::{
-    Anchor, Appended, ClientMessageId, Content, Draft, Error, GrantedLog, Header, HistoryQuery, LiveFeed,
+    Anchor, Appended, ChangeLog, ClientMessageId, Content, Draft, Error, GrantedLog, Header, HistoryQuery, LiveFeed,
     Mark, Marks, MarksMoved, Message, MessageLog, MessageSent, Moved, NewEntry, Pass, Position, Rooms,
     StoredMessage,
 };
+
+pub use changes::{CHANGES_KEPT, Change, Changes};
 
 /// What [`Messages`] needs.
 #[derive(Clone)]
@@ -17,6 +21,8 @@ pub struct MessagesPorts {
     pub log: Arc<dyn MessageLog>,
     /// The log, for those who hold a grant to it.
     pub granted: Arc<dyn GrantedLog>,
+    /// What happened, for those who come back.
+    pub changes: Arc<dyn ChangeLog>,
     /// Whoever is connected.
     pub live: Arc<dyn LiveFeed>,
     /// What conversations allow.

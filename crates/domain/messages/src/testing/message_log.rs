@@ -929,7 +929,7 @@ impl Room {
     }
 }
 
-fn at() -> DateTime<Utc> {
+pub(super) fn at() -> DateTime<Utc> {
     DateTime::UNIX_EPOCH + TimeDelta::days(20_000) + TimeDelta::microseconds(123_456)
 }
 
@@ -938,7 +938,7 @@ fn size(n: i64) -> PageSize {
 }
 
 /// A message with a name of its own.
-fn entry(conversation: ConversationId, sender: UserId) -> NewEntry {
+pub(super) fn entry(conversation: ConversationId, sender: UserId) -> NewEntry {
     let id = MessageId::generate(&SystemIds);
     let sent = MessageSent { conversation_id: conversation, message_id: id, sender_id: sender, seq: 0 };
     let name = ClientMessageId::parse(&SystemIds.uuid().to_string()).unwrap();
@@ -962,7 +962,7 @@ pub(super) fn as_stored(entry: &NewEntry, seq: i64, number: i64) -> StoredMessag
     StoredMessage { header, content: Some(entry.content.clone()) }
 }
 
-async fn stored(log: &dyn MessageLog, entry: NewEntry) -> StoredMessage {
+pub(super) async fn stored(log: &dyn MessageLog, entry: NewEntry) -> StoredMessage {
     match log.append(entry.clone()).await.unwrap() {
         Appended::Stored { seq, number, .. } => as_stored(&entry, seq, number),
         other => panic!("not stored: {other:?}"),

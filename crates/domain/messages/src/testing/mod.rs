@@ -18,6 +18,7 @@ use async_trait::async_trait;
 
 use crate::MessageLog;
 
+pub mod change_log;
 #[cfg(test)]
 mod memory;
 pub mod message_log;
@@ -60,11 +61,12 @@ mod tests {
     /// A case that is written but not listed would never run.
     #[test]
     fn every_case_is_listed() {
-        let source = include_str!("message_log.rs");
-        let list = source.split("macro_rules!").nth(1).unwrap();
-        for case in source.lines().filter_map(|line| line.strip_prefix("pub async fn ")) {
-            let case = case.split('(').next().unwrap();
-            assert!(list.lines().any(|line| line.trim() == case), "{case} is not listed");
+        for source in [include_str!("message_log.rs"), include_str!("change_log.rs")] {
+            let list = source.split("macro_rules!").nth(1).unwrap();
+            for case in source.lines().filter_map(|line| line.strip_prefix("pub async fn ")) {
+                let case = case.split('(').next().unwrap();
+                assert!(list.lines().any(|line| line.trim() == case), "{case} is not listed");
+            }
         }
     }
 

@@ -1,0 +1,152 @@
+//! `messages::ChangeLog`.
+
+use alivio_kernel::PageSize;
+use alivio_kernel::ids::{UserId, Uuid};
+use alivio_messages::{ChangeLog, Error, Place, StoredChange, Stretch};
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use diesel::QueryableByName;
+use diesel::sql_types::{BigInt, Nullable, Text, Timestamptz, Uuid as SqlUuid};
+use diesel_async::RunQueryDsl;
+
+use super::{MessageRow, unavailable};
+use crate::Database;
+use crate::sql::prepared;
+
+/// The oldest transaction that is still at work: all before it are over, and what they changed can be seen by this very
+/// statement. Transactions that only read have no number and hold nothing up.
+macro_rules! horizon {
+    () => {
+        "pg_snapshot_xmin(pg_current_snapshot())"
+    };
+}
+
+const HORIZON: &str = concat!("SELECT ", horizon!(), "::text AS horizon");
+
+// For each conversation of the viewer the next changes are looked up by the primary key of `changes`, and no more than a
+// page of them; a conversation in which nothing happened costs one descent. The row of the horizon is there even if
+// there is no change.
+const CHANGES: &str = concat!(
+    "WITH edge AS MATERIALIZED (SELECT ", horizon!(), " AS horizon)
+    SELECT edge.horizon::text AS horizon, ch.xid::text AS change_xid, ch.id AS change_id, ch.kind AS change_kind,
+        ch.conversation_id AS change_conversation, ch.user_id AS change_user, ch.at AS change_at, m.*
+    FROM edge
+    LEFT JOIN LATERAL (
+        SELECT next.*, me.joined_seq
+        FROM (
+            SELECT p.conversation_id, p.joined_seq, p.joined_at, p.left_at FROM participants p
+            WHERE p.user_id = $1 AND p.left_seq IS NULL
+            UNION ALL
+            SELECT p.conversation_id, p.joined_seq, p.joined_at, p.left_at FROM participants p
+            WHERE p.user_id = $1 AND p.left_seq IS NOT NULL
+        ) me
+        CROSS JOIN LATERAL (
+            SELECT c.* FROM changes c
+            WHERE c.conversation_id = me.conversation_id
+              AND (c.xid, c.id) > ($2::text::xid8, $3) AND c.xid < edge.horizon
+              AND (c.only_for IS NULL OR c.only_for = $1)
+              AND CASE
+                WHEN me.left_at IS NOT NULL THEN
+                    c.user_id = $1 AND c.kind IN ('participant.removed', 'participant.left') AND c.at >= me.left_at
+                WHEN c.kind IN ('participant.removed', 'participant.left') AND c.user_id = $1 THEN false
+                WHEN c.kind LIKE 'message.%' THEN c.seq >= me.joined_seq
+                ELSE c.at >= me.joined_at
+              END
+            ORDER BY c.xid, c.id LIMIT $4
+        ) next
+        ORDER BY next.xid, next.id LIMIT $4
+    ) ch ON true
+    LEFT JOIN LATERAL (
+        SELECT ", super::message_columns!(), " FROM messages m
+        WHERE m.id = ch.message_id AND m.conversation_id = ch.conversation_id AND m.seq >= ch.joined_seq
+          AND ch.kind LIKE 'message.%'
+    ) m ON true
+    ORDER BY ch.xid, ch.id"
+);
+
+const FORGET: &str = "
+    WITH gone AS (DELETE FROM changes WHERE at < $1 RETURNING 1) SELECT count(*) AS count FROM gone";
+
+#[derive(QueryableByName)]
+struct HorizonRow {
+    #[diesel(sql_type = Text)]
+    horizon: String,
+}
+
+#[derive(QueryableByName)]
+struct CountRow {
+    #[diesel(sql_type = BigInt)]
+    count: i64,
+}
+
+#[derive(QueryableByName)]
+struct ChangeRow {
+    #[diesel(embed)]
+    edge: HorizonRow,
+    #[diesel(sql_type = Nullable<Text>)]
+    change_xid: Option<String>,
+    #[diesel(sql_type = Nullable<BigInt>)]
+    change_id: Option<i64>,
+    #[diesel(sql_type = Nullable<Text>)]
+    change_kind: Option<String>,
+    #[diesel(sql_type = Nullable<SqlUuid>)]
+    change_conversation: Option<Uuid>,
+    #[diesel(sql_type = Nullable<SqlUuid>)]
+    change_user: Option<Uuid>,
+    #[diesel(sql_type = Nullable<Timestamptz>)]
+    change_at: Option<DateTime<Utc>>,
+    #[diesel(embed)]
+    message: MessageRow,
+}
+
+impl ChangeRow {
+    fn restore(self) -> Option<Result<StoredChange, Error>> {
+        let (xid, number, kind, conversation, at) =
+            (self.change_xid?, self.change_id?, self.change_kind?, self.change_conversation?, self.change_at?);
+        let restored = || {
+            Ok(StoredChange {
+                place: Place { transaction: transaction(&xid)?, number },
+                kind,
+                conversation_id: conversation.into(),
+                user_id: self.change_user.map(UserId::from),
+                at,
+                message: self.message.restore().transpose()?,
+            })
+        };
+        Some(restored())
+    }
+}
+
+fn transaction(xid: &str) -> Result<u64, Error> {
+    xid.parse().map_err(unavailable)
+}
+
+#[async_trait]
+impl ChangeLog for Database {
+    async fn changes(&self, viewer: UserId, after: Place, size: PageSize) -> Result<Stretch, Error> {
+        let query = diesel::sql_query(CHANGES)
+            .bind::<SqlUuid, _>(viewer.uuid())
+            .bind::<Text, _>(after.transaction.to_string())
+            .bind::<BigInt, _>(after.number)
+            .bind::<BigInt, _>(size.get() + 1);
+        let mut connection = self.connection().await.map_err(unavailable)?;
+        let rows: Vec<ChangeRow> = prepared(query).load(&mut connection).await.map_err(unavailable)?;
+        let horizon = rows.first().map_or(Ok(0), |row| transaction(&row.edge.horizon))?;
+        let changes = rows.into_iter().filter_map(ChangeRow::restore).collect::<Result<_, _>>()?;
+        Ok(Stretch { horizon, changes })
+    }
+
+    async fn horizon(&self) -> Result<u64, Error> {
+        let mut connection = self.connection().await.map_err(unavailable)?;
+        let query = prepared(diesel::sql_query(HORIZON));
+        let row: HorizonRow = query.get_result(&mut connection).await.map_err(unavailable)?;
+        transaction(&row.horizon)
+    }
+
+    async fn forget(&self, before: DateTime<Utc>) -> Result<u64, Error> {
+        let query = diesel::sql_query(FORGET).bind::<Timestamptz, _>(before);
+        let mut connection = self.connection().await.map_err(unavailable)?;
+        let row: CountRow = prepared(query).get_result(&mut connection).await.map_err(unavailable)?;
+        Ok(row.count.unsigned_abs())
+    }
+}
