@@ -144,7 +144,7 @@ pub(crate) async fn platform(config: &Config, storage: &Storage) -> Result<(Plat
         audit_reader: Arc::clone(&store) as _,
         grants: Arc::clone(&store) as _,
         granted_messages: Arc::clone(&store) as _,
-        changes: Arc::clone(&store) as _,
+        feed: Arc::clone(&store) as _,
         profiles: Arc::clone(&store) as _,
         directory: Arc::clone(&store) as _,
         directory_policy: config.directory,

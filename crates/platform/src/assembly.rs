@@ -132,7 +132,7 @@ pub(crate) fn assemble(ports: Ports) -> (Platform, Relay) {
     let messages = Messages::new(MessagesPorts {
         log: Arc::clone(&ports.messages),
         granted: Arc::clone(&ports.granted_messages),
-        changes: Arc::clone(&ports.changes),
+        feed: Arc::clone(&ports.feed),
         live: Arc::new(LiveAnnouncer::new(
             Arc::clone(&hub),
             people.clone(),

@@ -79,7 +79,7 @@ pub struct Ports {
     /// Messages.
     pub messages: Arc<dyn MessageLog>,
     /// What happened, for those who come back.
-    pub changes: Arc<dyn ChangeLog>,
+    pub feed: Arc<dyn ChangeLog>,
     /// Whoever takes mail away.
     pub mailer: Arc<dyn Mailer>,
     /// Where its mail can be read, if it is a sandbox.

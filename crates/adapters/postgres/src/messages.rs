@@ -17,7 +17,7 @@ use diesel_async::{AsyncConnection, RunQueryDsl};
 use crate::sql::prepared;
 use crate::{Database, effects};
 
-mod changes;
+mod feed;
 mod group_commit;
 
 pub use group_commit::GroupCommit;

@@ -30,4 +30,4 @@ pub use ports::{
 };
 #[cfg(feature = "testing")]
 pub use ports::{MockChangeLog, MockGrantedLog, MockLiveFeed, MockMessageLog, MockRooms};
-pub use service::{CHANGES_KEPT, Change, Changes, ConversationDigest, History, Messages, MessagesPorts, Sent};
+pub use service::{CHANGES_KEPT, ConversationDigest, Feed, FeedItem, History, Messages, MessagesPorts, Sent};

@@ -29,7 +29,7 @@ impl Desk {
         Messages::new(MessagesPorts {
             log: Arc::new(self.log),
             granted: Arc::new(MockGrantedLog::new()),
-            changes: Arc::new(MockChangeLog::new()),
+            feed: Arc::new(MockChangeLog::new()),
             live: Arc::new(self.live),
             rooms: Arc::new(MockRooms::new()),
             sealer: self.sealer,

@@ -7,12 +7,12 @@ use chrono::{DateTime, Utc};
 
 use crate::{Error, Header, Mark, Marks, MarksMoved, Message};
 
-mod changes;
+mod feed;
 mod rooms;
 
 #[cfg(feature = "testing")]
-pub use changes::MockChangeLog;
-pub use changes::{ChangeLog, Place, StoredChange, Stretch};
+pub use feed::MockChangeLog;
+pub use feed::{ChangeLog, Place, StoredChange, Stretch};
 #[cfg(feature = "testing")]
 pub use rooms::MockRooms;
 pub use rooms::{Room, Rooms};

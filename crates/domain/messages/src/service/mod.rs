@@ -1,4 +1,4 @@
-mod changes;
+mod feed;
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::{
     StoredMessage,
 };
 
-pub use changes::{CHANGES_KEPT, Change, Changes};
+pub use feed::{CHANGES_KEPT, Feed, FeedItem};
 
 /// What [`Messages`] needs.
 #[derive(Clone)]
@@ -22,7 +22,7 @@ pub struct MessagesPorts {
     /// The log, for those who hold a grant to it.
     pub granted: Arc<dyn GrantedLog>,
     /// What happened, for those who come back.
-    pub changes: Arc<dyn ChangeLog>,
+    pub feed: Arc<dyn ChangeLog>,
     /// Whoever is connected.
     pub live: Arc<dyn LiveFeed>,
     /// What conversations allow.

@@ -108,7 +108,10 @@ impl Scene {
         stored(&*self.fixture.log, entry(self.conversation, self.members[member])).await
     }
 
+    /// The present: behind the opening of the conversation, which others may hold up for a moment.
     async fn now(&self) -> Place {
+        let everything = Place { transaction: 0, number: 0 };
+        self.learns_some(self.members[0], everything, 1).await;
         Place::before(self.fixture.changes.horizon().await.unwrap())
     }
 

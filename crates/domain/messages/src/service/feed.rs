@@ -13,7 +13,7 @@ const GRACE: TimeDelta = TimeDelta::days(1);
 
 /// Something that happened, with the message that it is about.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Change {
+pub struct FeedItem {
     /// What: `message.created`, `receipt.read`, `participant.joined` …
     pub kind: String,
     /// Where.
@@ -28,9 +28,9 @@ pub struct Change {
 
 /// A part of all that happened in the caller's conversations.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Changes {
+pub struct Feed {
     /// The changes, in their order.
-    pub items: Vec<Change>,
+    pub items: Vec<FeedItem>,
     /// Where to go on, now or later.
     pub next_cursor: String,
     /// Whether there is more now.
@@ -67,25 +67,25 @@ impl Messages {
     ///
     /// # Errors
     /// Only [`Error::Unavailable`].
-    pub async fn changes(
+    pub async fn feed(
         &self,
         caller: &Caller,
         since: Option<&str>,
         size: PageSize,
-    ) -> Result<Changes, Error> {
+    ) -> Result<Feed, Error> {
         let p = &self.ports;
         // Before anything is read: what is made later is older than this by no clock.
         let now = p.clock.now();
-        let begin = |horizon, is_gap| Changes {
+        let begin = |horizon, is_gap| Feed {
             items: Vec::new(),
             next_cursor: self.sign(caller, &Cursor { place: Place::before(horizon), at: now }),
             has_more: false,
             is_gap,
         };
-        let Some(since) = since else { return Ok(begin(p.changes.horizon().await?, false)) };
+        let Some(since) = since else { return Ok(begin(p.feed.horizon().await?, false)) };
         let known = self.verify(caller, since).filter(|cursor| cursor.at >= now - CHANGES_KEPT);
-        let Some(Cursor { place, .. }) = known else { return Ok(begin(p.changes.horizon().await?, true)) };
-        let stretch = p.changes.changes(caller.user_id, place, size).await?;
+        let Some(Cursor { place, .. }) = known else { return Ok(begin(p.feed.horizon().await?, true)) };
+        let stretch = p.feed.changes(caller.user_id, place, size).await?;
         // Of another time, before the database was restored from a copy.
         if place.transaction >= stretch.horizon {
             return Ok(begin(stretch.horizon, true));
@@ -99,7 +99,7 @@ impl Messages {
         let about: Vec<_> = rows.iter_mut().map(|row| row.message.take()).collect();
         let has_message: Vec<_> = about.iter().map(Option::is_some).collect();
         let mut messages = self.unseal(about.into_iter().flatten().collect()).await?.into_iter();
-        let show = |(row, has_message): (StoredChange, bool)| Change {
+        let show = |(row, has_message): (StoredChange, bool)| FeedItem {
             kind: row.kind,
             conversation_id: row.conversation_id,
             user_id: row.user_id,
@@ -107,7 +107,7 @@ impl Messages {
             message: if has_message { messages.next() } else { None },
         };
         let items = rows.into_iter().zip(has_message).map(show).collect();
-        Ok(Changes { items, next_cursor: self.sign(caller, &next), has_more, is_gap: false })
+        Ok(Feed { items, next_cursor: self.sign(caller, &next), has_more, is_gap: false })
     }
 
     /// Forgets changes that no cursor can reach any more, and says how many.
@@ -116,7 +116,7 @@ impl Messages {
     /// Only [`Error::Unavailable`].
     pub async fn forget_changes(&self) -> Result<u64, Error> {
         let p = &self.ports;
-        p.changes.forget(p.clock.now() - CHANGES_KEPT - GRACE).await
+        p.feed.forget(p.clock.now() - CHANGES_KEPT - GRACE).await
     }
 
     /// A cursor that only its owner can use, and nobody can make up.

@@ -7,7 +7,7 @@ use alivio_kernel::ids::{ConversationId, SessionId, UserId, Uuid};
 use alivio_kernel::sealing::PlainSealer;
 use alivio_kernel::{Caller, Clock, ManualClock, PageSize, Role, SequentialIds};
 use alivio_messages::{
-    CHANGES_KEPT, Changes, Messages, MessagesPorts, MockChangeLog, MockGrantedLog, MockLiveFeed,
+    CHANGES_KEPT, Feed, Messages, MessagesPorts, MockChangeLog, MockGrantedLog, MockLiveFeed,
     MockMessageLog, MockRooms, Place, StoredChange, Stretch,
 };
 use chrono::{DateTime, TimeDelta, Utc};
@@ -31,7 +31,7 @@ fn desk(horizon: u64, changes: Vec<StoredChange>) -> Desk {
     let messages = Messages::new(MessagesPorts {
         log: Arc::new(MockMessageLog::new()),
         granted: Arc::new(MockGrantedLog::new()),
-        changes: Arc::new(log),
+        feed: Arc::new(log),
         live: Arc::new(MockLiveFeed::new()),
         rooms: Arc::new(MockRooms::new()),
         sealer: Arc::new(PlainSealer::default()),
@@ -42,9 +42,9 @@ fn desk(horizon: u64, changes: Vec<StoredChange>) -> Desk {
 }
 
 impl Desk {
-    async fn since(&self, caller: u128, since: Option<&str>) -> Changes {
+    async fn since(&self, caller: u128, since: Option<&str>) -> Feed {
         let size = PageSize::parse(Some(2), 2).unwrap();
-        self.messages.changes(&someone(caller), since, size).await.unwrap()
+        self.messages.feed(&someone(caller), since, size).await.unwrap()
     }
 }
 
