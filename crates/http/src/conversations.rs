@@ -109,7 +109,7 @@ pub(crate) struct ConversationBody {
 /// Someone in a conversation.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Participant)]
-struct ParticipantBody {
+pub(crate) struct ParticipantBody {
     /// Who.
     user_id: Uuid,
     /// The name shown in a chat.

@@ -228,6 +228,7 @@ mod tests {
         include_str!("passwords.rs"),
         include_str!("sessions.rs"),
         include_str!("second_factor.rs"),
+        include_str!("changes.rs"),
         include_str!("conversations.rs"),
         include_str!("messages.rs"),
         include_str!("health.rs"),

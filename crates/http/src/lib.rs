@@ -9,6 +9,7 @@ mod audit;
 mod blocks;
 mod break_glass;
 mod catalogue;
+mod changes;
 mod contacts;
 mod conversations;
 mod cookies;
@@ -120,6 +121,7 @@ fn routes(config: &mut utoipa_actix_web::service_config::ServiceConfig<'_>) {
             .configure(contacts::routes)
             .configure(blocks::routes)
             .configure(presence::routes)
+            .configure(changes::routes)
             .configure(conversations::routes)
             .configure(messages::routes)
             .configure(realtime::routes),

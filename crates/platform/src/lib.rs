@@ -9,6 +9,7 @@ mod bridges;
 mod correspondence;
 mod deliver;
 mod error;
+mod feed;
 pub mod live;
 mod people;
 mod ports;
@@ -34,6 +35,7 @@ use moka::future::Cache;
 
 pub use deliver::deliver;
 pub use error::Error;
+pub use feed::{ChangeView, ChangedState, FeedView};
 pub use people::PeopleDirectory;
 pub use ports::{Dependency, Ports};
 pub use screens::{ConversationView, LastMessage, MessageView, ParticipantView, Screens};

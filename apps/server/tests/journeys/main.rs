@@ -10,6 +10,7 @@ mod audit;
 mod bad_input;
 mod blocks;
 mod break_glass;
+mod changes;
 mod chat;
 mod contacts;
 mod conversations;

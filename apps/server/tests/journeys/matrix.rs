@@ -153,6 +153,8 @@ const TABLE: &[(&str, &str, &str)] = &[
     ("PUT /api/v1/conversations/{conversation}/read-marker", r#"{"message_id":"{message}"}"#,
                                                                            "401  200  404  200  404  404  404  404  404  200"),
 
+    ("GET /api/v1/changes", "",                                            "401  200  200  200  200  200  200  200  200  200"),
+
     ("POST /api/v1/ws/tickets", "",                                        "401  201  201  201  201  201  201  201  201  201"),
     ("GET /api/v1/ws", "",                                                 "401  426  426  426  426  426  426  426  426  426"),
     ("WS /api/v1/ws", "",                                                  "401  101  101  101  101  101  101  101  101  101"),
@@ -183,8 +185,15 @@ const TABLE: &[(&str, &str, &str)] = &[
 ];
 
 /// Routes that the document does not hold: pages, the documents' own sockets, and what comes over a socket.
-const UNDOCUMENTED: [&str; 7] =
-    ["GET /openapi.json", "GET /dialects.json", "GET /docs", "GET /docs/{}", "WS /api/v1/ws", "WS /ws/chat/{}", "SUBSCRIBE {}"];
+const UNDOCUMENTED: [&str; 7] = [
+    "GET /openapi.json",
+    "GET /dialects.json",
+    "GET /docs",
+    "GET /docs/{}",
+    "WS /api/v1/ws",
+    "WS /ws/chat/{}",
+    "SUBSCRIBE {}",
+];
 
 /// Fields that a client must not set; a body that has one of its own is tried with the others.
 const FORBIDDEN_FIELDS: [&str; 16] = [

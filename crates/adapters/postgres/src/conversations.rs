@@ -67,6 +67,13 @@ const FIND: &str = select_conversation!(
     ""
 );
 
+const FIND_SOME: &str = select_conversation!(
+    "SELECT c.* FROM participants me
+     JOIN conversations c ON c.id = me.conversation_id
+     WHERE me.user_id = $1 AND me.left_seq IS NULL AND me.conversation_id = ANY ($2)",
+    ""
+);
+
 const LIST: &str = select_conversation!(
     "SELECT c.* FROM participants me
      JOIN conversations c ON c.id = me.conversation_id
@@ -334,6 +341,19 @@ impl ConversationStore for Database {
         let mut connection = self.connection().await.map_err(unavailable)?;
         let rows: Vec<Row> = prepared(query).load(&mut connection).await.map_err(unavailable)?;
         rows.into_iter().next().map(Row::restore).transpose()
+    }
+
+    async fn find_some(
+        &self,
+        viewer: UserId,
+        ids: &[ConversationId],
+    ) -> Result<Vec<StoredConversation>, Error> {
+        let ids: Vec<Uuid> = ids.iter().map(|id| id.uuid()).collect();
+        let query =
+            diesel::sql_query(FIND_SOME).bind::<SqlUuid, _>(viewer.uuid()).bind::<Array<SqlUuid>, _>(ids);
+        let mut connection = self.connection().await.map_err(unavailable)?;
+        let rows: Vec<Row> = prepared(query).load(&mut connection).await.map_err(unavailable)?;
+        rows.into_iter().map(Row::restore).collect()
     }
 
     async fn list(&self, viewer: UserId, list: &ListQuery) -> Result<Vec<StoredConversation>, Error> {

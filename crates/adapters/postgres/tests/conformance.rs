@@ -377,11 +377,7 @@ impl change_log::Around for Clinic {
 
 async fn changes() -> change_log::Fixture {
     let world = Clinic::fresh().await;
-    change_log::Fixture {
-        changes: Arc::new(world.database.clone()),
-        log: Arc::new(world.log.clone()),
-        world,
-    }
+    change_log::Fixture { changes: Arc::new(world.database.clone()), log: Arc::new(world.log.clone()), world }
 }
 alivio_messages::change_log_conformance!(changes);
 

@@ -25,8 +25,8 @@ pub use model::{
     MarksMoved, Message, MessageType, Priority, Source, delivery_status,
 };
 pub use ports::{
-    Anchor, Appended, ChangeLog, Digest, GrantedLog, GrantedPage, HistoryQuery, LiveFeed, MessageLog, Moved, NewEntry,
-    Pass, Place, Position, Room, Rooms, StoredChange, StoredMessage, Stretch,
+    Anchor, Appended, ChangeLog, Digest, GrantedLog, GrantedPage, HistoryQuery, LiveFeed, MessageLog, Moved,
+    NewEntry, Pass, Place, Position, Room, Rooms, StoredChange, StoredMessage, Stretch,
 };
 #[cfg(feature = "testing")]
 pub use ports::{MockChangeLog, MockGrantedLog, MockLiveFeed, MockMessageLog, MockRooms};

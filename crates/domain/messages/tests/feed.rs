@@ -7,8 +7,8 @@ use alivio_kernel::ids::{ConversationId, SessionId, UserId, Uuid};
 use alivio_kernel::sealing::PlainSealer;
 use alivio_kernel::{Caller, Clock, ManualClock, PageSize, Role, SequentialIds};
 use alivio_messages::{
-    CHANGES_KEPT, Feed, Messages, MessagesPorts, MockChangeLog, MockGrantedLog, MockLiveFeed,
-    MockMessageLog, MockRooms, Place, StoredChange, Stretch,
+    CHANGES_KEPT, Feed, Messages, MessagesPorts, MockChangeLog, MockGrantedLog, MockLiveFeed, MockMessageLog,
+    MockRooms, Place, StoredChange, Stretch,
 };
 use chrono::{DateTime, TimeDelta, Utc};
 

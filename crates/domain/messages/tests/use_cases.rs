@@ -11,8 +11,8 @@ use alivio_kernel::{
 };
 use alivio_messages::{
     Anchor, Appended, ClientMessageId, Content, Digest, Draft, Error, Header, HistoryQuery, Mark, Marks,
-    MarksMoved, Message, MessageSent, Messages, MessagesPorts, MockChangeLog, MockGrantedLog, MockLiveFeed, MockMessageLog,
-    MockRooms, Moved, NewEntry, Position, Priority, StoredMessage,
+    MarksMoved, Message, MessageSent, Messages, MessagesPorts, MockChangeLog, MockGrantedLog, MockLiveFeed,
+    MockMessageLog, MockRooms, Moved, NewEntry, Position, Priority, StoredMessage,
 };
 
 /// Everything around the service, and what it was told.

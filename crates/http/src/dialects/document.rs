@@ -47,14 +47,16 @@ fn operation(api: &Value, row: &Row) -> Value {
         operation["description"] = json!(row.note);
     }
     let names = row.from.1.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'));
-    let in_path = |name: &str| json!({"name": name, "in": "path", "required": true, "schema": {"type": "string"}});
+    let in_path =
+        |name: &str| json!({"name": name, "in": "path", "required": true, "schema": {"type": "string"}});
     let parameters: Vec<_> = names.map(in_path).collect();
     if !parameters.is_empty() {
         operation["parameters"] = parameters.into();
     }
     if let Some(body) = row.body {
         let example: Value = serde_json::from_str(body).unwrap_or_default();
-        operation["requestBody"] = json!({"required": true, "content": {"application/json": {"example": example}}});
+        operation["requestBody"] =
+            json!({"required": true, "content": {"application/json": {"example": example}}});
     } else if let Some(schema) = canonical.pointer("/requestBody/content/application~1json/schema") {
         let content = json!({"application/json": {"schema": elsewhere(schema)}});
         operation["requestBody"] = json!({"required": true, "content": content});
@@ -111,7 +113,9 @@ pub(super) fn example(api: &Value, schema: &Value, depth: usize) -> Value {
     if depth > DEPTH {
         return Value::Null;
     }
-    if let Some(given) = schema.get("example").or_else(|| schema["examples"].get(0)).or_else(|| schema.get("const")) {
+    if let Some(given) =
+        schema.get("example").or_else(|| schema["examples"].get(0)).or_else(|| schema.get("const"))
+    {
         return given.clone();
     }
     let deeper = |schema: &Value| example(api, schema, depth + 1);

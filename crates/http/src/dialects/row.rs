@@ -125,19 +125,17 @@ impl Asked {
     /// Moves an id from the body into the path. Nothing but an id: it becomes part of an address.
     pub(super) fn id_into_path(&mut self, field: &'static str, name: &str) -> Result<(), FieldError> {
         let id = self.body.remove(field).ok_or(FieldError::new(field, Rule::Missing))?;
-        let id: Uuid = id
-            .as_str()
-            .and_then(|id| id.parse().ok())
-            .ok_or(FieldError::new(field, Rule::Malformed))?;
+        let id: Uuid =
+            id.as_str().and_then(|id| id.parse().ok()).ok_or(FieldError::new(field, Rule::Malformed))?;
         self.path.insert(name.to_owned(), id.to_string());
         Ok(())
     }
 
     /// The canonical path, if nothing that it needs is missing.
     pub(super) fn fill(&self, template: &str) -> String {
-        self.path.iter().fold(template.to_owned(), |path, (name, value)| {
-            path.replace(&format!("{{{name}}}"), value)
-        })
+        self.path
+            .iter()
+            .fold(template.to_owned(), |path, (name, value)| path.replace(&format!("{{{name}}}"), value))
     }
 }
 

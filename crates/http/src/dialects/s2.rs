@@ -50,8 +50,12 @@ pub(super) fn room(canonical: &Value) -> Value {
     });
     shown.insert("participants".to_owned(), participants);
     let last = &canonical["last_message"];
-    let fields =
-        [("id", "id"), ("content", "content"), ("message_type", "message_type"), ("created_at", "created_at")];
+    let fields = [
+        ("id", "id"),
+        ("content", "content"),
+        ("message_type", "message_type"),
+        ("created_at", "created_at"),
+    ];
     let last_message = if last.is_null() {
         Value::Null
     } else {
@@ -74,12 +78,8 @@ pub(super) fn messages(canonical: &Value) -> Value {
 
 /// A message.
 pub(super) fn message(canonical: &Value) -> Value {
-    let fields = [
-        ("id", "id"),
-        ("room", "conversation_id"),
-        ("content", "content"),
-        ("created_at", "created_at"),
-    ];
+    let fields =
+        [("id", "id"), ("room", "conversation_id"), ("content", "content"), ("created_at", "created_at")];
     let mut shown = pick(canonical, &fields);
     shown.insert("sender".to_owned(), user(&canonical["sender"]));
     // The document knows three types; what is no picture is a file, what is no file is text.

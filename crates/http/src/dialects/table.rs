@@ -124,8 +124,7 @@ mod tests {
 
     #[test]
     fn the_documented_role_of_a_professional_is_their_title() {
-        let mut asked =
-            Asked { query: Asked::parse_query("role=GP&institution=Sur"), ..Asked::default() };
+        let mut asked = Asked { query: Asked::parse_query("role=GP&institution=Sur"), ..Asked::default() };
         titles(&mut asked).unwrap();
         assert_eq!(asked.write_query(), "title=GP&institution=Sur");
     }

@@ -3,6 +3,7 @@
 use std::sync::LazyLock;
 
 use actix_router::{Path, ResourceDef};
+use actix_web::Error;
 use actix_web::body::{BoxBody, MessageBody, to_bytes};
 use actix_web::dev::{Payload, ServiceRequest, ServiceResponse};
 use actix_web::http::header::{CONTENT_TYPE, HeaderName, HeaderValue, LINK};
@@ -10,7 +11,6 @@ use actix_web::http::uri::{PathAndQuery, Uri};
 use actix_web::http::{Method, StatusCode};
 use actix_web::middleware::Next;
 use actix_web::web::Bytes;
-use actix_web::Error;
 use serde_json::{Map, Value};
 
 use super::row::{Asked, Row, Show};

@@ -101,8 +101,13 @@ struct ChangeRow {
 
 impl ChangeRow {
     fn restore(self) -> Option<Result<StoredChange, Error>> {
-        let (xid, number, kind, conversation, at) =
-            (self.change_xid?, self.change_id?, self.change_kind?, self.change_conversation?, self.change_at?);
+        let (xid, number, kind, conversation, at) = (
+            self.change_xid?,
+            self.change_id?,
+            self.change_kind?,
+            self.change_conversation?,
+            self.change_at?,
+        );
         let restored = || {
             Ok(StoredChange {
                 place: Place { transaction: transaction(&xid)?, number },

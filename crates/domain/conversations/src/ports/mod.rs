@@ -103,6 +103,13 @@ pub trait ConversationStore: Send + Sync {
     /// The conversation, if `viewer` is in it.
     async fn find(&self, viewer: UserId, id: ConversationId) -> Result<Option<StoredConversation>, Error>;
 
+    /// Those of `ids` that `viewer` is in, in any order.
+    async fn find_some(
+        &self,
+        viewer: UserId,
+        ids: &[ConversationId],
+    ) -> Result<Vec<StoredConversation>, Error>;
+
     /// One page of the conversations that `viewer` is in, and one more if there is one.
     async fn list(&self, viewer: UserId, query: &ListQuery) -> Result<Vec<StoredConversation>, Error>;
 

@@ -87,6 +87,19 @@ impl Conversations {
         self.unseal(vec![stored]).await?.pop().ok_or(Error::NotFound)
     }
 
+    /// Those of `ids` that the caller is in, in any order.
+    ///
+    /// # Errors
+    /// Only [`Error::Unavailable`].
+    pub async fn get_some(
+        &self,
+        caller: &Caller,
+        ids: &[ConversationId],
+    ) -> Result<Vec<Conversation>, Error> {
+        let stored = self.ports.store.find_some(caller.user_id, ids).await?;
+        self.unseal(stored).await
+    }
+
     /// The caller's conversations, most recently changed first. The cursor of the next page is made by
     /// `cursor` from the last conversation of this one.
     ///

@@ -132,9 +132,13 @@ pub async fn only_members_find_and_list_it(fixture: Fixture) {
     let group = scene.group(&scene.people[..2], 0).await;
     for member in [0, 1] {
         assert!(scene.find(member, group).await.is_some());
+        let some =
+            scene.store.find_some(scene.people[member], &[group, ConversationId::generate(&SystemIds)]);
+        assert_eq!(some.await.unwrap().len(), 1);
         assert_eq!(scene.listed(member, query(9)).await, [group]);
     }
     assert_eq!(scene.find(2, group).await, None);
+    assert_eq!(scene.store.find_some(scene.people[2], &[group]).await.unwrap(), []);
     assert_eq!(scene.listed(2, query(9)).await, []);
     assert_eq!(scene.find(0, ConversationId::generate(&SystemIds)).await, None);
 }

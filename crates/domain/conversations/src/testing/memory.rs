@@ -108,6 +108,17 @@ impl ConversationStore for Memory {
         Ok(all.find(|s| s.conversation.id == id && s.conversation.participant(viewer).is_some()).cloned())
     }
 
+    async fn find_some(
+        &self,
+        viewer: UserId,
+        ids: &[ConversationId],
+    ) -> Result<Vec<StoredConversation>, Error> {
+        let state = self.lock().await;
+        let mine = |s: &&StoredConversation| s.conversation.participant(viewer).is_some();
+        let all = state.rows.iter().map(|(stored, _)| stored).filter(mine);
+        Ok(all.filter(|s| ids.contains(&s.conversation.id)).cloned().collect())
+    }
+
     async fn list(&self, viewer: UserId, query: &ListQuery) -> Result<Vec<StoredConversation>, Error> {
         let state = self.lock().await;
         let key = |c: &Conversation| (Reverse(c.updated_at), Reverse(c.id));

@@ -67,12 +67,7 @@ impl Messages {
     ///
     /// # Errors
     /// Only [`Error::Unavailable`].
-    pub async fn feed(
-        &self,
-        caller: &Caller,
-        since: Option<&str>,
-        size: PageSize,
-    ) -> Result<Feed, Error> {
+    pub async fn feed(&self, caller: &Caller, since: Option<&str>, size: PageSize) -> Result<Feed, Error> {
         let p = &self.ports;
         // Before anything is read: what is made later is older than this by no clock.
         let now = p.clock.now();

@@ -7,9 +7,9 @@ use alivio_kernel::sealing::Scope;
 use alivio_kernel::{Caller, Clock, Event, FieldError, Page, PageSize, Rule, Sealer};
 
 use crate::{
-    Anchor, Appended, ChangeLog, ClientMessageId, Content, Draft, Error, GrantedLog, Header, HistoryQuery, LiveFeed,
-    Mark, Marks, MarksMoved, Message, MessageLog, MessageSent, Moved, NewEntry, Pass, Position, Rooms,
-    StoredMessage,
+    Anchor, Appended, ChangeLog, ClientMessageId, Content, Draft, Error, GrantedLog, Header, HistoryQuery,
+    LiveFeed, Mark, Marks, MarksMoved, Message, MessageLog, MessageSent, Moved, NewEntry, Pass, Position,
+    Rooms, StoredMessage,
 };
 
 pub use feed::{CHANGES_KEPT, Feed, FeedItem};

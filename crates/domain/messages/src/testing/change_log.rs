@@ -173,11 +173,10 @@ pub async fn what_happens_is_told_once_and_in_order(fixture: Fixture) {
     let learnt = scene.learns_some(scene.members[0], begin, 3).await;
     assert_eq!(kinds(&learnt), ["message.created", "receipt.read", "participant.joined"]);
     assert_eq!(learnt[0].message, Some(said));
-    assert_eq!(learnt.iter().map(|c| c.user_id).collect::<Vec<_>>(), [
-        Some(scene.members[0]),
-        Some(reader),
-        Some(newcomer)
-    ]);
+    assert_eq!(
+        learnt.iter().map(|c| c.user_id).collect::<Vec<_>>(),
+        [Some(scene.members[0]), Some(reader), Some(newcomer)]
+    );
     assert!(learnt.is_sorted_by_key(|change| change.place));
 }
 
@@ -317,4 +316,3 @@ pub async fn what_is_old_is_forgotten(fixture: Fixture) {
     assert_eq!(changes.forget(after).await.unwrap(), 2);
     assert_eq!(scene.page(scene.members[0], begin, 10).await.0, []);
 }
-
