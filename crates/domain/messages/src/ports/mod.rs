@@ -1,17 +1,33 @@
 use std::ops::Deref;
 
-use alivio_kernel::ids::{ConversationId, GrantId, MessageId, UserId};
+use alivio_kernel::ids::{ConversationId, GrantId, MessageId, ScheduledMessageId, UserId};
 use alivio_kernel::{AuditEntry, Event, PageSize, Sealed};
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
-use crate::{Error, Header, Mark, Marks, MarksMoved, Message};
+use crate::{Error, Header, Mark, Marks, MarksMoved, Message, ScheduledState};
 
+mod questions;
+mod reader;
 mod rooms;
+mod scheduled;
 
+pub use questions::{Attachments, Correspondents};
+#[cfg(feature = "testing")]
+pub use questions::{MockAttachments, MockCorrespondents};
+#[cfg(feature = "testing")]
+pub use reader::MockMessageReader;
+pub use reader::{
+    Edge, Filter, LogPage, LogQuery, MessageReader, OwnPage, OwnQuery, ReadableMessage, WINDOW,
+};
 #[cfg(feature = "testing")]
 pub use rooms::MockRooms;
 pub use rooms::{Room, Rooms};
+pub use scheduled::{
+    DraftStore, NewScheduled, Scheduled, ScheduledChange, ScheduledStore, StoredDraft, StoredScheduled,
+};
+#[cfg(feature = "testing")]
+pub use scheduled::{MockDraftStore, MockScheduledStore};
 
 /// A message about to enter the log.
 #[derive(Debug, Clone, PartialEq)]
@@ -19,8 +35,10 @@ pub struct NewEntry {
     /// What is known of it. The store gives it its `seq` and `number`, and an earlier `expires_at` where the
     /// conversation forgets by itself.
     pub header: Header,
-    /// The sealed words.
-    pub content: Sealed,
+    /// The sealed words, if there are any.
+    pub content: Option<Sealed>,
+    /// What it holds besides, sealed.
+    pub payload: Option<Sealed>,
     /// Keyed digest of all that the client sent, to tell a retry from another message.
     pub fingerprint: [u8; 16],
     /// [`MessageSent`](crate::MessageSent); the store sets its `seq`.
@@ -39,8 +57,10 @@ impl Deref for NewEntry {
 pub struct StoredMessage {
     /// What is known of it.
     pub header: Header,
-    /// The sealed words, unless they were destroyed.
+    /// The sealed words, unless they were destroyed or there are none.
     pub content: Option<Sealed>,
+    /// What it holds besides, sealed, unless that was destroyed.
+    pub payload: Option<Sealed>,
 }
 
 impl Deref for StoredMessage {
@@ -218,6 +238,10 @@ pub trait LiveFeed: Send + Sync {
     async fn message_created(&self, message: &Message, members_version: i64);
     /// Someone's marks have moved.
     async fn marks_moved(&self, moved: &MarksMoved);
+    /// A message that `sender` had put off has changed its state. Nobody else is to know.
+    async fn scheduled_changed(&self, sender: UserId, id: ScheduledMessageId, state: ScheduledState);
+    /// `user` has changed their draft there. Nobody else is to know.
+    async fn draft_changed(&self, user: UserId, conversation: ConversationId);
 }
 
 /// By what someone reads a conversation that they are not in (C-59).
