@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::extract::parse_json;
-use crate::messages::{MessageTypeBody, NewMessage, PriorityBody};
+use crate::messages::{MessageTypeBody, NewMessage, attachments};
 use crate::problem::{Problem, ProblemDetails, Result, invalid};
 use crate::realtime::{Act, Credential, Refusal, Request, Words, check_origin, credential, open};
 use crate::state::State;
@@ -79,12 +79,16 @@ impl Documented {
         }
         let conversation = self.conversation;
         Ok(match parse_json(text.as_bytes())? {
-            Action::SendMessage { reply_to_id: Some(_), .. } => {
-                return Err(invalid(FieldError::new("reply_to_id", Rule::Unknown)));
-            }
-            Action::SendMessage { content, message_type, client_message_id, .. } => {
-                let new = NewMessage::of(message_type, PriorityBody::Normal, content, client_message_id);
-                Act::Send { conversation, draft: new.parse().map_err(invalid)? }
+            Action::SendMessage { content, message_type, reply_to_id, client_message_id } => {
+                let content = Some(content);
+                let new = NewMessage {
+                    content,
+                    message_type,
+                    reply_to: reply_to_id,
+                    client_message_id,
+                    ..NewMessage::default()
+                };
+                Act::Send { conversation, draft: new.parse()? }
             }
             Action::Typing { is_typing } => Act::Typing { conversation, is_typing },
             Action::MarkRead { message_ids } if message_ids.len() > MAX_MARKED => {
@@ -123,7 +127,8 @@ impl Words for Documented {
                 });
                 let data = json!({
                     "message_id": message.id, "sender": person, "content": message.content.as_ref().map(|c| c.as_str()),
-                    "timestamp": message.created_at, "attachments": [],
+                    "timestamp": message.created_at, "attachments": attachments(message),
+                    "reply_to_id": message.reply_to, "is_automated": message.automation.is_some(),
                 });
                 ("new_message", sender.id, data)
             }
@@ -150,7 +155,9 @@ impl Words for Documented {
             Happening::MarksMoved(_)
             | Happening::BreakGlass { .. }
             | Happening::ConversationCreated { .. }
+            | Happening::DraftChanged { .. }
             | Happening::ParticipantJoined { .. }
+            | Happening::ScheduledChanged { .. }
             | Happening::ParticipantRemoved { .. } => return None,
         };
         Some(self.envelope(kind, frame, sender, &data))
