@@ -16,6 +16,7 @@ use alivio_outbox::Relay;
 use moka::future::Cache;
 
 use crate::bridges::{MembersFromConversations, RoomsFromConversations, StandingsFromAccounts};
+use crate::chores::{ExpireMessages, PurgeMessages};
 use crate::correspondence::{Correspondence, LettersByMail};
 use crate::live::{Hub, LiveAnnouncer, PresenceBoard, Silence};
 use crate::reactions::{self, Around};
@@ -131,6 +132,8 @@ pub(crate) fn assemble(ports: Ports) -> (Platform, Relay, Housekeeping) {
     let rooms = Arc::new(RoomsFromConversations::new(Arc::clone(&ports.conversations)));
     let messages = Messages::new(MessagesPorts {
         log: Arc::clone(&ports.messages),
+        changes: Arc::clone(&ports.message_changes),
+        policy: ports.change_policy,
         granted: Arc::clone(&ports.granted_messages),
         live: Arc::new(LiveAnnouncer::new(
             Arc::clone(&hub),
@@ -175,6 +178,11 @@ pub(crate) fn assemble(ports: Ports) -> (Platform, Relay, Housekeeping) {
     });
     let relay = Relay::new(Arc::clone(&ports.outbox), clock(), reactions, Arc::clone(&ports.outbox_wake));
     let grain = ACTIVITY_GRAIN.to_std().unwrap_or_default();
+    // One line each; see [`crate::Chore`].
+    let housekeeping = Housekeeping::new(vec![
+        Arc::new(ExpireMessages(messages.clone())),
+        Arc::new(PurgeMessages(messages.clone())),
+    ]);
     let platform = Platform {
         accounts,
         second_factor,
@@ -201,7 +209,5 @@ pub(crate) fn assemble(ports: Ports) -> (Platform, Relay, Housekeeping) {
         rooms,
         touched: Cache::builder().max_capacity(100_000).time_to_live(grain).build(),
     };
-    // One line each; see [`crate::Chore`].
-    let housekeeping = Housekeeping::new(vec![]);
     (platform, relay, housekeeping)
 }

@@ -6,6 +6,7 @@
 
 mod assembly;
 mod bridges;
+mod chores;
 mod correspondence;
 mod deliver;
 mod error;
@@ -26,9 +27,11 @@ use alivio_accounts::{
 };
 use alivio_audit::{BreakGlass, Reading, Trail};
 use alivio_conversations::Conversations;
-use alivio_kernel::ids::{ConversationId, GrantId, SessionId, UserId};
+use alivio_kernel::ids::{ConversationId, GrantId, MessageId, SessionId, UserId};
 use alivio_kernel::{Caller, Page};
-use alivio_messages::{Anchor, Draft, HistoryQuery, Mark, Messages, Moved, Pass, Sent};
+use alivio_messages::{
+    Anchor, Changed, Content, CorrectionReason, Draft, Emoji, HistoryQuery, Mark, Messages, Moved, Pass, Sent,
+};
 use alivio_notifications::{Mailbox, Notifications};
 use alivio_outbox::Relay;
 use moka::future::Cache;
@@ -38,7 +41,7 @@ pub use error::Error;
 pub use housekeeping::{Chore, Housekeeping};
 pub use people::PeopleDirectory;
 pub use ports::{Dependency, Ports};
-pub use screens::{ConversationView, LastMessage, MessageView, ParticipantView, Screens};
+pub use screens::{ConversationView, LastMessage, MessageView, ParticipantView, ReactionView, Screens};
 
 use bridges::RoomsFromConversations;
 use live::{Fate, Hub, PresenceBoard, Silence};
@@ -222,6 +225,64 @@ impl Platform {
     ) -> Result<Sent, alivio_messages::Error> {
         let (messages, caller) = (self.messages.clone(), *caller);
         let work = async move { messages.send(&caller, conversation, draft).await };
+        uninterrupted(work, alivio_messages::Error::Unavailable).await
+    }
+
+    /// Gives a message other words and tells those who are connected, even if the caller does not wait for it.
+    ///
+    /// # Errors
+    /// As [`Messages::edit`].
+    pub async fn edit(
+        &self,
+        caller: &Caller,
+        message: MessageId,
+        content: Content,
+        version: Option<u32>,
+    ) -> Result<Changed, alivio_messages::Error> {
+        let (messages, caller) = (self.messages.clone(), *caller);
+        let work = async move { messages.edit(&caller, message, content, version).await };
+        uninterrupted(work, alivio_messages::Error::Unavailable).await
+    }
+
+    /// Takes a message back and tells those who are connected, even if the caller does not wait for it.
+    ///
+    /// # Errors
+    /// As [`Messages::delete`].
+    pub async fn delete(&self, caller: &Caller, message: MessageId) -> Result<(), alivio_messages::Error> {
+        let (messages, caller) = (self.messages.clone(), *caller);
+        let work = async move { messages.delete(&caller, message).await };
+        uninterrupted(work, alivio_messages::Error::Unavailable).await
+    }
+
+    /// Puts a message right by another and tells those who are connected, even if the caller does not wait for it.
+    ///
+    /// # Errors
+    /// As [`Messages::correct`].
+    pub async fn correct(
+        &self,
+        caller: &Caller,
+        message: MessageId,
+        draft: Draft,
+        reason: Option<CorrectionReason>,
+    ) -> Result<Sent, alivio_messages::Error> {
+        let (messages, caller) = (self.messages.clone(), *caller);
+        let work = async move { messages.correct(&caller, message, draft, reason).await };
+        uninterrupted(work, alivio_messages::Error::Unavailable).await
+    }
+
+    /// Sets or clears a reaction and tells those who are connected, even if the caller does not wait for it.
+    ///
+    /// # Errors
+    /// As [`Messages::react`].
+    pub async fn react(
+        &self,
+        caller: &Caller,
+        message: MessageId,
+        emoji: Emoji,
+        is_set: bool,
+    ) -> Result<Changed, alivio_messages::Error> {
+        let (messages, caller) = (self.messages.clone(), *caller);
+        let work = async move { messages.react(&caller, message, emoji, is_set).await };
         uninterrupted(work, alivio_messages::Error::Unavailable).await
     }
 

@@ -9,7 +9,7 @@ use alivio_accounts::{
 use alivio_audit::{AuditReader, GrantStore};
 use alivio_conversations::ConversationStore;
 use alivio_kernel::{AuditSink, BoxError, Clock, IdSource, Sealer};
-use alivio_messages::{GrantedLog, MessageLog};
+use alivio_messages::{ChangePolicy, GrantedLog, MessageChanges, MessageLog};
 use alivio_notifications::{Mailbox, Mailer, PublicOrigin};
 use alivio_outbox::OutboxStore;
 use async_trait::async_trait;
@@ -78,6 +78,10 @@ pub struct Ports {
     pub conversations: Arc<dyn ConversationStore>,
     /// Messages.
     pub messages: Arc<dyn MessageLog>,
+    /// What becomes of messages.
+    pub message_changes: Arc<dyn MessageChanges>,
+    /// How free people are to change what they said.
+    pub change_policy: ChangePolicy,
     /// Whoever takes mail away.
     pub mailer: Arc<dyn Mailer>,
     /// Where its mail can be read, if it is a sandbox.

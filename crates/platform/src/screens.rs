@@ -8,7 +8,8 @@ use alivio_conversations::{Conversation, Kind, Participant};
 use alivio_kernel::ids::{ConversationId, UserId};
 use alivio_kernel::{Caller, Page};
 use alivio_messages::{
-    ConversationDigest, DeliveryStatus, History, HistoryQuery, Marks, Message, Messages, delivery_status,
+    Aftermath, Changed, ConversationDigest, DeliveryStatus, History, HistoryQuery, Marks, Message, Messages,
+    Reacted, Rewording, delivery_status,
 };
 use chrono::{DateTime, Utc};
 
@@ -25,6 +26,31 @@ pub struct MessageView {
     pub sender: Arc<UserSummary>,
     /// How far it has come.
     pub status: DeliveryStatus,
+    /// Its former wordings, the oldest first.
+    pub rewordings: Vec<Rewording>,
+    /// Reactions, in the order in which each emoji came first.
+    pub reactions: Vec<ReactionView>,
+    /// Those who have read it and when, the first one first.
+    pub read_by: Vec<(UserId, DateTime<Utc>)>,
+}
+
+impl MessageView {
+    /// A message of which nothing has become yet.
+    pub(crate) const fn fresh(message: Message, sender: Arc<UserSummary>) -> Self {
+        let status = DeliveryStatus::Sent;
+        Self { message, sender, status, rewordings: Vec::new(), reactions: Vec::new(), read_by: Vec::new() }
+    }
+}
+
+/// Those who reacted with one emoji.
+#[derive(Debug, Clone)]
+pub struct ReactionView {
+    /// With what.
+    pub emoji: String,
+    /// How many.
+    pub count: i64,
+    /// The first of them, and when.
+    pub people: Vec<(Arc<UserSummary>, DateTime<Utc>)>,
 }
 
 /// The newest message of a conversation.
@@ -133,15 +159,21 @@ impl Screens {
         created: bool,
         caller: &Caller,
     ) -> Result<MessageView, Error> {
-        let sender = self.people.summary(message.sender_id).await?;
-        let status = if created {
-            DeliveryStatus::Sent
-        } else {
-            let mut marks = self.messages.position(caller, message.conversation_id).await?.marks;
-            self.silence.hush(caller, message.conversation_id, &mut marks).await?;
-            delivery_status(message.seq, message.sender_id, &marks)
-        };
-        Ok(MessageView { message, sender, status })
+        if created {
+            let sender = self.people.summary(message.sender_id).await?;
+            return Ok(MessageView::fresh(message, sender));
+        }
+        let seen = self.messages.seen(caller, message).await?;
+        self.changed(caller, seen).await
+    }
+
+    /// Shows a message that the caller has just changed.
+    ///
+    /// # Errors
+    /// Only that something is unavailable.
+    pub async fn changed(&self, caller: &Caller, mut changed: Changed) -> Result<MessageView, Error> {
+        self.silence.hush(caller, changed.message.conversation_id, &mut changed.marks).await?;
+        changed_view(&self.people, changed).await
     }
 
     /// Shows a part of the log.
@@ -181,11 +213,16 @@ impl Screens {
 
     /// Shows what was read of the log.
     pub(crate) async fn shown(&self, history: History) -> Result<Page<MessageView>, Error> {
-        let senders: std::collections::HashSet<_> = history.page.items.iter().map(|m| m.sender_id).collect();
-        let people = self.people.summaries(senders).await?;
-        let Page { items, next_cursor } = history.page;
-        let items = items.into_iter().filter_map(|m| show(m, &people, &history.marks)).collect();
-        Ok(Page { items, next_cursor })
+        let History { page: Page { items, next_cursor }, marks, mut aftermath } = history;
+        let senders = items.iter().map(|m| m.sender_id);
+        let reactors = aftermath.values().flat_map(reactors);
+        let people: std::collections::HashSet<_> = senders.chain(reactors).collect();
+        let people = self.people.summaries(people).await?;
+        let items = items.into_iter().filter_map(|message| {
+            let aftermath = aftermath.remove(&message.id).unwrap_or_default();
+            show(message, &people, &marks, aftermath)
+        });
+        Ok(Page { items: items.collect(), next_cursor })
     }
 
     fn view(
@@ -215,7 +252,7 @@ impl Screens {
         let read_up_to = marks.iter().find(|m| m.user_id == caller.user_id).map_or(0, |m| m.read_up_to);
         let last_message = last.and_then(|message| {
             let is_read = message.sender_id == caller.user_id || message.seq <= read_up_to;
-            Some(LastMessage { view: show(message, people, &marks)?, is_read })
+            Some(LastMessage { view: show(message, people, &marks, Aftermath::default())?, is_read })
         });
         ConversationView { conversation, participants, unread, last_message }
     }
@@ -225,8 +262,28 @@ fn show(
     message: Message,
     people: &HashMap<UserId, Arc<UserSummary>>,
     marks: &[Marks],
+    aftermath: Aftermath,
 ) -> Option<MessageView> {
     let sender = Arc::clone(people.get(&message.sender_id)?);
     let status = delivery_status(message.seq, message.sender_id, marks);
-    Some(MessageView { message, sender, status })
+    let Aftermath { rewordings, reactions, read_by } = aftermath;
+    let named = |(user, at)| Some((Arc::clone(people.get(&user)?), at));
+    let reactions = reactions.into_iter().map(|Reacted { emoji, count, people }| ReactionView {
+        emoji,
+        count,
+        people: people.into_iter().filter_map(named).collect(),
+    });
+    Some(MessageView { message, sender, status, rewordings, reactions: reactions.collect(), read_by })
+}
+
+fn reactors(aftermath: &Aftermath) -> impl Iterator<Item = UserId> + '_ {
+    aftermath.reactions.iter().flat_map(|reacted| reacted.people.iter().map(|(user, _)| *user))
+}
+
+/// A message as everyone in its conversation may see it.
+pub(crate) async fn changed_view(people: &PeopleDirectory, changed: Changed) -> Result<MessageView, Error> {
+    let Changed { message, aftermath, marks } = changed;
+    let everyone = std::iter::once(message.sender_id).chain(reactors(&aftermath));
+    let people = people.summaries(everyone.collect::<std::collections::HashSet<_>>()).await?;
+    show(message, &people, &marks, aftermath).ok_or(alivio_messages::Error::NotFound.into())
 }

@@ -17,16 +17,13 @@ use diesel_async::{AsyncConnection, RunQueryDsl};
 use crate::sql::prepared;
 use crate::{Database, effects};
 
-mod group_commit;
-
-pub use group_commit::GroupCommit;
-
 /// The columns of a [`MessageRow`], of `messages m`.
 macro_rules! message_columns {
     () => {
         "m.id, m.ref_number, m.conversation_id, m.seq, m.sender_id, m.message_type, m.priority, m.content,
          m.client_message_id, m.created_at, m.reply_to, m.forwarded_from, m.corrects, m.scheduled_for, m.expires_at,
-         m.source, m.is_automated, m.confidence, m.version, m.edited_at, m.deleted_at, m.deleted_by"
+         m.source, m.is_automated, m.confidence, m.version, m.edited_at, m.deleted_at, m.deleted_by,
+         m.corrected_by, m.revision"
     };
 }
 
@@ -99,15 +96,35 @@ const MARKS: &str = "
     SELECT coalesce(array_agg(p.user_id), '{}') AS users, coalesce(array_agg(p.delivered_up_to), '{}') AS delivered,
         coalesce(array_agg(p.read_up_to), '{}') AS read
     FROM participants p WHERE p.conversation_id = $1 AND p.left_seq IS NULL";
-const POSITION: &str = "
-    SELECT me.joined_seq, c.last_seq, c.members_version, k.users, k.delivered, k.read
+
+/// Everyone's marks in `conversations c`, as `viewer` may see them: where it is not shown who has read what (S0-36),
+/// only the viewer's own tells it.
+macro_rules! shown_marks {
+    ($viewer:literal) => {
+        concat!(
+            "SELECT array_agg(p.user_id) AS users, array_agg(p.delivered_up_to) AS delivered,
+                array_agg(CASE WHEN p.user_id = ",
+            $viewer,
+            " OR c.settings ->> 'read_receipts' IS DISTINCT FROM 'false' THEN p.read_up_to ELSE 0 END) AS read
+            FROM participants p WHERE p.conversation_id = c.id AND p.left_seq IS NULL"
+        )
+    };
+}
+
+mod changes;
+mod group_commit;
+
+pub use group_commit::GroupCommit;
+
+const POSITION: &str = concat!(
+    "SELECT me.joined_seq, c.last_seq, c.members_version, k.users, k.delivered, k.read
     FROM participants me
     JOIN conversations c ON c.id = me.conversation_id
-    CROSS JOIN LATERAL (
-        SELECT array_agg(p.user_id) AS users, array_agg(p.delivered_up_to) AS delivered, array_agg(p.read_up_to) AS read
-        FROM participants p WHERE p.conversation_id = c.id AND p.left_seq IS NULL
-    ) k
-    WHERE me.conversation_id = $1 AND me.user_id = $2 AND me.left_seq IS NULL";
+    CROSS JOIN LATERAL (",
+    shown_marks!("me.user_id"),
+    ") k
+    WHERE me.conversation_id = $1 AND me.user_id = $2 AND me.left_seq IS NULL"
+);
 
 /// Messages by others that a participant has not read, without looking at messages. Of `conversations c`.
 macro_rules! unread {
@@ -158,15 +175,18 @@ const NEWEST_OF: &str = "
     ORDER BY m.seq DESC LIMIT 1";
 
 const DIGESTS: &str = concat!(
-    "SELECT me.conversation_id AS digest_id, ", unread!("me"), " AS unread, k.users, k.delivered, k.read, m.*
+    "SELECT me.conversation_id AS digest_id, ",
+    unread!("me"),
+    " AS unread, k.users, k.delivered, k.read, m.*
     FROM participants me
     JOIN conversations c ON c.id = me.conversation_id
-    CROSS JOIN LATERAL (
-        SELECT array_agg(p.user_id) AS users, array_agg(p.delivered_up_to) AS delivered, array_agg(p.read_up_to) AS read
-        FROM participants p WHERE p.conversation_id = me.conversation_id AND p.left_seq IS NULL
-    ) k
+    CROSS JOIN LATERAL (",
+    shown_marks!("me.user_id"),
+    ") k
     LEFT JOIN LATERAL (
-        SELECT ", message_columns!(), " FROM messages m
+        SELECT ",
+    message_columns!(),
+    " FROM messages m
         WHERE m.conversation_id = me.conversation_id AND m.seq >= me.joined_seq
         ORDER BY m.seq DESC LIMIT 1
     ) m ON true
@@ -220,6 +240,10 @@ struct MessageRow {
     deleted_at: Option<DateTime<Utc>>,
     #[diesel(sql_type = Nullable<SqlUuid>)]
     deleted_by: Option<Uuid>,
+    #[diesel(sql_type = Nullable<SqlUuid>)]
+    corrected_by: Option<Uuid>,
+    #[diesel(sql_type = Nullable<BigInt>)]
+    revision: Option<i64>,
 }
 
 impl MessageRow {
@@ -259,6 +283,8 @@ impl MessageRow {
             edited_at: self.edited_at,
             deleted_at: self.deleted_at,
             deleted_by: self.deleted_by.map(UserId::from),
+            corrected_by: self.corrected_by.map(MessageId::from),
+            revision: self.revision?,
         };
         Some(Ok(StoredMessage { header, content: self.content.map(Sealed::from_bytes) }))
     }

@@ -1,6 +1,7 @@
+use alivio_kernel::ids::MessageId;
 use alivio_kernel::sealing::SealError;
 use alivio_kernel::{BoxError, DomainError, ErrorKind, FieldError};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// How messages can go wrong.
 #[derive(Debug, thiserror::Error)]
@@ -17,6 +18,33 @@ pub enum Error {
     /// The client message id was used for another message.
     #[error("client message id reused")]
     ClientMessageIdReused,
+    /// Only who sent a message may do this.
+    #[error("not the sender")]
+    NotTheSender,
+    /// The words of the message are gone: it was taken back, or has expired.
+    #[error("the message is gone")]
+    Gone,
+    /// Nobody may change words here (S0-37).
+    #[error("editing is disabled")]
+    EditingDisabled,
+    /// Nobody may take messages back here (S0-38).
+    #[error("deletion is disabled")]
+    DeletionDisabled,
+    /// It is too late to change the words; a correction still can be sent (C-26).
+    #[error("the time to edit is over")]
+    EditWindowOver,
+    /// Another message puts it right already.
+    #[error("already corrected")]
+    AlreadyCorrected {
+        /// Which.
+        by: MessageId,
+    },
+    /// Something else was changed first.
+    #[error("changed meanwhile")]
+    Stale,
+    /// The message has as many different emoji as it can.
+    #[error("too many reactions")]
+    TooManyReactions,
     /// A field breaks a rule.
     #[error(transparent)]
     Field(#[from] FieldError),
@@ -30,8 +58,16 @@ impl DomainError for Error {
     fn kind(&self) -> ErrorKind {
         match self {
             Self::NotFound => ErrorKind::NotFound,
-            Self::Blocked => ErrorKind::Forbidden,
-            Self::Closed | Self::ClientMessageIdReused => ErrorKind::Conflict,
+            Self::Blocked | Self::NotTheSender | Self::EditingDisabled | Self::DeletionDisabled => {
+                ErrorKind::Forbidden
+            }
+            Self::Closed
+            | Self::ClientMessageIdReused
+            | Self::Gone
+            | Self::EditWindowOver
+            | Self::AlreadyCorrected { .. }
+            | Self::Stale
+            | Self::TooManyReactions => ErrorKind::Conflict,
             Self::Field(_) => ErrorKind::Invalid,
             Self::Unavailable(_) => ErrorKind::Unavailable,
         }
@@ -43,6 +79,14 @@ impl DomainError for Error {
             Self::Closed => "conversation_closed",
             Self::Blocked => "direct_chat_blocked",
             Self::ClientMessageIdReused => "client_message_id_reused",
+            Self::NotTheSender => "not_the_sender",
+            Self::Gone => "message_gone",
+            Self::EditingDisabled => "message_editing_disabled",
+            Self::DeletionDisabled => "message_deletion_disabled",
+            Self::EditWindowOver => "edit_window_over",
+            Self::AlreadyCorrected { .. } => "already_corrected",
+            Self::Stale => "stale",
+            Self::TooManyReactions => "too_many_reactions",
             Self::Field(_) => "validation_failed",
             Self::Unavailable(_) => "unavailable",
         }
@@ -51,6 +95,8 @@ impl DomainError for Error {
     fn details(&self) -> Option<Value> {
         match self {
             Self::Field(field) => Some(field.details()),
+            Self::AlreadyCorrected { by } => Some(json!({"corrected_by": by})),
+            Self::EditWindowOver => Some(json!({"use": "corrections"})),
             _ => None,
         }
     }

@@ -1,10 +1,12 @@
 use std::sync::Arc;
 
-use alivio_messages::{DeliveryStatus, LiveFeed, Mark, MarksMoved, Message, Rooms};
+use alivio_kernel::ids::ConversationId;
+use alivio_messages::{Changed, LiveFeed, Mark, MarksMoved, Message, MessageChanged, Rooms};
 use async_trait::async_trait;
 
 use super::{Happening, Hub, Silence};
 use crate::people::PeopleDirectory;
+use crate::screens::changed_view;
 use crate::{Error, MessageView};
 
 /// Tells the hub what the messages domain has made true.
@@ -43,13 +45,33 @@ impl LiveFeed for LiveAnnouncer {
         }
         match self.people.summary(message.sender_id).await {
             Ok(sender) => {
-                let view = MessageView { message: message.clone(), sender, status: DeliveryStatus::Sent };
+                let view = MessageView::fresh(message.clone(), sender);
                 let what = Happening::MessageCreated { view, members_version };
                 let frame = self.hub.frame(message.conversation_id, message.created_at, what);
                 self.hub.publish(message.conversation_id, message.seq, frame);
             }
             // The message is safe; sockets see the gap at the next one and read both from the log.
             Err(error) => tracing::warn!(error = %error, "live.message_not_announced"),
+        }
+    }
+
+    fn has_audience(&self, conversation: ConversationId) -> bool {
+        self.hub.has_audience(conversation)
+    }
+
+    async fn message_changed(&self, changed: MessageChanged) {
+        let MessageChanged { change, actor, at, message, aftermath, marks, members_version } = changed;
+        let conversation = message.conversation_id;
+        if !self.hub.has_audience(conversation) {
+            return;
+        }
+        let changed = Changed { message, aftermath, marks };
+        match changed_view(&self.people, changed).await {
+            Ok(view) => {
+                let what = |view| Happening::MessageChanged { change, actor, view, members_version };
+                self.hub.publish_change(conversation, at, what, view);
+            }
+            Err(error) => tracing::warn!(error = %error, "live.change_not_announced"),
         }
     }
 

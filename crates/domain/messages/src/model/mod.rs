@@ -1,3 +1,4 @@
+mod change;
 mod header;
 
 use std::fmt;
@@ -7,8 +8,13 @@ use alivio_kernel::ids::{ConversationId, MessageId, UserId};
 use alivio_kernel::sealing::{Scope, SealContext};
 use alivio_kernel::text::{self, Lines};
 use alivio_kernel::{FieldError, Rule};
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
+pub use change::{
+    Aftermath, Change, ChangePolicy, CorrectionReason, Emoji, LONGEST_LIFE, MAX_EMOJI, NAMED_REACTORS,
+    NAMED_READERS, PURGE_GRACE, Reacted, Receipt, Rewording, SHORTEST_LIFE, Standing, TakenBackBy,
+    parse_status,
+};
 pub use header::{Automation, Header, Message, Source};
 
 /// The most characters a message can hold (S0-173).
@@ -153,6 +159,8 @@ pub struct Draft {
     pub scheduled_for: Option<DateTime<Utc>>,
     /// When it is to disappear.
     pub expires_at: Option<DateTime<Utc>>,
+    /// How long it is to last from when it is sent; not with `expires_at`.
+    pub expires_in: Option<TimeDelta>,
     /// What it was written with.
     pub source: Source,
     /// By which machine, unless a person wrote it.
@@ -172,9 +180,28 @@ impl Draft {
             corrects: None,
             scheduled_for: None,
             expires_at: None,
+            expires_in: None,
             source: Source::default(),
             automation: None,
         }
+    }
+
+    /// When it is to disappear if it is sent at `now`.
+    ///
+    /// # Errors
+    /// It is less than [`SHORTEST_LIFE`] or more than [`LONGEST_LIFE`] away, or told twice.
+    pub fn expiry(&self, now: DateTime<Utc>) -> Result<Option<DateTime<Utc>>, FieldError> {
+        let (field, life) = match (self.expires_at, self.expires_in) {
+            (None, None) => return Ok(None),
+            (Some(at), None) => ("expires_at", at - now),
+            (None, Some(life)) => ("expires_in_seconds", life),
+            (Some(_), Some(_)) => return Err(FieldError::new("expires_in_seconds", Rule::Malformed)),
+        };
+        if (SHORTEST_LIFE..=LONGEST_LIFE).contains(&life) {
+            return Ok(Some(now + life));
+        }
+        let rule = Rule::OutOfRange { min: SHORTEST_LIFE.num_seconds(), max: LONGEST_LIFE.num_seconds() };
+        Err(FieldError::new(field, rule))
     }
 }
 
@@ -286,6 +313,26 @@ mod tests {
         for bad in ["", "a b", "ñ", "a\0", &"x".repeat(129)] {
             assert!(ClientMessageId::parse(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_message_lasts_from_ten_seconds_to_a_year() {
+        let now = DateTime::UNIX_EPOCH;
+        let life = |seconds| Some(TimeDelta::seconds(seconds));
+        let draft = |expires_in, expires_at| Draft {
+            expires_in,
+            expires_at,
+            ..Draft::text(Content::parse("a").unwrap())
+        };
+        let year = LONGEST_LIFE.num_seconds();
+        for (seconds, good) in [(9, false), (10, true), (year, true), (year + 1, false), (-1, false)] {
+            let at = now + TimeDelta::seconds(seconds);
+            for draft in [draft(life(seconds), None), draft(None, Some(at))] {
+                assert_eq!(draft.expiry(now).ok(), good.then_some(Some(at)), "{seconds}");
+            }
+        }
+        assert_eq!(draft(None, None).expiry(now), Ok(None));
+        assert!(draft(life(60), Some(now + TimeDelta::seconds(60))).expiry(now).is_err(), "told twice");
     }
 
     #[test]

@@ -7,8 +7,15 @@ use chrono::{DateTime, Utc};
 
 use crate::{Error, Header, Mark, Marks, MarksMoved, Message};
 
+mod changes;
 mod rooms;
 
+#[cfg(feature = "testing")]
+pub use changes::MockMessageChanges;
+pub use changes::{
+    Correction, Current, Deletion, Edit, Found, MessageChanged, MessageChanges, React, Spot, StoredWording,
+    StoredWordings,
+};
 #[cfg(feature = "testing")]
 pub use rooms::MockRooms;
 pub use rooms::{Room, Rooms};
@@ -216,6 +223,10 @@ pub trait MessageLog: Send + Sync {
 pub trait LiveFeed: Send + Sync {
     /// A message is in the log. `members_version` names the membership that may receive it.
     async fn message_created(&self, message: &Message, members_version: i64);
+    /// Whether anyone listens to the conversation.
+    fn has_audience(&self, conversation: ConversationId) -> bool;
+    /// A message has changed.
+    async fn message_changed(&self, changed: MessageChanged);
     /// Someone's marks have moved.
     async fn marks_moved(&self, moved: &MarksMoved);
 }

@@ -1,13 +1,19 @@
+mod changes;
+
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use alivio_kernel::ids::{ConversationId, IdSource, MessageId};
 use alivio_kernel::sealing::Scope;
 use alivio_kernel::{Caller, Clock, Event, FieldError, Page, PageSize, Rule, Sealer};
+use chrono::{DateTime, Utc};
+
+pub use changes::{Changed, Wording, Wordings};
 
 use crate::{
-    Anchor, Appended, ClientMessageId, Content, Draft, Error, GrantedLog, Header, HistoryQuery, LiveFeed,
-    Mark, Marks, MarksMoved, Message, MessageLog, MessageSent, Moved, NewEntry, Pass, Position, Rooms,
-    StoredMessage,
+    Aftermath, Anchor, Appended, ChangePolicy, ClientMessageId, Content, Draft, Error, GrantedLog, Header,
+    HistoryQuery, LiveFeed, Mark, Marks, MarksMoved, Message, MessageChanges, MessageLog, MessageSent, Moved,
+    NewEntry, Pass, Position, Rooms, StoredMessage,
 };
 
 /// What [`Messages`] needs.
@@ -15,6 +21,10 @@ use crate::{
 pub struct MessagesPorts {
     /// The log.
     pub log: Arc<dyn MessageLog>,
+    /// What becomes of what is in it.
+    pub changes: Arc<dyn MessageChanges>,
+    /// How free people are to change it.
+    pub policy: ChangePolicy,
     /// The log, for those who hold a grant to it.
     pub granted: Arc<dyn GrantedLog>,
     /// Whoever is connected.
@@ -45,6 +55,8 @@ pub struct History {
     pub page: Page<Message>,
     /// Everyone's marks.
     pub marks: Vec<Marks>,
+    /// What has gathered around the messages; nothing around those that are not named.
+    pub aftermath: HashMap<MessageId, Aftermath>,
 }
 
 /// The state of one conversation for the list of them.
@@ -83,30 +95,18 @@ impl Messages {
         draft: Draft,
     ) -> Result<Sent, Error> {
         let p = &self.ports;
-        let id = MessageId::generate(&*p.ids);
         let now = p.clock.now();
-        let sent =
-            MessageSent { conversation_id: conversation, message_id: id, sender_id: caller.user_id, seq: 0 };
-        let client_message_id = match draft.client_message_id.clone() {
-            Some(id) => id,
-            None => ClientMessageId::parse(&id.to_string())?,
+        let header = self.header(caller, conversation, &draft, now)?;
+        let sent = MessageSent {
+            conversation_id: conversation,
+            message_id: header.id,
+            sender_id: caller.user_id,
+            seq: 0,
         };
         // A stranger must not make a key for a conversation that is not theirs, or is none.
         if !p.sealer.has_key(Scope::Conversation(conversation)).await? {
             self.position(caller, conversation).await?;
         }
-        let header = Header {
-            message_type: draft.message_type,
-            priority: draft.priority,
-            reply_to: draft.reply_to,
-            forwarded_from: draft.forwarded_from,
-            corrects: draft.corrects,
-            scheduled_for: draft.scheduled_for,
-            expires_at: draft.expires_at,
-            source: draft.source.clone(),
-            automation: draft.automation,
-            ..Header::new(id, conversation, caller.user_id, client_message_id, now)
-        };
         let content = p.sealer.seal(&Content::context(&header), draft.content.as_str().as_bytes()).await?;
         let entry = NewEntry {
             header: header.clone(),
@@ -114,10 +114,44 @@ impl Messages {
             fingerprint: self.fingerprint(conversation, &draft),
             event: Event::new(&*p.ids, now, &sent),
         };
-        match p.log.append(entry).await? {
+        let appended = p.log.append(entry).await?;
+        self.appended(appended, header, draft.content).await
+    }
+
+    /// What is known of a message before it is in the log.
+    fn header(
+        &self,
+        caller: &Caller,
+        conversation: ConversationId,
+        draft: &Draft,
+        now: DateTime<Utc>,
+    ) -> Result<Header, Error> {
+        let id = MessageId::generate(&*self.ports.ids);
+        let client_message_id = match draft.client_message_id.clone() {
+            Some(id) => id,
+            None => ClientMessageId::parse(&id.to_string())?,
+        };
+        Ok(Header {
+            message_type: draft.message_type,
+            priority: draft.priority,
+            reply_to: draft.reply_to,
+            forwarded_from: draft.forwarded_from,
+            corrects: draft.corrects,
+            scheduled_for: draft.scheduled_for,
+            expires_at: draft.expiry(now)?,
+            source: draft.source.clone(),
+            automation: draft.automation,
+            ..Header::new(id, conversation, caller.user_id, client_message_id, now)
+        })
+    }
+
+    /// What to answer once it was tried to append a message; those connected are told.
+    async fn appended(&self, appended: Appended, header: Header, content: Content) -> Result<Sent, Error> {
+        let p = &self.ports;
+        match appended {
             Appended::Stored { seq, number, members_version, expires_at } => {
                 let header = Header { seq, number, expires_at, ..header };
-                let message = Message { header, content: Some(draft.content) };
+                let message = Message { header, content: Some(content) };
                 p.live.message_created(&message, members_version).await;
                 Ok(Sent { message, created: true })
             }
@@ -148,7 +182,8 @@ impl Messages {
     ) -> Result<History, Error> {
         let page = self.read(caller, conversation, query).await?;
         let marks = self.position(caller, conversation).await?.marks;
-        Ok(History { page, marks })
+        let aftermath = self.aftermath(conversation, &page.items).await?;
+        Ok(History { page, marks, aftermath })
     }
 
     /// Reads a part of the log by a grant. It moves no marks, and is recorded with the page.
@@ -158,7 +193,9 @@ impl Messages {
     pub async fn granted_history(&self, pass: &Pass, query: &HistoryQuery) -> Result<History, Error> {
         let p = &self.ports;
         let found = p.granted.granted_history(pass, query, p.clock.now()).await?.ok_or(Error::NotFound)?;
-        Ok(History { page: self.page(found.messages, query).await?, marks: found.marks })
+        let page = self.page(found.messages, query).await?;
+        let aftermath = self.aftermath(pass.conversation_id, &page.items).await?;
+        Ok(History { page, marks: found.marks, aftermath })
     }
 
     /// What came after `seq`, oldest first: at most `size`, with a cursor if there is more.
@@ -171,8 +208,10 @@ impl Messages {
         conversation: ConversationId,
         seq: i64,
         size: PageSize,
-    ) -> Result<Page<Message>, Error> {
-        self.read(caller, conversation, &HistoryQuery::After(Anchor::Seq(seq), size)).await
+    ) -> Result<History, Error> {
+        let page = self.read(caller, conversation, &HistoryQuery::After(Anchor::Seq(seq), size)).await?;
+        let aftermath = self.aftermath(conversation, &page.items).await?;
+        Ok(History { page, marks: Vec::new(), aftermath })
     }
 
     /// Where the caller stands in a conversation.
@@ -262,8 +301,20 @@ impl Messages {
 
     fn fingerprint(&self, conversation: ConversationId, draft: &Draft) -> [u8; 16] {
         let reply_to = draft.reply_to.map(|id| id.to_string()).unwrap_or_default();
-        let asked =
-            [draft.message_type.as_str(), draft.priority.as_str(), draft.content.as_str(), reply_to.as_str()];
+        let life = match (draft.expires_at, draft.expires_in) {
+            (Some(at), _) => at.to_rfc3339(),
+            (None, Some(life)) => life.num_seconds().to_string(),
+            (None, None) => String::new(),
+        };
+        let corrects = draft.corrects.map(|id| id.to_string()).unwrap_or_default();
+        let asked = [
+            draft.message_type.as_str(),
+            draft.priority.as_str(),
+            draft.content.as_str(),
+            reply_to.as_str(),
+            life.as_str(),
+            corrects.as_str(),
+        ];
         self.ports.sealer.fingerprint(Scope::Conversation(conversation), asked.join("\0").as_bytes())
     }
 
@@ -278,7 +329,11 @@ impl Messages {
             .collect();
         let mut opened = self.ports.sealer.open_many(&sealed).await?.into_iter();
         rows.into_iter()
-            .map(|row| {
+            .map(|mut row| {
+                // Its time is over, though nobody may have noted it yet.
+                if row.is_gone(now) {
+                    row.header.deleted_at = row.deleted_at.or(row.expires_at);
+                }
                 let plain = if readable(&row) { opened.next() } else { None };
                 let text =
                     plain.map(String::from_utf8).transpose().map_err(|e| Error::Unavailable(e.into()))?;
