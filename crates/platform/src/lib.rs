@@ -30,7 +30,8 @@ use alivio_conversations::Conversations;
 use alivio_kernel::ids::{ConversationId, GrantId, MessageId, SessionId, UserId};
 use alivio_kernel::{Caller, Page};
 use alivio_messages::{
-    Anchor, Changed, Content, CorrectionReason, Draft, Emoji, HistoryQuery, Mark, Messages, Moved, Pass, Sent,
+    Anchor, Changed, Content, CorrectionReason, Draft, Emoji, HistoryQuery, Mark, Marks, Messages, Moved,
+    Pass, Sent,
 };
 use alivio_notifications::{Mailbox, Notifications};
 use alivio_outbox::Relay;
@@ -225,6 +226,49 @@ impl Platform {
     ) -> Result<Sent, alivio_messages::Error> {
         let (messages, caller) = (self.messages.clone(), *caller);
         let work = async move { messages.send(&caller, conversation, draft).await };
+        uninterrupted(work, alivio_messages::Error::Unavailable).await
+    }
+
+    /// Marks a conversation as read and tells those who are connected, even if the caller does not wait for it.
+    ///
+    /// # Errors
+    /// As [`Messages::read_everything`].
+    pub async fn read_everything(
+        &self,
+        caller: &Caller,
+        conversation: ConversationId,
+    ) -> Result<(Marks, i64), alivio_messages::Error> {
+        let (messages, caller) = (self.messages.clone(), *caller);
+        let work = async move { messages.read_everything(&caller, conversation).await };
+        uninterrupted(work, alivio_messages::Error::Unavailable).await
+    }
+
+    /// Moves a mark to a message and tells those who are connected, even if the caller does not wait for it.
+    ///
+    /// # Errors
+    /// As [`Messages::advance_to`].
+    pub async fn advance_to(
+        &self,
+        caller: &Caller,
+        message: MessageId,
+        mark: Mark,
+    ) -> Result<(ConversationId, Moved), alivio_messages::Error> {
+        let (messages, caller) = (self.messages.clone(), *caller);
+        let work = async move { messages.advance_to(&caller, message, mark).await };
+        uninterrupted(work, alivio_messages::Error::Unavailable).await
+    }
+
+    /// Marks messages as read and tells those who are connected, even if the caller does not wait for it.
+    ///
+    /// # Errors
+    /// As [`Messages::read_all_of`].
+    pub async fn read_all_of(
+        &self,
+        caller: &Caller,
+        read: Vec<MessageId>,
+    ) -> Result<Vec<(ConversationId, Moved)>, alivio_messages::Error> {
+        let (messages, caller) = (self.messages.clone(), *caller);
+        let work = async move { messages.read_all_of(&caller, &read).await };
         uninterrupted(work, alivio_messages::Error::Unavailable).await
     }
 

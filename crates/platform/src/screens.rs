@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use alivio_accounts::UserSummary;
 use alivio_conversations::{Conversation, Kind, Participant};
-use alivio_kernel::ids::{ConversationId, UserId};
-use alivio_kernel::{Caller, Page};
+use alivio_kernel::ids::{ConversationId, MessageId, UserId};
+use alivio_kernel::{Caller, Page, PageSize};
 use alivio_messages::{
     Aftermath, Changed, ConversationDigest, DeliveryStatus, History, HistoryQuery, Marks, Message, Messages,
-    Reacted, Rewording, delivery_status,
+    Reacted, Receipt, Rewording, delivery_status,
 };
 use chrono::{DateTime, Utc};
 
@@ -174,6 +174,24 @@ impl Screens {
     pub async fn changed(&self, caller: &Caller, mut changed: Changed) -> Result<MessageView, Error> {
         self.silence.hush(caller, changed.message.conversation_id, &mut changed.marks).await?;
         changed_view(&self.people, changed).await
+    }
+
+    /// Shows who has received and read a message, each with their name.
+    ///
+    /// # Errors
+    /// Not found.
+    pub async fn receipts(
+        &self,
+        caller: &Caller,
+        message: MessageId,
+        after: Option<UserId>,
+        size: PageSize,
+    ) -> Result<Page<(Receipt, Arc<UserSummary>)>, Error> {
+        let Page { items, next_cursor } = self.messages.receipts(caller, message, after, size).await?;
+        let everyone: std::collections::HashSet<_> = items.iter().map(|receipt| receipt.user_id).collect();
+        let people = self.people.summaries(everyone).await?;
+        let named = |receipt: Receipt| Some((receipt, Arc::clone(people.get(&receipt.user_id)?)));
+        Ok(Page { items: items.into_iter().filter_map(named).collect(), next_cursor })
     }
 
     /// Shows a part of the log.

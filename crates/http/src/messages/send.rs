@@ -2,9 +2,10 @@
 
 use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, post, web};
-use alivio_kernel::FieldError;
 use alivio_kernel::ids::MessageId;
-use alivio_messages::{ClientMessageId, Content, Draft, Source};
+use alivio_kernel::{FieldError, Rule};
+use alivio_messages::{ClientMessageId, Content, Draft, LONGEST_LIFE, SHORTEST_LIFE, Source};
+use chrono::{DateTime, TimeDelta, Utc};
 use serde::Deserialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -33,6 +34,11 @@ pub(crate) struct NewMessage {
     /// What it was written with: 1 to 32 lower-case letters, digits and underscores.
     #[schema(example = "web_app", min_length = 1, max_length = 32, pattern = "^[a-z0-9_]+$")]
     source: Option<String>,
+    /// How many seconds after it was sent it disappears: from 10 to 31,536,000 (a year).
+    #[schema(example = 3600, minimum = 10, maximum = 31_536_000)]
+    expires_in_seconds: Option<i64>,
+    /// When it disappears, instead of `expires_in_seconds`.
+    expires_at: Option<DateTime<Utc>>,
     /// Your name for it, 1 to 128 visible ASCII characters. Sending it again under the same name answers the
     /// first result; without a name every request makes a new message.
     #[schema(example = "client_msg_12345", min_length = 1, max_length = 128, pattern = "^[!-~]+$")]
@@ -46,6 +52,8 @@ impl NewMessage {
             priority: self.priority.into(),
             client_message_id: self.client_message_id.as_deref().map(ClientMessageId::parse).transpose()?,
             reply_to: self.reply_to.map(MessageId::from),
+            expires_at: self.expires_at,
+            expires_in: self.expires_in_seconds.map(lifetime).transpose()?,
             source: self.source.as_deref().map(Source::parse).transpose()?.unwrap_or_default(),
             ..Draft::text(Content::parse(&self.content)?)
         })
@@ -57,8 +65,22 @@ impl NewMessage {
         content: String,
         client_message_id: Option<String>,
     ) -> Self {
-        Self { message_type, content, priority, client_message_id, reply_to: None, source: None }
+        Self {
+            message_type,
+            content,
+            priority,
+            client_message_id,
+            reply_to: None,
+            source: None,
+            expires_in_seconds: None,
+            expires_at: None,
+        }
     }
+}
+
+fn lifetime(seconds: i64) -> std::result::Result<TimeDelta, FieldError> {
+    let rule = Rule::OutOfRange { min: SHORTEST_LIFE.num_seconds(), max: LONGEST_LIFE.num_seconds() };
+    TimeDelta::try_seconds(seconds).ok_or(FieldError::new("expires_in_seconds", rule))
 }
 
 /// Send a message

@@ -3,7 +3,7 @@
 use alivio_accounts::ChosenPresence;
 use alivio_kernel::ids::{ConversationId, UserId};
 use alivio_kernel::{FieldError, Rule};
-use alivio_messages::{Anchor, ClientMessageId, Mark, MarksMoved};
+use alivio_messages::{Anchor, ClientMessageId, Content, Emoji, Mark, MarksMoved};
 use alivio_platform::live::{Frame, Happening, LiveSession, TYPING_LIFETIME, Vocabulary};
 use bytestring::ByteString;
 use chrono::{DateTime, Utc};
@@ -55,6 +55,9 @@ commands! {
         #[serde(default)] message_type: MessageTypeBody,
         #[serde(default)] priority: PriorityBody
     }
+    Edit { message_id: Uuid, content: String, #[serde(default)] version: Option<u32> }
+    Delete { message_id: Uuid }
+    Reaction { message_id: Uuid, emoji: String }
     Resume { conversation_id: Uuid, last_seq: i64 }
     Typing { conversation_id: Uuid, is_typing: bool }
     Read { conversation_id: Uuid, message_id: Uuid }
@@ -94,6 +97,10 @@ impl Words for Canonical {
                 id: view.message.id.uuid(),
                 seq: Some(view.message.seq),
                 ..Event::new("message.created", frame, view.message.sender_id, MessageBody::from(view))
+            }),
+            Happening::MessageChanged { change, actor, view, .. } => text(&Event {
+                seq: Some(view.message.seq),
+                ..Event::new(change.kind(), frame, *actor, MessageBody::from(&**view))
             }),
             Happening::Typing { person, is_typing } => text(&Event::new(
                 "typing",
@@ -189,6 +196,20 @@ fn command(kind: &str, text: &str) -> Result<Command, Problem> {
                 NewMessage::of(send.message_type, send.priority, send.content, Some(send.client_message_id));
             Act::Send { conversation: send.conversation_id.into(), draft: new.parse().map_err(invalid)? }
         }
+        "message.edit" => {
+            let Edit { message_id, content, version, .. } = body(text)?;
+            let content = Content::parse(&content).map_err(invalid)?;
+            Act::Edit { message: message_id.into(), content, version }
+        }
+        "message.delete" => {
+            let Delete { message_id, .. } = body(text)?;
+            Act::Delete { message: message_id.into() }
+        }
+        "reaction.set" | "reaction.clear" => {
+            let Reaction { message_id, emoji, .. } = body(text)?;
+            let emoji = Emoji::parse(&emoji).map_err(invalid)?;
+            Act::React { message: message_id.into(), emoji, is_set: kind == "reaction.set" }
+        }
         "typing.set" => {
             let Typing { conversation_id, is_typing, .. } = body(text)?;
             Act::Typing { conversation: conversation_id.into(), is_typing }
@@ -226,14 +247,24 @@ struct Event<T> {
     #[serde(skip_serializing_if = "Option::is_none")]
     conversation_id: Option<ConversationId>,
     at: DateTime<Utc>,
-    actor: UserId,
+    /// Nobody, when a time was over.
+    actor: Option<UserId>,
     data: T,
 }
 
 impl<T> Event<T> {
-    const fn new(kind: &'static str, frame: &Frame, actor: UserId, data: T) -> Self {
+    fn new(kind: &'static str, frame: &Frame, actor: impl Into<Option<UserId>>, data: T) -> Self {
         let (conversation_id, at) = (frame.conversation_id, frame.at);
-        Self { v: VERSION, id: frame.id, r#type: kind, seq: None, conversation_id, at, actor, data }
+        Self {
+            v: VERSION,
+            id: frame.id,
+            r#type: kind,
+            seq: None,
+            conversation_id,
+            at,
+            actor: actor.into(),
+            data,
+        }
     }
 }
 

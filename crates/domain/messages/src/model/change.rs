@@ -8,7 +8,7 @@ use alivio_kernel::text::{self, Lines};
 use alivio_kernel::{FieldError, Rule};
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::{Header, Mark};
+use super::{DeliveryStatus, Header, Mark};
 use crate::{Error, Room};
 
 /// The least time a message can be asked to last (S0-65).
@@ -56,9 +56,16 @@ pub struct ChangePolicy {
     pub care_edit_window: TimeDelta,
 }
 
+impl ChangePolicy {
+    /// The window in minutes.
+    pub fn of_minutes(minutes: u16) -> Self {
+        Self { care_edit_window: TimeDelta::minutes(i64::from(minutes)) }
+    }
+}
+
 impl Default for ChangePolicy {
     fn default() -> Self {
-        Self { care_edit_window: TimeDelta::minutes(15) }
+        Self::of_minutes(15)
     }
 }
 
@@ -250,6 +257,17 @@ pub struct Receipt {
     pub delivered_at: Option<DateTime<Utc>>,
     /// When they read it.
     pub read_at: Option<DateTime<Utc>>,
+}
+
+impl Receipt {
+    /// How far it says that the message has come.
+    pub const fn status(&self) -> DeliveryStatus {
+        match self {
+            Self { read_at: Some(_), .. } => DeliveryStatus::Read,
+            Self { delivered_at: Some(_), .. } => DeliveryStatus::Delivered,
+            _ => DeliveryStatus::Sent,
+        }
+    }
 }
 
 /// What has gathered around a message since it was sent.

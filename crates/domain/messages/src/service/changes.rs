@@ -297,7 +297,7 @@ impl Messages {
         Ok(moved)
     }
 
-    /// Marks a whole conversation as read. `None` if there is nothing in it for the caller.
+    /// Marks a whole conversation as read: the marks of the caller, and what they have not read since.
     ///
     /// # Errors
     /// [`Error::NotFound`].
@@ -305,13 +305,16 @@ impl Messages {
         &self,
         caller: &Caller,
         conversation: ConversationId,
-    ) -> Result<Option<Moved>, Error> {
+    ) -> Result<(Marks, i64), Error> {
         let position = self.position(caller, conversation).await?;
         if position.last_seq < position.joined_seq {
-            return Ok(None);
+            // There is nothing in it for them.
+            let own = position.marks.into_iter().find(|marks| marks.user_id == caller.user_id);
+            return own.map(|marks| (marks, 0)).ok_or(Error::NotFound);
         }
         let target = Anchor::Seq(position.last_seq);
-        self.advance(caller, conversation, Mark::Read, &target).await.map(Some)
+        let moved = self.advance(caller, conversation, Mark::Read, &target).await?;
+        Ok((moved.marks, moved.unread))
     }
 
     /// What has become of a message that the caller has sent again.
