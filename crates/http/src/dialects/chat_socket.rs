@@ -153,6 +153,7 @@ impl Words for Documented {
             }
             // The document has no words for these.
             Happening::MarksMoved(_)
+            | Happening::MessageChanged { .. }
             | Happening::BreakGlass { .. }
             | Happening::ConversationCreated { .. }
             | Happening::DraftChanged { .. }
