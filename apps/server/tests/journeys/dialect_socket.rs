@@ -48,7 +48,9 @@ async fn the_documented_words_work() {
     let event = at_ana.next_event("new_message").await;
     check_envelope(&event, &conversation, &maria);
     let data = &event["data"];
-    assert_eq!(fields(data), ["attachments", "content", "message_id", "sender", "timestamp"]);
+    let expected =
+        ["attachments", "content", "is_automated", "message_id", "reply_to_id", "sender", "timestamp"];
+    assert_eq!(fields(data), expected);
     assert_eq!((&data["message_id"], text(data, "content")), (&sent["message_id"], "Hola, Ana"));
     assert_eq!(fields(&data["sender"]), ["id", "name", "user_type"]);
     assert_eq!(

@@ -41,17 +41,24 @@ async fn a_message_is_what_was_sent() {
     });
     let message = ana.post(&messages(&conversation), &asked).await.expect(201);
     let expected = [
+        "attachments",
         "client_message_id",
         "content",
         "conversation_id",
         "created_at",
         "delivery_status",
+        "expires_at",
         "id",
         "message_type",
+        "metadata",
+        "payload",
         "priority",
         "ref",
+        "reply_to",
+        "scheduled_for",
         "sender",
         "seq",
+        "updated_at",
     ];
     assert_eq!(fields(&message), expected);
     assert_eq!(text(&message, "content"), text(&asked, "content").trim());

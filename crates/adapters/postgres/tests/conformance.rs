@@ -75,6 +75,7 @@ impl Clinic {
                 kind: Cow::Owned(row.get("kind")),
                 payload: row.get::<_, Value>("payload"),
                 at: row.get("at"),
+                due: None,
             })
             .collect()
     }
@@ -239,7 +240,8 @@ impl alivio_conversations::testing::World for Clinic {
                 ClientMessageId::parse(&id.to_string()).unwrap(),
                 at,
             ),
-            content: Sealed::from_bytes(vec![1]),
+            content: Some(Sealed::from_bytes(vec![1])),
+            payload: None,
             fingerprint: [0; 16],
             event: Event::new(&SystemIds, at, &sent),
         };
