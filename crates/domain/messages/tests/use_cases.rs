@@ -10,9 +10,10 @@ use alivio_kernel::{
     Caller, Clock, DomainError, ErrorKind, ManualClock, PageSize, Role, Sealed, Sealer, SequentialIds,
 };
 use alivio_messages::{
-    Anchor, Appended, ClientMessageId, Content, Digest, Draft, Error, Header, HistoryQuery, Mark, Marks,
-    MarksMoved, Message, MessageSent, MessageType, Messages, MessagesPorts, MockGrantedLog, MockLiveFeed,
-    MockMessageLog, MockRooms, Moved, NewEntry, Position, Priority, StoredMessage,
+    Anchor, Appended, ChangePolicy, ClientMessageId, Content, Digest, Draft, Error, Header, HistoryQuery,
+    Mark, Marks, MarksMoved, Message, MessageSent, MessageType, Messages, MessagesPorts, MockGrantedLog,
+    MockLiveFeed, MockMessageChanges, MockMessageLog, MockRooms, Moved, NewEntry, Position, Priority,
+    StoredMessage,
 };
 
 /// Everything around the service, and what it was told.
@@ -20,6 +21,8 @@ use alivio_messages::{
 struct Desk {
     log: MockMessageLog,
     live: MockLiveFeed,
+    changes: MockMessageChanges,
+    rooms: MockRooms,
     sealer: Arc<PlainSealer>,
     clock: Arc<ManualClock>,
 }
@@ -28,9 +31,11 @@ impl Desk {
     fn open(self) -> Messages {
         Messages::new(MessagesPorts {
             log: Arc::new(self.log),
+            changes: Arc::new(self.changes),
+            policy: ChangePolicy::default(),
             granted: Arc::new(MockGrantedLog::new()),
             live: Arc::new(self.live),
-            rooms: Arc::new(MockRooms::new()),
+            rooms: Arc::new(self.rooms),
             sealer: self.sealer,
             clock: self.clock,
             ids: Arc::new(SequentialIds::default()),
