@@ -2,6 +2,7 @@
 //! still.
 #![cfg(test)]
 
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
 use alivio_kernel::ids::{ConversationId, MessageId, SessionId, UserId, Uuid};
@@ -10,10 +11,10 @@ use alivio_kernel::{
     Caller, Clock, DomainError, ErrorKind, ManualClock, PageSize, Role, Sealed, Sealer, SequentialIds,
 };
 use alivio_messages::{
-    Anchor, Appended, ChangePolicy, ClientMessageId, Content, Digest, Draft, Error, Header, HistoryQuery,
-    Mark, Marks, MarksMoved, Message, MessageSent, MessageType, Messages, MessagesPorts, MockGrantedLog,
-    MockLiveFeed, MockMessageChanges, MockMessageLog, MockRooms, Moved, NewEntry, Position, Priority,
-    StoredMessage,
+    Anchor, Appended, Change, ChangePolicy, ClientMessageId, Content, Current, Digest, Draft, Error, Found,
+    Header, HistoryQuery, Mark, Marks, MarksMoved, Message, MessageEdited, MessageSent, Messages,
+    MessagesPorts, MockGrantedLog, MockLiveFeed, MockMessageChanges, MockMessageLog, MockRooms, Moved,
+    NewEntry, Position, Priority, Room, Standing, StoredMessage,
 };
 
 /// Everything around the service, and what it was told.
@@ -334,8 +335,10 @@ async fn a_page_of_history_is_opened_and_says_where_the_next_one_starts() {
         desk.log.expect_position().returning(|_, _| {
             Ok(Some(Position { joined_seq: 1, last_seq: 9, members_version: 1, marks: vec![marks(9, 8)] }))
         });
+        desk.changes.expect_aftermath().returning(|_, _| Ok(HashMap::new()));
         let history = desk.open().history(&caller(), conversation(), &query).await.unwrap();
-        let words: Vec<_> = history.page.items.iter().map(|m| m.content.as_str().to_owned()).collect();
+        let words: Vec<_> =
+            history.page.items.iter().map(|m| m.content.as_ref().unwrap().as_str().to_owned()).collect();
         assert_eq!(words, (1..=shown).map(|n| format!("words {n}")).collect::<Vec<_>>());
         assert_eq!(history.page.next_cursor, cursor);
         assert_eq!(history.marks, [marks(9, 8)]);
@@ -350,9 +353,10 @@ async fn a_replay_starts_after_what_the_client_has() {
         .expect_history()
         .withf(|_, _, query| *query == HistoryQuery::After(Anchor::Seq(7), size(50)))
         .returning(move |_, _, _| Ok(Some(vec![row.clone()])));
+    desk.changes.expect_aftermath().returning(|_, _| Ok(HashMap::new()));
     let page = desk.open().replay(&caller(), conversation(), 7, size(50)).await.unwrap();
-    assert_eq!(page.items.iter().map(|m| m.seq).collect::<Vec<_>>(), [8]);
-    assert_eq!(page.next_cursor, None);
+    assert_eq!(page.page.items.iter().map(|m| m.seq).collect::<Vec<_>>(), [8]);
+    assert_eq!(page.page.next_cursor, None);
 }
 
 #[tokio::test]
@@ -394,7 +398,7 @@ async fn each_digest_gets_its_own_last_message() {
     let digests = desk.open().digests(&caller(), &places).await.unwrap();
     let seen: Vec<_> = digests
         .iter()
-        .map(|d| (d.conversation_id, d.unread, d.last.as_ref().map(|m| m.content.as_str())))
+        .map(|d| (d.conversation_id, d.unread, d.last.as_ref().map(|m| m.content.as_ref().unwrap().as_str())))
         .collect();
     let expected = [(places[0], 4, Some("first")), (places[1], 4, None), (places[2], 4, Some("last"))];
     assert_eq!(seen, expected);
@@ -412,4 +416,109 @@ async fn a_stranger_to_a_conversation_without_a_key_makes_none() {
     // Nothing was provided for an append.
     let error = desk.open().send(&caller(), conversation(), draft("hola")).await.unwrap_err();
     assert!(matches!(error, Error::NotFound));
+}
+
+// What becomes of messages
+
+const STANDING: Standing = Standing { moderates: false, is_open: true, is_blocked: false };
+
+fn room() -> Room {
+    Room {
+        is_direct: false,
+        is_emergency: false,
+        is_care: true,
+        is_case_discussion: false,
+        file_sharing: true,
+        typing_indicators: true,
+        read_receipts: true,
+        message_editing: true,
+        message_deletion: true,
+    }
+}
+
+impl Desk {
+    /// A message of `sender` that the caller finds, and finds unchanged afterwards.
+    async fn finds(&mut self, sender: UserId, standing: Standing) -> StoredMessage {
+        let mut stored = self.stored(7, "Tome 50 mg").await;
+        stored.header.sender_id = sender;
+        let (found, current) = (stored.clone(), stored.clone());
+        self.changes
+            .expect_find()
+            .returning(move |_, _, _| Ok(Some(Found { message: found.clone(), standing })));
+        self.changes.expect_current().returning(move |_| {
+            Ok(Some(Current { message: current.clone(), marks: vec![], members_version: 3 }))
+        });
+        self.changes.expect_aftermath().returning(|_, _| Ok(HashMap::new()));
+        self.rooms.expect_room().returning(|_| Ok(Some(room())));
+        stored
+    }
+}
+
+#[tokio::test]
+async fn an_edit_is_sealed_for_its_version_stored_and_then_announced() {
+    let mut desk = Desk::default();
+    let stored = desk.finds(caller().user_id, STANDING).await;
+    let steps = Arc::new(Mutex::new(Vec::new()));
+    let (store, announce, sealer) = (Arc::clone(&steps), Arc::clone(&steps), Arc::clone(&desk.sealer));
+    let edits = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&edits);
+    desk.changes.expect_edit().times(1).returning(move |edit, effects| {
+        store.lock().unwrap().push("stored");
+        seen.lock().unwrap().push((edit.clone(), effects.clone()));
+        Ok(())
+    });
+    desk.live.expect_message_changed().times(1).returning(move |told| {
+        assert_eq!(
+            (told.change, told.actor, told.members_version),
+            (Change::Edited, Some(caller().user_id), 3)
+        );
+        announce.lock().unwrap().push("announced");
+    });
+    let words = Content::parse("Tome 5 mg").unwrap();
+    desk.open().edit(&caller(), stored.id, words, Some(1)).await.unwrap();
+    assert_eq!(*steps.lock().unwrap(), ["stored", "announced"]);
+    let (edit, effects) = edits.lock().unwrap().remove(0);
+    assert_eq!(edit.replaces, 1);
+    let place = SealContext { version: 2, ..place(stored.id) };
+    assert_eq!(sealer.open_many(&[(place, &edit.content)]).await.unwrap(), [b"Tome 5 mg"]);
+    let [event] = &effects.events[..] else { panic!("one event") };
+    assert_eq!(event.read::<MessageEdited>().unwrap().version, 2);
+    assert!(!event.payload.to_string().contains("Tome"), "events hold ids, never bodies");
+}
+
+#[tokio::test]
+async fn what_may_not_be_changed_is_neither_stored_nor_announced() {
+    let mut desk = Desk::default();
+    let stored = desk.finds(other(), STANDING).await;
+    let messages = desk.open();
+    let words = Content::parse("x").unwrap();
+    let errors = [
+        messages.edit(&caller(), stored.id, words.clone(), None).await.unwrap_err(),
+        messages.delete(&caller(), stored.id).await.unwrap_err(),
+        messages.correct(&caller(), stored.id, Draft::text(words), None).await.unwrap_err(),
+    ];
+    assert!(errors.iter().all(|error| error.code() == "not_the_sender"), "{errors:?}");
+}
+
+#[tokio::test]
+async fn what_a_moderator_takes_back_is_recorded_and_what_people_take_back_of_their_own_is_not() {
+    for (sender, recorded) in [(other(), 1), (caller().user_id, 0)] {
+        let mut desk = Desk::default();
+        let stored = desk.finds(sender, Standing { moderates: true, ..STANDING }).await;
+        desk.changes
+            .expect_delete()
+            .times(1)
+            .withf(move |_, effects| (effects.events.len(), effects.audit.len()) == (1, recorded))
+            .returning(|_, _| Ok(true));
+        desk.live.expect_message_changed().times(1).returning(|_| ());
+        desk.open().delete(&caller(), stored.id).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_deletion_that_someone_else_did_first_is_not_announced_again() {
+    let mut desk = Desk::default();
+    let stored = desk.finds(caller().user_id, STANDING).await;
+    desk.changes.expect_delete().returning(|_, _| Ok(false));
+    desk.open().delete(&caller(), stored.id).await.unwrap();
 }
