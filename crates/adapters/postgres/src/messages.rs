@@ -102,10 +102,11 @@ const MARKS: &str = "
 macro_rules! shown_marks {
     ($viewer:literal) => {
         concat!(
-            "SELECT array_agg(p.user_id) AS users, array_agg(p.delivered_up_to) AS delivered,
-                array_agg(CASE WHEN p.user_id = ",
+            "SELECT coalesce(array_agg(p.user_id), '{}') AS users,
+                coalesce(array_agg(p.delivered_up_to), '{}') AS delivered,
+                coalesce(array_agg(CASE WHEN p.user_id = ",
             $viewer,
-            " OR c.settings ->> 'read_receipts' IS DISTINCT FROM 'false' THEN p.read_up_to ELSE 0 END) AS read
+            " OR c.settings ->> 'read_receipts' IS DISTINCT FROM 'false' THEN p.read_up_to ELSE 0 END), '{}') AS read
             FROM participants p WHERE p.conversation_id = c.id AND p.left_seq IS NULL"
         )
     };
