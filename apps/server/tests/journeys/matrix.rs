@@ -169,6 +169,17 @@ const TABLE: &[(&str, &str, &str)] = &[
                                                                            "401  200  404  200  404  404  404  404  404  200"),
 
     ("GET /api/v1/changes", "",                                            "401  200  200  200  200  200  200  200  200  200"),
+    ("PATCH /api/v1/messages/{message}", r#"{"content":"Hola"}"#,          "401  403  404  200  404  404  404  404  404  403"),
+    ("DELETE /api/v1/messages/{message}", "",                              "401  403  404  204  404  404  404  404  404  403"),
+    ("POST /api/v1/messages/{message}/corrections", r#"{"content":"Hola"}"#,
+                                                                           "401  403  404  201  404  404  404  404  404  403"),
+    ("GET /api/v1/messages/{message}/history", "",                         "401  200  404  200  404  404  404  404  404  200"),
+    ("PUT /api/v1/messages/{message}/reactions/{emoji}", "",               "401  200  404  200  404  404  404  404  404  403"),
+    ("DELETE /api/v1/messages/{message}/reactions/{emoji}", "",            "401  200  404  200  404  404  404  404  404  403"),
+    ("GET /api/v1/messages/{message}/receipts", "",                        "401  200  404  200  404  404  404  404  404  200"),
+    ("PUT /api/v1/messages/{message}/receipts/me", r#"{"status":"read"}"#, "401  200  404  200  404  404  404  404  404  200"),
+    ("POST /api/v1/messages/mark-read", r#"{"message_ids":["{message}"]}"#,
+                                                                           "401  200  404  200  404  404  404  404  404  200"),
 
     ("POST /api/v1/ws/tickets", "",                                        "401  201  201  201  201  201  201  201  201  201"),
     ("GET /api/v1/ws", "",                                                 "401  426  426  426  426  426  426  426  426  426"),
@@ -427,6 +438,7 @@ impl Scene {
                 (conversation, text(&message, "id").to_owned())
             };
             scene.insert("message", message);
+            scene.insert("emoji", "%F0%9F%91%8D".to_owned());
             if names("grant") {
                 let asked = json!({"conversation_id": conversation, "reason": "Riesgo vital"});
                 let grant = admin.post("/admin/break-glass", &asked).await.expect(201);

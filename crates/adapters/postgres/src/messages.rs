@@ -29,13 +29,6 @@ macro_rules! message_columns {
 
 use message_columns;
 
-mod changes;
-mod feed;
-mod group_commit;
-mod reader;
-
-pub use group_commit::GroupCommit;
-
 // One row without a message stands for an empty page; no row at all for no access.
 macro_rules! history {
     ($reader:literal, $anchor:literal, $side:literal, $order:literal) => {
@@ -111,10 +104,11 @@ const MARKS: &str = "
 macro_rules! shown_marks {
     ($viewer:literal) => {
         concat!(
-            "SELECT array_agg(p.user_id) AS users, array_agg(p.delivered_up_to) AS delivered,
-                array_agg(CASE WHEN p.user_id = ",
+            "SELECT coalesce(array_agg(p.user_id), '{}') AS users,
+                coalesce(array_agg(p.delivered_up_to), '{}') AS delivered,
+                coalesce(array_agg(CASE WHEN p.user_id = ",
             $viewer,
-            " OR c.settings ->> 'read_receipts' IS DISTINCT FROM 'false' THEN p.read_up_to ELSE 0 END) AS read
+            " OR c.settings ->> 'read_receipts' IS DISTINCT FROM 'false' THEN p.read_up_to ELSE 0 END), '{}') AS read
             FROM participants p WHERE p.conversation_id = c.id AND p.left_seq IS NULL"
         )
     };
@@ -136,6 +130,14 @@ macro_rules! unread {
         concat!("(c.last_seq - ", $me, ".read_up_to) - (", $me, ".own_total - ", $me, ".own_read)")
     };
 }
+
+// After the macros, which they use.
+mod changes;
+mod feed;
+mod group_commit;
+mod reader;
+
+pub use group_commit::GroupCommit;
 
 // The lock waits for whoever moves the same marks, and then shows where they left them.
 const ADVANCE: &str = "
