@@ -21,6 +21,7 @@ use crate::MessageLog;
 #[cfg(test)]
 mod memory;
 pub mod message_log;
+pub mod scheduled_store;
 
 /// What a case is given.
 pub struct Fixture {
@@ -60,11 +61,12 @@ mod tests {
     /// A case that is written but not listed would never run.
     #[test]
     fn every_case_is_listed() {
-        let source = include_str!("message_log.rs");
-        let list = source.split("macro_rules!").nth(1).unwrap();
-        for case in source.lines().filter_map(|line| line.strip_prefix("pub async fn ")) {
-            let case = case.split('(').next().unwrap();
-            assert!(list.lines().any(|line| line.trim() == case), "{case} is not listed");
+        for source in [include_str!("message_log.rs"), include_str!("scheduled_store.rs")] {
+            let list = source.split("macro_rules!").nth(1).unwrap();
+            for case in source.lines().filter_map(|line| line.strip_prefix("pub async fn ")) {
+                let case = case.split('(').next().unwrap();
+                assert!(list.lines().any(|line| line.trim() == case), "{case} is not listed");
+            }
         }
     }
 
