@@ -484,6 +484,13 @@ async fn administration() -> alivio_accounts::testing::Fixture<dyn UserAdministr
 }
 alivio_accounts::user_administration_conformance!(administration);
 
+async fn scheduled() -> alivio_messages::testing::scheduled_store::Stores {
+    let world = Clinic::fresh().await;
+    let store = Arc::new(world.database.clone());
+    alivio_messages::testing::scheduled_store::Stores { scheduled: store.clone(), drafts: store, world }
+}
+alivio_messages::scheduled_store_conformance!(scheduled);
+
 // What is read by a grant: it takes a grant and a log, which two domains own.
 
 struct Emergency {

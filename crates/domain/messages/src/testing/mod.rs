@@ -23,6 +23,7 @@ pub mod change_log;
 mod memory;
 pub mod message_changes;
 pub mod message_log;
+pub mod scheduled_store;
 
 /// What a case is given.
 pub struct Fixture {
@@ -82,6 +83,7 @@ mod tests {
             include_str!("message_log.rs"),
             include_str!("change_log.rs"),
             include_str!("message_changes.rs"),
+            include_str!("scheduled_store.rs"),
         ] {
             let list = source.split("macro_rules!").nth(1).unwrap();
             for case in source.lines().filter_map(|line| line.strip_prefix("pub async fn ")) {
