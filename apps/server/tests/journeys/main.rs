@@ -16,6 +16,7 @@ mod contacts;
 mod conversations;
 mod credentials;
 mod dialect_socket;
+mod dialects;
 mod directory;
 mod headers;
 mod limits;

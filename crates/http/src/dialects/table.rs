@@ -90,7 +90,7 @@ pub(super) static ROWS: &[Row] = &[
         .show(s2::messages),
     Row::new(S2, (POST, "/api/v1/chat/messages"), (POST, "/api/v1/conversations/{room}/messages"))
         .ask(s2::message_to_send).show(s2::message)
-        .body(r#"{"room": "{conversation}", "content": "Hola mundo!", "message_type": "text"}"#),
+        .body(r#"{"room": "{room}", "content": "Hola mundo!", "message_type": "text"}"#),
     Row::new(S4, (GET, "/api/chat/rooms/{room_id}/messages"), (GET, "/api/v1/conversations/{room_id}/messages"))
         .show(s4::messages),
     Row::new(S4, (POST, "/api/chat/rooms/{room_id}/messages"), (POST, "/api/v1/conversations/{room_id}/messages"))
