@@ -7,7 +7,7 @@ use alivio_imaging::Shrinker;
 use alivio_kernel::{BoxError, Sensitive, SystemClock, SystemIds};
 use alivio_notifications::{Mailbox, Mailer};
 use alivio_outbox::Relay;
-use alivio_platform::{Dependency, Platform, Ports};
+use alivio_platform::{Dependency, Housekeeping, Platform, Ports};
 use alivio_postgres::cluster::{Cluster, ClusterConfig};
 use alivio_postgres::{Database, DatabaseOptions, GroupCommit, migrate};
 use alivio_sandbox::SandboxMailbox;
@@ -101,7 +101,10 @@ fn post(config: &MailConfig) -> Result<Post, BoxError> {
 }
 
 /// The product over migrated storage.
-pub(crate) async fn platform(config: &Config, storage: &Storage) -> Result<(Platform, Relay), BoxError> {
+pub(crate) async fn platform(
+    config: &Config,
+    storage: &Storage,
+) -> Result<(Platform, Relay, Housekeeping), BoxError> {
     let (mailer, mailbox) = post(config.mail()?)?;
     let public_origin = config.public_origin()?.clone();
     let ring = keys(config)?;

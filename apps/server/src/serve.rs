@@ -30,7 +30,7 @@ pub(crate) async fn serve(config: Config) -> Result<(), BoxError> {
 }
 
 async fn run(config: &Config, storage: &Storage, stop: impl Future<Output = ()>) -> Result<(), BoxError> {
-    let (platform, relay) = platform(config, storage).await?;
+    let (platform, relay, housekeeping) = platform(config, storage).await?;
     let demo =
         if config.demo { Some(demo_clinic(&platform.accounts, &platform.profiles).await?) } else { None };
     let published = platform.profiles.publish_missing().await?;
@@ -40,6 +40,7 @@ async fn run(config: &Config, storage: &Storage, stop: impl Future<Output = ()>)
 
     let (stopping, stopped) = watch::channel(false);
     let relay = tokio::spawn(relay.run(stopped.clone()));
+    let housekeeping = tokio::spawn(housekeeping.run(stopped.clone()));
     let http = HttpConfig {
         allowed_origins: config.allowed_origins.clone(),
         socket_commands_per_second: config.socket_commands_per_second,
@@ -79,6 +80,7 @@ async fn run(config: &Config, storage: &Storage, stop: impl Future<Output = ()>)
     }
     stopping.send_replace(true);
     relay.await?;
+    housekeeping.await?;
     tracing::info!("server.stopped");
     Ok(())
 }

@@ -20,9 +20,9 @@ use crate::correspondence::{Correspondence, LettersByMail};
 use crate::live::{Hub, LiveAnnouncer, PresenceBoard, Silence};
 use crate::reactions::{self, Around};
 use crate::session_cache::CachedSessions;
-use crate::{PeopleDirectory, Platform, Ports, Screens};
+use crate::{Housekeeping, PeopleDirectory, Platform, Ports, Screens};
 
-pub(crate) fn assemble(ports: Ports) -> (Platform, Relay) {
+pub(crate) fn assemble(ports: Ports) -> (Platform, Relay, Housekeeping) {
     let (clock, ids) = (|| Arc::clone(&ports.clock), || Arc::clone(&ports.ids));
     let (sealer, audit) = (|| Arc::clone(&ports.sealer), || Arc::clone(&ports.audit));
     let users = || Arc::clone(&ports.users);
@@ -202,5 +202,7 @@ pub(crate) fn assemble(ports: Ports) -> (Platform, Relay) {
         rooms,
         touched: Cache::builder().max_capacity(100_000).time_to_live(grain).build(),
     };
-    (platform, relay)
+    // One line each; see [`crate::Chore`].
+    let housekeeping = Housekeeping::new(vec![]);
+    (platform, relay, housekeeping)
 }

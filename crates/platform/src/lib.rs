@@ -10,6 +10,7 @@ mod correspondence;
 mod deliver;
 mod error;
 mod feed;
+mod housekeeping;
 pub mod live;
 mod people;
 mod ports;
@@ -36,6 +37,7 @@ use moka::future::Cache;
 pub use deliver::deliver;
 pub use error::Error;
 pub use feed::{ChangeView, ChangedState, FeedView};
+pub use housekeeping::{Chore, Housekeeping};
 pub use people::PeopleDirectory;
 pub use ports::{Dependency, Ports};
 pub use screens::{ConversationView, LastMessage, MessageView, ParticipantView, Screens};
@@ -98,8 +100,8 @@ pub struct Platform {
 }
 
 impl Platform {
-    /// Puts the product together. The relay is to be run by the caller.
-    pub fn new(ports: Ports) -> (Self, Relay) {
+    /// Puts the product together. The relay and the housekeeping are to be run by the caller.
+    pub fn new(ports: Ports) -> (Self, Relay, Housekeeping) {
         assembly::assemble(ports)
     }
 
