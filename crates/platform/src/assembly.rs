@@ -17,6 +17,7 @@ use moka::future::Cache;
 
 use crate::bridges::{MembersFromConversations, RoomsFromConversations, StandingsFromAccounts};
 use crate::correspondence::{Correspondence, LettersByMail};
+use crate::feed::ForgetChanges;
 use crate::live::{Hub, LiveAnnouncer, PresenceBoard, Silence};
 use crate::reactions::{self, Around};
 use crate::session_cache::CachedSessions;
@@ -203,6 +204,6 @@ pub(crate) fn assemble(ports: Ports) -> (Platform, Relay, Housekeeping) {
         touched: Cache::builder().max_capacity(100_000).time_to_live(grain).build(),
     };
     // One line each; see [`crate::Chore`].
-    let housekeeping = Housekeeping::new(vec![]);
+    let housekeeping = Housekeeping::new(vec![Arc::new(ForgetChanges(platform.messages.clone()))]);
     (platform, relay, housekeeping)
 }

@@ -88,9 +88,7 @@ async fn put(row: &Row, asked: &mut Asked, request: &mut ServiceRequest) -> Answ
         let body = serde_json::to_vec(&asked.body).unwrap_or_default();
         request.set_payload(Payload::from(Bytes::from(body)));
     }
-    if !row.is_served {
-        readdress(request, row.to.0.clone(), &asked.fill(row.to.1), &asked.write_query());
-    }
+    readdress(request, row.to.0.clone(), &asked.fill(row.to.1), &asked.write_query());
     Ok(())
 }
 
