@@ -49,6 +49,11 @@ const MESSAGES: &[(&str, &str, &str)] = &[
         "Ese número de licencia ya está verificado.",
         "That licence number is verified already.",
     ),
+    (
+        "attachment_not_found",
+        "No existen esos archivos, o no puede adjuntarlos aquí.",
+        "There are no such files, or none that you may attach here.",
+    ),
     ("bad_request", "La solicitud no es válida.", "The request is not valid."),
     (
         "break_glass_open",
@@ -75,6 +80,7 @@ const MESSAGES: &[(&str, &str, &str)] = &[
         "Este tipo de conversación necesita un profesional médico.",
         "This kind of conversation needs a medical professional.",
     ),
+    ("clinicians_only", "Solo el personal clínico puede enviar esto.", "Only clinicians can send this."),
     (
         "codes_locked",
         "Demasiados códigos incorrectos. Espere antes de volver a intentarlo.",
@@ -111,11 +117,21 @@ const MESSAGES: &[(&str, &str, &str)] = &[
         "Esa dirección de correo ya tiene una cuenta.",
         "That e-mail address already has an account.",
     ),
+    (
+        "file_sharing_disabled",
+        "En esta conversación no se comparten archivos.",
+        "Files are not shared in this conversation.",
+    ),
     ("forbidden", "No tiene permiso para hacer esto.", "You are not allowed to do this."),
     (
         "forbidden_origin",
         "No se permite conectar desde esta página.",
         "Connecting from this page is not allowed.",
+    ),
+    (
+        "forwarding_not_allowed",
+        "Este mensaje no se puede reenviar ahí.",
+        "This message must not be forwarded there.",
     ),
     (
         "idempotency_key_reused",
@@ -186,6 +202,11 @@ const MESSAGES: &[(&str, &str, &str)] = &[
         "role_not_assignable",
         "Un paciente no puede pasar a ser personal ni al revés.",
         "A patient cannot become staff, nor staff a patient.",
+    ),
+    (
+        "scheduled_message_settled",
+        "El mensaje programado ya se envió, se canceló o se rechazó.",
+        "The scheduled message was sent, taken back or refused already.",
     ),
     ("second_factor_off", "La verificación en dos pasos no está activada.", "Two-step verification is off."),
     (

@@ -24,6 +24,8 @@ pub struct Event {
     pub payload: Value,
     /// When it happened.
     pub at: DateTime<Utc>,
+    /// When its consequences are due; at once, if that is not said.
+    pub due: Option<DateTime<Utc>>,
 }
 
 impl Event {
@@ -35,7 +37,15 @@ impl Event {
             // Events are plain structs of ids; those always serialise.
             payload: serde_json::to_value(event).unwrap_or_default(),
             at,
+            due: None,
         }
+    }
+
+    /// The same event, whose consequences wait until `at`: a timer.
+    #[must_use]
+    pub const fn due(mut self, at: DateTime<Utc>) -> Self {
+        self.due = Some(at);
+        self
     }
 
     /// What is inside, if it is an `E`.

@@ -135,6 +135,14 @@ id!(
     ContactRequestId
 );
 id!(
+    /// A file that can be attached to a message.
+    FileId
+);
+id!(
+    /// A message that is to be sent later.
+    ScheduledMessageId
+);
+id!(
     /// A data-encryption key.
     DataKeyId
 );

@@ -15,7 +15,10 @@ use alivio_notifications::Notifications;
 use alivio_outbox::Relay;
 use moka::future::Cache;
 
-use crate::bridges::{MembersFromConversations, RoomsFromConversations, StandingsFromAccounts};
+use crate::bridges::{
+    CorrespondentsFromAccounts, MembersFromConversations, NoFiles, RoomsFromConversations,
+    StandingsFromAccounts,
+};
 use crate::correspondence::{Correspondence, LettersByMail};
 use crate::feed::ForgetChanges;
 use crate::live::{Hub, LiveAnnouncer, PresenceBoard, Silence};
@@ -134,6 +137,11 @@ pub(crate) fn assemble(ports: Ports) -> (Platform, Relay, Housekeeping) {
         log: Arc::clone(&ports.messages),
         granted: Arc::clone(&ports.granted_messages),
         feed: Arc::clone(&ports.feed),
+        reader: Arc::clone(&ports.message_reader),
+        scheduled: Arc::clone(&ports.scheduled_messages),
+        drafts: Arc::clone(&ports.message_drafts),
+        attachments: Arc::new(NoFiles),
+        correspondents: Arc::new(CorrespondentsFromAccounts::new(users(), Arc::clone(&ports.conversations))),
         live: Arc::new(LiveAnnouncer::new(
             Arc::clone(&hub),
             people.clone(),
@@ -168,6 +176,7 @@ pub(crate) fn assemble(ports: Ports) -> (Platform, Relay, Housekeeping) {
         sessions,
         people: people.clone(),
         conversations: conversations.clone(),
+        messages: messages.clone(),
         administration: administration.clone(),
         registrations: registrations.clone(),
         invitations: invitations.clone(),

@@ -6,8 +6,9 @@ use std::time::Duration;
 use alivio_accounts::{BlockStore, UserStore};
 use alivio_audit::{Members, Membership};
 use alivio_conversations::{BlockedPair, ConversationStore, Error, Kind, People, Purpose, Standing};
-use alivio_kernel::ids::{ConversationId, UserId};
-use alivio_messages::{Room, Rooms};
+use alivio_kernel::Role;
+use alivio_kernel::ids::{ConversationId, FileId, UserId};
+use alivio_messages::{Attachment, Attachments, Correspondents, Room, Rooms};
 use async_trait::async_trait;
 use moka::future::Cache;
 
@@ -90,6 +91,61 @@ impl Rooms for RoomsFromConversations {
         };
         self.rooms.insert(conversation, room).await;
         Ok(Some(room))
+    }
+}
+
+/// Messages ask who people are, and who is where; accounts and conversations know.
+pub(crate) struct CorrespondentsFromAccounts {
+    users: Arc<dyn UserStore>,
+    conversations: Arc<dyn ConversationStore>,
+}
+
+impl CorrespondentsFromAccounts {
+    pub(crate) const fn new(users: Arc<dyn UserStore>, conversations: Arc<dyn ConversationStore>) -> Self {
+        Self { users, conversations }
+    }
+
+    async fn members(&self, conversation: ConversationId) -> Result<Vec<UserId>, alivio_messages::Error> {
+        let audience = self.conversations.audience(conversation).await;
+        let audience = audience.map_err(|error| alivio_messages::Error::Unavailable(Box::new(error)))?;
+        Ok(audience.map(|audience| audience.members).unwrap_or_default())
+    }
+}
+
+#[async_trait]
+impl Correspondents for CorrespondentsFromAccounts {
+    async fn role(&self, user: UserId) -> Result<Option<Role>, alivio_messages::Error> {
+        let found = self.users.by_ids(&[user]).await;
+        let found = found.map_err(|error| alivio_messages::Error::Unavailable(Box::new(error)))?;
+        Ok(found.into_iter().find(|user| user.is_active).map(|user| user.role))
+    }
+
+    async fn may_know(
+        &self,
+        from: ConversationId,
+        to: ConversationId,
+    ) -> Result<bool, alivio_messages::Error> {
+        let there = self.members(from).await?;
+        let mut others = self.members(to).await?;
+        others.retain(|user| !there.contains(user));
+        let found = self.users.by_ids(&others).await;
+        let found = found.map_err(|error| alivio_messages::Error::Unavailable(Box::new(error)))?;
+        Ok(found.len() == others.len() && found.iter().all(|user| user.role.is_clinician()))
+    }
+}
+
+/// Messages ask for files; nobody keeps any yet, so that none can be attached.
+pub(crate) struct NoFiles;
+
+#[async_trait]
+impl Attachments for NoFiles {
+    async fn attachable(
+        &self,
+        _: UserId,
+        _: ConversationId,
+        _: &[FileId],
+    ) -> Result<Vec<Attachment>, alivio_messages::Error> {
+        Ok(Vec::new())
     }
 }
 

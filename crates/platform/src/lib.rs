@@ -27,9 +27,11 @@ use alivio_accounts::{
 };
 use alivio_audit::{BreakGlass, Reading, Trail};
 use alivio_conversations::Conversations;
-use alivio_kernel::ids::{ConversationId, GrantId, SessionId, UserId};
+use alivio_kernel::ids::{ConversationId, GrantId, MessageId, SessionId, UserId};
 use alivio_kernel::{Caller, Page};
-use alivio_messages::{Anchor, Draft, HistoryQuery, Mark, Messages, Moved, Pass, Sent};
+use alivio_messages::{
+    Anchor, ClientMessageId, Draft, Forwarded, HistoryQuery, Mark, Messages, Moved, Pass, Sent,
+};
 use alivio_notifications::{Mailbox, Notifications};
 use alivio_outbox::Relay;
 use moka::future::Cache;
@@ -224,6 +226,22 @@ impl Platform {
     ) -> Result<Sent, alivio_messages::Error> {
         let (messages, caller) = (self.messages.clone(), *caller);
         let work = async move { messages.send(&caller, conversation, draft).await };
+        uninterrupted(work, alivio_messages::Error::Unavailable).await
+    }
+
+    /// Repeats a message elsewhere and tells those who are connected, even if the caller does not wait for it.
+    ///
+    /// # Errors
+    /// As [`Messages::forward`].
+    pub async fn forward(
+        &self,
+        caller: &Caller,
+        message: MessageId,
+        targets: Vec<ConversationId>,
+        name: Option<ClientMessageId>,
+    ) -> Result<Vec<Forwarded>, alivio_messages::Error> {
+        let (messages, caller) = (self.messages.clone(), *caller);
+        let work = async move { messages.forward(&caller, message, &targets, name.as_ref()).await };
         uninterrupted(work, alivio_messages::Error::Unavailable).await
     }
 

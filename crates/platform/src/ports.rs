@@ -9,7 +9,7 @@ use alivio_accounts::{
 use alivio_audit::{AuditReader, GrantStore};
 use alivio_conversations::ConversationStore;
 use alivio_kernel::{AuditSink, BoxError, Clock, IdSource, Sealer};
-use alivio_messages::{ChangeLog, GrantedLog, MessageLog};
+use alivio_messages::{ChangeLog, DraftStore, GrantedLog, MessageLog, MessageReader, ScheduledStore};
 use alivio_notifications::{Mailbox, Mailer, PublicOrigin};
 use alivio_outbox::OutboxStore;
 use async_trait::async_trait;
@@ -80,6 +80,12 @@ pub struct Ports {
     pub messages: Arc<dyn MessageLog>,
     /// What happened, for those who come back.
     pub feed: Arc<dyn ChangeLog>,
+    /// Messages, for those who look for something in them.
+    pub message_reader: Arc<dyn MessageReader>,
+    /// Messages that wait for their time.
+    pub scheduled_messages: Arc<dyn ScheduledStore>,
+    /// Messages that are not sent yet.
+    pub message_drafts: Arc<dyn DraftStore>,
     /// Whoever takes mail away.
     pub mailer: Arc<dyn Mailer>,
     /// Where its mail can be read, if it is a sandbox.

@@ -1,14 +1,15 @@
 //! What several domains show together.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use alivio_accounts::UserSummary;
 use alivio_conversations::{Conversation, Kind, Participant};
-use alivio_kernel::ids::{ConversationId, UserId};
+use alivio_kernel::ids::{ConversationId, MessageId, UserId};
 use alivio_kernel::{Caller, Page};
 use alivio_messages::{
-    ConversationDigest, DeliveryStatus, History, HistoryQuery, Marks, Message, Messages, delivery_status,
+    ConversationDigest, DeliveryStatus, History, LogQuery, Marks, Message, Messages, OwnQuery,
+    delivery_status,
 };
 use chrono::{DateTime, Utc};
 
@@ -23,8 +24,38 @@ pub struct MessageView {
     pub message: Message,
     /// Who said it.
     pub sender: Arc<UserSummary>,
+    /// Who said what it answers, if that may be known.
+    pub quoted: Option<Arc<UserSummary>>,
     /// How far it has come.
     pub status: DeliveryStatus,
+}
+
+impl MessageView {
+    /// `message` among `people`; `None` if its sender is not one of them.
+    pub(crate) fn of(
+        message: Message,
+        people: &HashMap<UserId, Arc<UserSummary>>,
+        status: DeliveryStatus,
+    ) -> Option<Self> {
+        let sender = Arc::clone(people.get(&message.sender_id)?);
+        let quoted = message.quote.as_ref().and_then(|quote| people.get(&quote.sender_id)).cloned();
+        Some(Self { message, sender, quoted, status })
+    }
+
+    /// `message`, of which nobody has heard yet.
+    pub(crate) async fn just_sent(
+        people: &PeopleDirectory,
+        message: Message,
+    ) -> Result<Self, alivio_accounts::Error> {
+        let people = people.summaries(named(std::slice::from_ref(&message))).await?;
+        Self::of(message, &people, DeliveryStatus::Sent).ok_or(alivio_accounts::Error::NotFound)
+    }
+}
+
+/// Those whose names are shown with `messages`.
+pub(crate) fn named(messages: &[Message]) -> HashSet<UserId> {
+    let quoted = messages.iter().filter_map(|m| m.quote.as_ref().map(|quote| quote.sender_id));
+    messages.iter().map(|m| m.sender_id).chain(quoted).collect()
 }
 
 /// The newest message of a conversation.
@@ -100,8 +131,8 @@ impl Screens {
         self.hush(caller, &conversations, &mut digests).await?;
         let members = conversations.iter().flat_map(|c| c.participants.iter().map(|p| p.user_id));
         let senders = digests.values().filter_map(|d| d.last.as_ref().map(|m| m.sender_id));
-        let members: std::collections::HashSet<_> = members.collect();
-        let everyone = members.iter().copied().chain(senders).collect::<std::collections::HashSet<_>>();
+        let members: HashSet<_> = members.collect();
+        let everyone = members.iter().copied().chain(senders).collect::<HashSet<_>>();
         let people = self.people.summaries(everyone).await?;
         let members: Vec<_> = members.into_iter().collect();
         let mut seen = self.presence.seen(caller, &members).await?;
@@ -133,15 +164,64 @@ impl Screens {
         created: bool,
         caller: &Caller,
     ) -> Result<MessageView, Error> {
-        let sender = self.people.summary(message.sender_id).await?;
-        let status = if created {
-            DeliveryStatus::Sent
-        } else {
-            let mut marks = self.messages.position(caller, message.conversation_id).await?.marks;
-            self.silence.hush(caller, message.conversation_id, &mut marks).await?;
-            delivery_status(message.seq, message.sender_id, &marks)
+        let view = MessageView::just_sent(&self.people, message).await?;
+        if created { Ok(view) } else { self.with_status(caller, view).await }
+    }
+
+    /// Shows one message.
+    ///
+    /// # Errors
+    /// Not found; also if it is not in `conversation`, where one is given.
+    pub async fn one(
+        &self,
+        caller: &Caller,
+        conversation: Option<ConversationId>,
+        id: MessageId,
+    ) -> Result<MessageView, Error> {
+        let message = self.messages.message(caller, id).await?;
+        if conversation.is_some_and(|conversation| conversation != message.conversation_id) {
+            return Err(alivio_messages::Error::NotFound.into());
+        }
+        self.with_status(caller, MessageView::just_sent(&self.people, message).await?).await
+    }
+
+    /// Shows messages of all the caller's conversations, in a few queries however many they are.
+    ///
+    /// # Errors
+    /// Only that something is unavailable.
+    pub async fn own_messages(&self, caller: &Caller, query: &OwnQuery) -> Result<Page<MessageView>, Error> {
+        let Page { items, next_cursor } = self.messages.own(caller, query).await?;
+        let people = self.people.summaries(named(&items)).await?;
+        let conversations: HashSet<_> = items.iter().map(|message| message.conversation_id).collect();
+        let conversations: Vec<_> = conversations.into_iter().collect();
+        let digests = self.messages.digests(caller, &conversations).await?;
+        let mut marks: HashMap<_, _> = digests.into_iter().map(|d| (d.conversation_id, d.marks)).collect();
+        // Only where two are, and one wants nothing of the other, there may be something to hide.
+        let other = |marks: &Vec<Marks>| match &**marks {
+            [one, other] if one.user_id == caller.user_id => Some(other.user_id),
+            [other, one] if one.user_id == caller.user_id => Some(other.user_id),
+            _ => None,
         };
-        Ok(MessageView { message, sender, status })
+        let others: Vec<_> = marks.values().filter_map(other).collect();
+        let silent = self.silence.between(caller, &others).await?;
+        for (conversation, marks) in &mut marks {
+            if other(marks).is_some_and(|other| silent.contains(&other)) {
+                self.silence.hush(caller, *conversation, marks).await?;
+            }
+        }
+        let show = |message: Message| {
+            let marks = marks.get(&message.conversation_id).map_or(&[][..], Vec::as_slice);
+            show(message, &people, marks)
+        };
+        Ok(Page { items: items.into_iter().filter_map(show).collect(), next_cursor })
+    }
+
+    async fn with_status(&self, caller: &Caller, view: MessageView) -> Result<MessageView, Error> {
+        let conversation = view.message.conversation_id;
+        let mut marks = self.messages.position(caller, conversation).await?.marks;
+        self.silence.hush(caller, conversation, &mut marks).await?;
+        let status = delivery_status(view.message.seq, view.message.sender_id, &marks);
+        Ok(MessageView { status, ..view })
     }
 
     /// Shows a part of the log.
@@ -152,7 +232,7 @@ impl Screens {
         &self,
         caller: &Caller,
         conversation: ConversationId,
-        query: &HistoryQuery,
+        query: &LogQuery,
     ) -> Result<Page<MessageView>, Error> {
         let mut history = self.messages.history(caller, conversation, query).await?;
         self.silence.hush(caller, conversation, &mut history.marks).await?;
@@ -181,8 +261,7 @@ impl Screens {
 
     /// Shows what was read of the log.
     pub(crate) async fn shown(&self, history: History) -> Result<Page<MessageView>, Error> {
-        let senders: std::collections::HashSet<_> = history.page.items.iter().map(|m| m.sender_id).collect();
-        let people = self.people.summaries(senders).await?;
+        let people = self.people.summaries(named(&history.page.items)).await?;
         let Page { items, next_cursor } = history.page;
         let items = items.into_iter().filter_map(|m| show(m, &people, &history.marks)).collect();
         Ok(Page { items, next_cursor })
@@ -226,7 +305,6 @@ fn show(
     people: &HashMap<UserId, Arc<UserSummary>>,
     marks: &[Marks],
 ) -> Option<MessageView> {
-    let sender = Arc::clone(people.get(&message.sender_id)?);
     let status = delivery_status(message.seq, message.sender_id, marks);
-    Some(MessageView { message, sender, status })
+    MessageView::of(message, people, status)
 }

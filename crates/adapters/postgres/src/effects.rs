@@ -15,8 +15,8 @@ use crate::sql::prepared;
 const STORE: &str = "
     WITH published AS (
         INSERT INTO outbox (id, kind, payload, at, due_at)
-        SELECT e.id, e.kind, e.payload, e.at, e.at
-        FROM jsonb_to_recordset($1) AS e (id uuid, kind text, payload jsonb, at timestamptz)
+        SELECT e.id, e.kind, e.payload, e.at, e.due_at
+        FROM jsonb_to_recordset($1) AS e (id uuid, kind text, payload jsonb, at timestamptz, due_at timestamptz)
     )
     INSERT INTO audit_log (id, at, actor_id, actor_role, session_id, address, action, subject_id, object_kind,
         object_id, outcome, reason)
@@ -38,7 +38,10 @@ pub(crate) async fn store(connection: &mut AsyncPgConnection, effects: &Effects)
 }
 
 pub(crate) fn events_json(events: &[Event]) -> Value {
-    let row = |e: &Event| json!({"id": e.id, "kind": e.kind, "payload": e.payload, "at": e.at});
+    let row = |e: &Event| {
+        let due_at = e.due.unwrap_or(e.at);
+        json!({"id": e.id, "kind": e.kind, "payload": e.payload, "at": e.at, "due_at": due_at})
+    };
     events.iter().map(row).collect()
 }
 

@@ -22,6 +22,7 @@ mod passwords;
 mod presence;
 mod profiles;
 mod registrations;
+mod scheduled;
 mod schema;
 mod second_factors;
 mod sessions;

@@ -17,21 +17,23 @@ use diesel_async::{AsyncConnection, RunQueryDsl};
 use crate::sql::prepared;
 use crate::{Database, effects};
 
-mod feed;
-mod group_commit;
-
-pub use group_commit::GroupCommit;
-
 /// The columns of a [`MessageRow`], of `messages m`.
 macro_rules! message_columns {
     () => {
         "m.id, m.ref_number, m.conversation_id, m.seq, m.sender_id, m.message_type, m.priority, m.content,
          m.client_message_id, m.created_at, m.reply_to, m.forwarded_from, m.corrects, m.scheduled_for, m.expires_at,
-         m.source, m.is_automated, m.confidence, m.version, m.edited_at, m.deleted_at, m.deleted_by"
+         m.source, m.is_automated, m.confidence, m.version, m.edited_at, m.deleted_at, m.deleted_by,
+         m.payload, m.client_sent_at"
     };
 }
 
 use message_columns;
+
+mod feed;
+mod group_commit;
+mod reader;
+
+pub use group_commit::GroupCommit;
 
 // One row without a message stands for an empty page; no row at all for no access.
 macro_rules! history {
@@ -223,6 +225,10 @@ struct MessageRow {
     deleted_at: Option<DateTime<Utc>>,
     #[diesel(sql_type = Nullable<SqlUuid>)]
     deleted_by: Option<Uuid>,
+    #[diesel(sql_type = Nullable<Bytea>)]
+    payload: Option<Vec<u8>>,
+    #[diesel(sql_type = Nullable<Timestamptz>)]
+    client_sent_at: Option<DateTime<Utc>>,
 }
 
 impl MessageRow {
@@ -256,6 +262,7 @@ impl MessageRow {
             corrects: self.corrects.map(MessageId::from),
             scheduled_for: self.scheduled_for,
             expires_at: self.expires_at,
+            client_sent_at: self.client_sent_at,
             source,
             automation: self.is_automated?.then_some(Automation { confidence: self.confidence }),
             version: u32::try_from(self.version?).ok()?,
@@ -263,7 +270,8 @@ impl MessageRow {
             deleted_at: self.deleted_at,
             deleted_by: self.deleted_by.map(UserId::from),
         };
-        Some(Ok(StoredMessage { header, content: self.content.map(Sealed::from_bytes) }))
+        let (content, payload) = (self.content.map(Sealed::from_bytes), self.payload.map(Sealed::from_bytes));
+        Some(Ok(StoredMessage { header, content, payload }))
     }
 }
 

@@ -60,7 +60,13 @@ impl OutboxStore for Database {
         let mut rows: Vec<Row> = prepared(query).load(&mut connection).await?;
         rows.sort_unstable_by_key(|row| (row.at, row.id));
         let claimed = |row: Row| Claimed {
-            event: Event { id: row.id.into(), kind: Cow::Owned(row.kind), payload: row.payload, at: row.at },
+            event: Event {
+                id: row.id.into(),
+                kind: Cow::Owned(row.kind),
+                payload: row.payload,
+                at: row.at,
+                due: None,
+            },
             attempts: row.attempts,
         };
         Ok(rows.into_iter().map(claimed).collect())

@@ -1,6 +1,7 @@
+use alivio_kernel::ids::FileId;
 use alivio_kernel::sealing::SealError;
 use alivio_kernel::{BoxError, DomainError, ErrorKind, FieldError};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// How messages can go wrong.
 #[derive(Debug, thiserror::Error)]
@@ -17,6 +18,24 @@ pub enum Error {
     /// The client message id was used for another message.
     #[error("client message id reused")]
     ClientMessageIdReused,
+    /// Only clinicians send what this message holds (C-8).
+    #[error("clinicians only")]
+    CliniciansOnly,
+    /// Files are not shared in this conversation (S0-32).
+    #[error("files are not shared here")]
+    FileSharingDisabled,
+    /// There are no such files, or none that the sender may attach here.
+    #[error("attachments not found")]
+    AttachmentNotFound(Vec<FileId>),
+    /// What was said there must not be repeated, or not here.
+    #[error("forwarding is not allowed")]
+    ForwardingNotAllowed,
+    /// It is too late to change a message that was put off: it was sent, taken back or refused.
+    #[error("the scheduled message is settled")]
+    ScheduledSettled,
+    /// Someone else has changed it at the same time.
+    #[error("changed meanwhile")]
+    Stale,
     /// A field breaks a rule.
     #[error(transparent)]
     Field(#[from] FieldError),
@@ -30,9 +49,13 @@ impl DomainError for Error {
     fn kind(&self) -> ErrorKind {
         match self {
             Self::NotFound => ErrorKind::NotFound,
-            Self::Blocked => ErrorKind::Forbidden,
-            Self::Closed | Self::ClientMessageIdReused => ErrorKind::Conflict,
-            Self::Field(_) => ErrorKind::Invalid,
+            Self::Blocked | Self::CliniciansOnly | Self::FileSharingDisabled | Self::ForwardingNotAllowed => {
+                ErrorKind::Forbidden
+            }
+            Self::Closed | Self::ClientMessageIdReused | Self::ScheduledSettled | Self::Stale => {
+                ErrorKind::Conflict
+            }
+            Self::Field(_) | Self::AttachmentNotFound(_) => ErrorKind::Invalid,
             Self::Unavailable(_) => ErrorKind::Unavailable,
         }
     }
@@ -43,6 +66,12 @@ impl DomainError for Error {
             Self::Closed => "conversation_closed",
             Self::Blocked => "direct_chat_blocked",
             Self::ClientMessageIdReused => "client_message_id_reused",
+            Self::CliniciansOnly => "clinicians_only",
+            Self::FileSharingDisabled => "file_sharing_disabled",
+            Self::AttachmentNotFound(_) => "attachment_not_found",
+            Self::ForwardingNotAllowed => "forwarding_not_allowed",
+            Self::ScheduledSettled => "scheduled_message_settled",
+            Self::Stale => "stale",
             Self::Field(_) => "validation_failed",
             Self::Unavailable(_) => "unavailable",
         }
@@ -51,6 +80,7 @@ impl DomainError for Error {
     fn details(&self) -> Option<Value> {
         match self {
             Self::Field(field) => Some(field.details()),
+            Self::AttachmentNotFound(files) => Some(json!({"file_ids": files})),
             _ => None,
         }
     }

@@ -1,5 +1,5 @@
 use alivio_kernel::DomainEvent;
-use alivio_kernel::ids::{ConversationId, MessageId, UserId};
+use alivio_kernel::ids::{ConversationId, MessageId, ScheduledMessageId, UserId};
 use serde::{Deserialize, Serialize};
 
 /// A message was sent.
@@ -17,4 +17,15 @@ pub struct MessageSent {
 
 impl DomainEvent for MessageSent {
     const KIND: &'static str = "messages.message_sent";
+}
+
+/// The time has come to send a message that was put off. A timer: it is stored when the message is put off.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ScheduledMessageDue {
+    /// Which.
+    pub id: ScheduledMessageId,
+}
+
+impl DomainEvent for ScheduledMessageDue {
+    const KIND: &'static str = "messages.scheduled_message_due";
 }

@@ -6,6 +6,9 @@
 //! | client message id | the sender's own name for a message; sending it twice makes one message |
 //! | marks | how far each participant has received and read the log; they only move forward |
 //! | delivered | a device of the recipient has acknowledged it (C-55) |
+//! | quote | the beginning of a message, beside an answer to it; withheld from those who may not read that one |
+//! | draft | what someone has begun to write; unsent ones are their own affair |
+//! | scheduled message | one that waits for its time; every rule is looked at again then |
 //! | pass | lets someone outside read the log in an emergency; every page is recorded (C-59) |
 //! | change | something that happened, kept 30 days for those who were away; read up to the horizon, behind which no one is still at work |
 //! | live feed | whoever is connected right now; told after the message is safe |
@@ -19,15 +22,7 @@ mod service;
 pub mod testing;
 
 pub use error::Error;
-pub use event::MessageSent;
-pub use model::{
-    Automation, ClientMessageId, Content, DeliveryStatus, Draft, Header, MAX_CONTENT, Mark, Marks,
-    MarksMoved, Message, MessageType, Priority, Source, delivery_status,
-};
-pub use ports::{
-    Anchor, Appended, ChangeLog, Digest, GrantedLog, GrantedPage, HistoryQuery, LiveFeed, MessageLog, Moved,
-    NewEntry, Pass, Place, Position, Room, Rooms, StoredChange, StoredMessage, Stretch,
-};
-#[cfg(feature = "testing")]
-pub use ports::{MockChangeLog, MockGrantedLog, MockLiveFeed, MockMessageLog, MockRooms};
-pub use service::{CHANGES_KEPT, ConversationDigest, Feed, FeedItem, History, Messages, MessagesPorts, Sent};
+pub use event::*;
+pub use model::*;
+pub use ports::*;
+pub use service::*;

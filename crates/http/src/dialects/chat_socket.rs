@@ -18,7 +18,7 @@ use actix_web::{HttpRequest, HttpResponse, get, web};
 use alivio_accounts::UserSummary;
 use alivio_kernel::ids::{ConversationId, MessageId, UserId};
 use alivio_kernel::{Clock, FieldError, Rule, SystemClock};
-use alivio_messages::{Content, Draft, Mark, MarksMoved};
+use alivio_messages::{Content, Mark, MarksMoved};
 use alivio_platform::live::{Frame, Happening, LiveSession, Vocabulary};
 use bytestring::ByteString;
 use serde::Deserialize;
@@ -26,7 +26,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::extract::parse_json;
-use crate::messages::{MessageTypeBody, NewMessage, PriorityBody};
+use crate::messages::{MessageTypeBody, NewMessage, attachments};
 use crate::problem::{Problem, ProblemDetails, Result, invalid};
 use crate::realtime::{Act, Credential, Refusal, Request, Words, check_origin, credential, open};
 use crate::state::State;
@@ -113,9 +113,15 @@ impl Documented {
         let conversation = self.conversation;
         Ok(match parse_json(text.as_bytes())? {
             Action::SendMessage { content, message_type, reply_to_id, client_message_id } => {
-                let new = NewMessage::of(message_type, PriorityBody::Normal, content, client_message_id);
-                let reply_to = reply_to_id.map(MessageId::from);
-                Act::Send { conversation, draft: Draft { reply_to, ..new.parse().map_err(invalid)? } }
+                let content = Some(content);
+                let new = NewMessage {
+                    content,
+                    message_type,
+                    reply_to: reply_to_id,
+                    client_message_id,
+                    ..NewMessage::default()
+                };
+                Act::Send { conversation, draft: new.parse()? }
             }
             Action::Typing { is_typing } => Act::Typing { conversation, is_typing },
             Action::MarkRead { message_ids } if message_ids.len() > MAX_MARKED => {
@@ -184,7 +190,8 @@ impl Documented {
                 let data = json!({
                     "message_id": message.id, "sender": person,
                     "content": message.content.as_ref().map(Content::as_str),
-                    "timestamp": message.created_at, "attachments": [],
+                    "timestamp": message.created_at, "attachments": attachments(message),
+                    "reply_to_id": message.reply_to, "is_automated": message.automation.is_some(),
                 });
                 ("new_message", sender.id, data)
             }
@@ -202,11 +209,8 @@ impl Documented {
                 let data = json!({"user_id": user_id, "status": status, "last_seen": last_seen_at});
                 ("user_status", *user_id, data)
             }
-            Happening::PresenceChanged { .. }
-            | Happening::BreakGlass { .. }
-            | Happening::ConversationCreated { .. }
-            | Happening::ParticipantJoined { .. }
-            | Happening::ParticipantRemoved { .. } => return None,
+            // The document has no words for the rest.
+            _ => return None,
         })
     }
 
@@ -219,6 +223,7 @@ impl Documented {
                     "id": message.id, "content": message.content.as_ref().map(Content::as_str),
                     "sender": person(sender), "created_at": message.created_at,
                     "message_type": message.message_type.as_str(), "reply_to": message.reply_to,
+                    "is_automated": message.automation.is_some(),
                 });
                 ("message", sender.id, data)
             }
@@ -230,10 +235,8 @@ impl Documented {
             Happening::MarksMoved(moved) => read(moved)?,
             Happening::ParticipantJoined { person, .. } => came_or_went("user_joined", person),
             Happening::ParticipantRemoved { person, .. } => came_or_went("user_left", person),
-            // That someone is here is no coming or going (C-13).
-            Happening::PresenceChanged { .. }
-            | Happening::BreakGlass { .. }
-            | Happening::ConversationCreated { .. } => return None,
+            // Nor has this one. That someone is here is no coming or going (C-13).
+            _ => return None,
         })
     }
 

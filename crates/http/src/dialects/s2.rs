@@ -18,6 +18,12 @@ pub(super) fn kinds(asked: &mut Asked) -> Result<(), FieldError> {
     Ok(())
 }
 
+/// The list of one's messages, of one room.
+pub(super) fn rooms_to_read(asked: &mut Asked) -> Result<(), FieldError> {
+    asked.rename_query("room", "conversation");
+    Ok(())
+}
+
 /// A message to send, with its room in the body (S2-18).
 pub(super) fn message_to_send(asked: &mut Asked) -> Result<(), FieldError> {
     asked.id_into_path("room", "room")

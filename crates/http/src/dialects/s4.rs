@@ -12,6 +12,13 @@ pub(super) fn room_to_open(asked: &mut Asked) -> Result<(), FieldError> {
     Ok(())
 }
 
+/// An answer to the message in the path (S4-60).
+pub(super) fn reply(asked: &mut Asked) -> Result<(), FieldError> {
+    let message = asked.path.get("id").cloned().unwrap_or_default();
+    asked.body.insert("reply_to".to_owned(), message.into());
+    Ok(())
+}
+
 /// A page of rooms.
 pub(super) fn rooms(canonical: &Value) -> Value {
     page(canonical, room)

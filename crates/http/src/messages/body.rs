@@ -7,21 +7,36 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use super::payload::{AttachmentBody, PayloadBody, attachments};
 use crate::conversations::UserSummaryBody;
 
-/// What a message is.
+/// What a message is. `system` is said by the server alone; `appointment` and `prescription` by clinicians.
 #[derive(Clone, Copy, Default, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 #[schema(as = MessageType)]
 pub(crate) enum MessageTypeBody {
     #[default]
     Text,
+    File,
+    Image,
+    Audio,
+    Video,
+    System,
+    Appointment,
+    Prescription,
 }
 
 impl From<MessageTypeBody> for MessageType {
     fn from(kind: MessageTypeBody) -> Self {
         match kind {
             MessageTypeBody::Text => Self::Text,
+            MessageTypeBody::File => Self::File,
+            MessageTypeBody::Image => Self::Image,
+            MessageTypeBody::Audio => Self::Audio,
+            MessageTypeBody::Video => Self::Video,
+            MessageTypeBody::System => Self::System,
+            MessageTypeBody::Appointment => Self::Appointment,
+            MessageTypeBody::Prescription => Self::Prescription,
         }
     }
 }
@@ -68,9 +83,16 @@ pub(crate) struct MessageBody {
     /// What it is.
     #[schema(example = "text")]
     message_type: &'static str,
-    /// The words; `null` once they are withheld, because the message was taken back or has expired.
+    /// The words; `null` if there are none, and once they are withheld, because the message was taken back or has
+    /// expired.
     #[schema(example = "¿Cómo se ha sentido con la nueva medicación?")]
     content: Option<String>,
+    /// Its files, as they were when it was sent.
+    attachments: Vec<AttachmentBody>,
+    /// What an `appointment`, a `prescription` or a `system` message holds.
+    payload: Option<PayloadBody>,
+    /// What it answers.
+    reply_to: Option<ReplyBody>,
     /// How urgent it is.
     #[schema(example = "normal")]
     priority: &'static str,
@@ -80,8 +102,55 @@ pub(crate) struct MessageBody {
     /// The sender's name for it.
     #[schema(example = "client_msg_12345")]
     client_message_id: String,
+    /// When it was to be sent, if that was decided before.
+    scheduled_for: Option<DateTime<Utc>>,
+    /// When it disappears.
+    expires_at: Option<DateTime<Utc>>,
     /// When it was stored.
     created_at: DateTime<Utc>,
+    /// When its words last changed, or it was taken back.
+    updated_at: DateTime<Utc>,
+    /// How it came about.
+    metadata: MetadataBody,
+}
+
+/// What a message answers.
+#[derive(Serialize, ToSchema)]
+#[schema(as = ReplyTo)]
+pub(crate) struct ReplyBody {
+    /// The message.
+    message_id: Uuid,
+    /// Who said it; `null` if you cannot read it.
+    #[schema(example = "Dra. María Martínez")]
+    sender_name: Option<String>,
+    /// Its first 100 characters; `null` if it was taken back, has expired, has no words, or you cannot read it.
+    #[schema(example = "¿Cómo se ha sentido con la nueva medicación?")]
+    content_preview: Option<String>,
+    /// When it was stored; `null` if you cannot read it.
+    created_at: Option<DateTime<Utc>>,
+}
+
+/// How a message came about. Where its sender was is never told.
+#[derive(Serialize, ToSchema)]
+#[schema(as = MessageMetadata)]
+pub(crate) struct MetadataBody {
+    /// The sender's name for it.
+    #[schema(example = "client_msg_12345")]
+    client_message_id: String,
+    /// What it was written with.
+    #[schema(example = "web_app")]
+    source: String,
+    /// When the client says it was written.
+    client_sent_at: Option<DateTime<Utc>>,
+    /// Whether it repeats a message.
+    is_forwarded: bool,
+    /// Which, if you can read that one.
+    forwarded_from: Option<Uuid>,
+    /// Whether a machine wrote it. Show that.
+    is_automated: bool,
+    /// How sure the machine is, from 0 to 1, if it says so.
+    #[schema(example = 0.87)]
+    confidence_score: Option<f32>,
 }
 
 impl From<&MessageView> for MessageBody {
@@ -95,10 +164,34 @@ impl From<&MessageView> for MessageBody {
             sender: UserSummaryBody::from(&*view.sender),
             message_type: message.message_type.as_str(),
             content: message.content.as_ref().map(|c| c.as_str().to_owned()),
+            attachments: attachments(message),
+            payload: message.payload.as_ref().and_then(PayloadBody::of),
+            reply_to: message.reply_to.map(|id| {
+                let quote = message.quote.as_ref();
+                let preview = quote.and_then(|quote| quote.preview.as_ref());
+                ReplyBody {
+                    message_id: id.uuid(),
+                    sender_name: view.quoted.as_ref().map(|person| person.display_name.expose().clone()),
+                    content_preview: preview.map(|words| words.as_str().to_owned()),
+                    created_at: quote.map(|quote| quote.created_at),
+                }
+            }),
             priority: message.priority.as_str(),
             delivery_status: view.status.as_str(),
             client_message_id: message.client_message_id.as_str().to_owned(),
+            scheduled_for: message.scheduled_for,
+            expires_at: message.expires_at,
             created_at: message.created_at,
+            updated_at: message.deleted_at.max(message.edited_at).unwrap_or(message.created_at),
+            metadata: MetadataBody {
+                client_message_id: message.client_message_id.as_str().to_owned(),
+                source: message.source.as_str().to_owned(),
+                client_sent_at: message.client_sent_at,
+                is_forwarded: message.forwarded_from.is_some(),
+                forwarded_from: message.known_source.map(|id| id.uuid()),
+                is_automated: message.automation.is_some(),
+                confidence_score: message.automation.and_then(|a| a.confidence),
+            },
         }
     }
 }

@@ -1,15 +1,37 @@
-//! `/api/v1/conversations/{id}/messages` and the read marker.
+//! `/api/v1/messages`, `/api/v1/conversations/{id}/messages`, the read marker, and what is not sent yet.
 
 mod body;
+mod drafts;
+mod forward;
 mod history;
 mod marks;
+mod payload;
+mod read;
+mod scheduled;
 mod send;
 
 pub(crate) use body::{MessageBody, MessagePage, MessageTypeBody, PriorityBody};
 pub(crate) use history::HistoryParams;
 pub(crate) use marks::ReadMarkerBody;
+pub(crate) use payload::attachments;
 pub(crate) use send::NewMessage;
 
 pub(crate) fn routes(config: &mut utoipa_actix_web::service_config::ServiceConfig<'_>) {
-    config.service(send::send).service(history::history).service(marks::set_read_marker);
+    config
+        .service(send::send)
+        .service(history::history)
+        .service(read::own)
+        // Before the messages, of which none is called `scheduled`.
+        .service(scheduled::list)
+        .service(scheduled::find)
+        .service(scheduled::change)
+        .service(scheduled::cancel)
+        .service(read::one)
+        .service(read::one_of)
+        .service(forward::forward)
+        .service(drafts::put_draft)
+        .service(drafts::get_draft)
+        .service(drafts::delete_draft)
+        .service(drafts::list_drafts)
+        .service(marks::set_read_marker);
 }

@@ -51,9 +51,14 @@ commands! {
     Send {
         conversation_id: Uuid,
         client_message_id: String,
-        content: String,
+        content: Option<String>,
         #[serde(default)] message_type: MessageTypeBody,
-        #[serde(default)] priority: PriorityBody
+        #[serde(default)] priority: PriorityBody,
+        #[serde(default)] attachments: Vec<Uuid>,
+        payload: Option<Value>,
+        reply_to: Option<Uuid>,
+        source: Option<String>,
+        client_sent_at: Option<DateTime<Utc>>
     }
     Resume { conversation_id: Uuid, last_seq: i64 }
     Typing { conversation_id: Uuid, is_typing: bool }
@@ -140,6 +145,14 @@ impl Words for Canonical {
                 });
                 text(&Event::new("access.break_glass", frame, *admin_id, data))
             }
+            Happening::ScheduledChanged { sender_id, id, state } => {
+                let data = json!({"scheduled_message_id": id, "state": state.as_str()});
+                text(&Event::new("scheduled_message.changed", frame, *sender_id, data))
+            }
+            Happening::DraftChanged { user_id, conversation_id } => {
+                let data = json!({"conversation_id": conversation_id});
+                text(&Event::new("draft.changed", frame, *user_id, data))
+            }
             Happening::ParticipantRemoved { person, removed_by } => {
                 text(&Event::new("participant.removed", frame, *removed_by, json!({"user_id": person.id})))
             }
@@ -185,9 +198,19 @@ fn command(kind: &str, text: &str) -> Result<Command, Problem> {
             let send: Send = body(text)?;
             // Checked here, as it may be absent elsewhere.
             ClientMessageId::parse(&send.client_message_id).map_err(invalid)?;
-            let new =
-                NewMessage::of(send.message_type, send.priority, send.content, Some(send.client_message_id));
-            Act::Send { conversation: send.conversation_id.into(), draft: new.parse().map_err(invalid)? }
+            let new = NewMessage {
+                message_type: send.message_type,
+                content: send.content,
+                priority: send.priority,
+                attachments: send.attachments,
+                payload: send.payload,
+                reply_to: send.reply_to,
+                source: send.source,
+                client_sent_at: send.client_sent_at,
+                client_message_id: Some(send.client_message_id),
+                scheduled_for: None,
+            };
+            Act::Send { conversation: send.conversation_id.into(), draft: new.parse()? }
         }
         "typing.set" => {
             let Typing { conversation_id, is_typing, .. } = body(text)?;

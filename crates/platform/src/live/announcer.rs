@@ -1,6 +1,7 @@
 use std::sync::Arc;
 
-use alivio_messages::{DeliveryStatus, LiveFeed, Mark, MarksMoved, Message, Rooms};
+use alivio_kernel::ids::{ConversationId, ScheduledMessageId, UserId};
+use alivio_messages::{LiveFeed, Mark, MarksMoved, Message, Rooms, ScheduledState};
 use async_trait::async_trait;
 
 use super::{Happening, Hub, Silence};
@@ -41,9 +42,9 @@ impl LiveFeed for LiveAnnouncer {
         if !self.hub.has_audience(message.conversation_id) {
             return;
         }
-        match self.people.summary(message.sender_id).await {
-            Ok(sender) => {
-                let view = MessageView { message: message.clone(), sender, status: DeliveryStatus::Sent };
+        let view = MessageView::just_sent(&self.people, message.clone()).await;
+        match view {
+            Ok(view) => {
                 let what = Happening::MessageCreated { view, members_version };
                 let frame = self.hub.frame(message.conversation_id, message.created_at, what);
                 self.hub.publish(message.conversation_id, message.seq, frame);
@@ -51,6 +52,16 @@ impl LiveFeed for LiveAnnouncer {
             // The message is safe; sockets see the gap at the next one and read both from the log.
             Err(error) => tracing::warn!(error = %error, "live.message_not_announced"),
         }
+    }
+
+    async fn scheduled_changed(&self, sender: UserId, id: ScheduledMessageId, state: ScheduledState) {
+        let what = Happening::ScheduledChanged { sender_id: sender, id, state };
+        self.hub.tell_person(sender, what);
+    }
+
+    async fn draft_changed(&self, user: UserId, conversation: ConversationId) {
+        let what = Happening::DraftChanged { user_id: user, conversation_id: conversation };
+        self.hub.tell_person(user, what);
     }
 
     async fn marks_moved(&self, moved: &MarksMoved) {

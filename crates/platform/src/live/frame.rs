@@ -2,8 +2,8 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use alivio_accounts::{Presence, UserSummary};
-use alivio_kernel::ids::{ConversationId, GrantId, UserId, Uuid};
-use alivio_messages::MarksMoved;
+use alivio_kernel::ids::{ConversationId, GrantId, ScheduledMessageId, UserId, Uuid};
+use alivio_messages::{MarksMoved, ScheduledState};
 use bytestring::ByteString;
 use chrono::{DateTime, Utc};
 
@@ -71,6 +71,22 @@ pub enum Happening {
         grant_id: GrantId,
         /// Who.
         admin_id: UserId,
+    },
+    /// A message that was put off has changed its state; for its sender alone.
+    ScheduledChanged {
+        /// Whose.
+        sender_id: UserId,
+        /// Which.
+        id: ScheduledMessageId,
+        /// How far it has come.
+        state: ScheduledState,
+    },
+    /// Someone has changed what they have begun to write; for them alone.
+    DraftChanged {
+        /// Who.
+        user_id: UserId,
+        /// Where.
+        conversation_id: ConversationId,
     },
     /// Someone left the conversation or was removed.
     ParticipantRemoved {

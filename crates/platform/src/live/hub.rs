@@ -153,6 +153,12 @@ impl Hub {
         }
     }
 
+    /// Sends something to every device of `user`, now.
+    pub(crate) fn tell_person(&self, user: UserId, what: Happening) {
+        let frame = self.frame(None, self.clock.now(), what);
+        self.tell_people(&[user], &frame);
+    }
+
     /// Takes a conversation from all sockets of `user`.
     pub(crate) fn expel(&self, conversation: ConversationId, user: UserId) {
         if let Some(mut topic) = self.topics.get_mut(&conversation) {

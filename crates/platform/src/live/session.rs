@@ -8,6 +8,7 @@ use alivio_messages::{Anchor, DeliveryStatus, Draft, Error, Mark, Moved, Positio
 
 use super::hub::Socket;
 use super::{Frame, Happening, Inbox};
+use crate::screens::named;
 use crate::{MessageView, Platform};
 
 /// What to do with an event that the hub brought.
@@ -138,14 +139,12 @@ impl LiveSession {
             }
             page => page?,
         };
-        let senders = page.items.iter().map(|m| m.sender_id).collect::<HashSet<_>>();
-        let people = self.platform.people.summaries(senders).await;
+        let people = self.platform.people.summaries(named(&page.items)).await;
         let people = people.map_err(|e| Error::Unavailable(Box::new(e)))?;
         let mut frames = Vec::with_capacity(page.items.len());
         for message in page.items {
-            let sender = people.get(&message.sender_id).cloned().ok_or(Error::NotFound)?;
             let (seq, at) = (message.seq, message.created_at);
-            let view = MessageView { message, sender, status: DeliveryStatus::Sent };
+            let view = MessageView::of(message, &people, DeliveryStatus::Sent).ok_or(Error::NotFound)?;
             let what = Happening::MessageCreated { view, members_version };
             frames.push(self.platform.hub.frame(conversation, at, what));
             if let Some(subscription) = self.subscriptions.get_mut(&conversation) {

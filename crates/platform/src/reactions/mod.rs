@@ -14,6 +14,7 @@ mod password_changed_sends_letter;
 mod password_reset_requested_sends_letter;
 mod profile_changed_refreshes_names;
 mod registration_begun_sends_letter;
+mod scheduled_message_due_is_sent;
 mod second_factor_changed_sends_letter;
 mod session_revoked_closes_sockets;
 mod session_revoked_sends_letter;
@@ -26,6 +27,7 @@ use std::sync::Arc;
 
 use alivio_accounts::{Administration, Invitations, Passwords, Profiles, Registrations};
 use alivio_conversations::Conversations;
+use alivio_messages::Messages;
 use alivio_outbox::Reaction;
 
 use crate::correspondence::Correspondence;
@@ -39,6 +41,7 @@ pub(crate) struct Around {
     pub(crate) sessions: Arc<CachedSessions>,
     pub(crate) people: PeopleDirectory,
     pub(crate) conversations: Conversations,
+    pub(crate) messages: Messages,
     pub(crate) administration: Administration,
     pub(crate) registrations: Registrations,
     pub(crate) invitations: Invitations,
@@ -71,6 +74,7 @@ pub(crate) fn all(around: &Around) -> Vec<Arc<dyn Reaction>> {
         Arc::new(password_reset_requested_sends_letter::React::new(around.passwords.clone())),
         Arc::new(profile_changed_refreshes_names::React::new(around.people.clone())),
         Arc::new(registration_begun_sends_letter::React::new(around.registrations.clone())),
+        Arc::new(scheduled_message_due_is_sent::React::new(around.messages.clone())),
         Arc::new(second_factor_changed_sends_letter::React::new(correspondence())),
         Arc::new(session_revoked_closes_sockets::React::new(hub(), sessions())),
         Arc::new(session_revoked_sends_letter::React::new(correspondence())),

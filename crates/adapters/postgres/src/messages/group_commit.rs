@@ -8,8 +8,8 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use alivio_kernel::BoxError;
 use alivio_kernel::ids::{ConversationId, UserId, Uuid};
+use alivio_kernel::{BoxError, Sealed};
 use alivio_messages::{Appended, Error, NewEntry, StoredMessage};
 use chrono::{DateTime, Utc};
 use diesel::QueryableByName;
@@ -32,7 +32,8 @@ const DEADLINE: Duration = Duration::from_secs(10);
 
 const APPEND: &str = "
     SELECT ord, outcome, message_id, seq, ref_number, members_version, expires_at
-    FROM append_messages($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)";
+    FROM append_messages($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20,
+        $21, $22)";
 
 type Answer = oneshot::Sender<Result<Appended, Error>>;
 
@@ -192,7 +193,7 @@ async fn offer(connection: &mut AsyncPgConnection, group: &[Job]) -> Result<Vec<
         .bind::<Array<SqlUuid>, _>(column(group, |e| e.sender_id.uuid()))
         .bind::<Array<Text>, _>(column(group, |e| e.message_type.as_str()))
         .bind::<Array<Text>, _>(column(group, |e| e.priority.as_str()))
-        .bind::<Array<Bytea>, _>(column(group, |e| e.content.as_bytes()))
+        .bind::<Array<Nullable<Bytea>>, _>(column(group, |e| e.content.as_ref().map(Sealed::as_bytes)))
         .bind::<Array<Text>, _>(column(group, |e| e.client_message_id.as_str()))
         .bind::<Array<Bytea>, _>(column(group, |e| e.fingerprint.as_slice()))
         .bind::<Array<Timestamptz>, _>(column(group, |e| e.created_at))
@@ -206,7 +207,9 @@ async fn offer(connection: &mut AsyncPgConnection, group: &[Job]) -> Result<Vec<
         .bind::<Array<Nullable<Timestamptz>>, _>(column(group, |e| e.expires_at))
         .bind::<Array<Text>, _>(column(group, |e| e.source.as_str()))
         .bind::<Array<Bool>, _>(column(group, |e| e.automation.is_some()))
-        .bind::<Array<Nullable<Float>>, _>(column(group, |e| e.automation.and_then(|a| a.confidence)));
+        .bind::<Array<Nullable<Float>>, _>(column(group, |e| e.automation.and_then(|a| a.confidence)))
+        .bind::<Array<Nullable<Bytea>>, _>(column(group, |e| e.payload.as_ref().map(Sealed::as_bytes)))
+        .bind::<Array<Nullable<Timestamptz>>, _>(column(group, |e| e.client_sent_at));
     Ok(prepared(query).load(connection).await?)
 }
 

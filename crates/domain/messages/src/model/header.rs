@@ -4,7 +4,7 @@ use alivio_kernel::ids::{ConversationId, MessageId, UserId};
 use alivio_kernel::{FieldError, Rule};
 use chrono::{DateTime, Datelike, Utc};
 
-use super::{ClientMessageId, Content, MessageType, Priority};
+use super::{ClientMessageId, Content, MessageType, Payload, Priority};
 
 /// All that is known of a message besides its words.
 #[derive(Debug, Clone, PartialEq)]
@@ -37,6 +37,8 @@ pub struct Header {
     pub scheduled_for: Option<DateTime<Utc>>,
     /// When it disappears (S0-65).
     pub expires_at: Option<DateTime<Utc>>,
+    /// When the client said it was written (C-51).
+    pub client_sent_at: Option<DateTime<Utc>>,
     /// What it was written with (S0-67).
     pub source: Source,
     /// By which machine, unless a person wrote it (S0-70).
@@ -75,6 +77,7 @@ impl Header {
             corrects: None,
             scheduled_for: None,
             expires_at: None,
+            client_sent_at: None,
             source: Source::default(),
             automation: None,
             version: 1,
@@ -100,8 +103,46 @@ impl Header {
 pub struct Message {
     /// What is known of it besides its words.
     pub header: Header,
-    /// The words; `None` once they are withheld.
+    /// The words; `None` once they are withheld, and if there are none.
     pub content: Option<Content>,
+    /// What it holds besides; `None` once that is withheld.
+    pub payload: Option<Payload>,
+    /// What it answers, as far as the reader may see that.
+    pub quote: Option<Quote>,
+    /// The message that it repeats, if the reader can read that one.
+    pub known_source: Option<MessageId>,
+}
+
+impl Message {
+    /// A message that answers and repeats nothing that is known.
+    pub const fn new(header: Header, content: Option<Content>, payload: Option<Payload>) -> Self {
+        Self { header, content, payload, quote: None, known_source: None }
+    }
+}
+
+/// The most characters of the words of a message that are shown beside an answer to it (S0-57).
+pub const PREVIEW: usize = 100;
+
+/// A message, beside an answer to it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Quote {
+    /// Who said it.
+    pub sender_id: UserId,
+    /// When.
+    pub created_at: DateTime<Utc>,
+    /// How its words begin; `None` if they are withheld or there are none.
+    pub preview: Option<Content>,
+}
+
+impl Quote {
+    pub(crate) fn of(message: &Message) -> Self {
+        let words = message.content.as_ref().map(|content| content.as_str().chars().take(PREVIEW).collect());
+        Self {
+            sender_id: message.sender_id,
+            created_at: message.created_at,
+            preview: words.map(Content::restored),
+        }
+    }
 }
 
 impl Deref for Message {

@@ -1,4 +1,8 @@
+mod draft;
 mod header;
+mod kind;
+mod payload;
+mod scheduled;
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,36 +13,18 @@ use alivio_kernel::text::{self, Lines};
 use alivio_kernel::{FieldError, Rule};
 use chrono::{DateTime, Utc};
 
-pub use header::{Automation, Header, Message, Source};
+pub use draft::Draft;
+pub(crate) use draft::KeptDraft;
+pub use header::{Automation, Header, Message, PREVIEW, Quote, Source};
+pub use kind::MessageType;
+pub use payload::{
+    Appointment, Attachment, MAX_ATTACHMENTS, Payload, Prescription, PrescriptionItem, SystemEvent,
+};
+pub(crate) use scheduled::check_time;
+pub use scheduled::{Outcome, ScheduledMessage, ScheduledState, UnsentDraft};
 
 /// The most characters a message can hold (S0-173).
 pub const MAX_CONTENT: usize = 5000;
-
-/// What a message is (C-8).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum MessageType {
-    /// Words.
-    Text,
-}
-
-impl MessageType {
-    /// The name used in storage and JSON.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Text => "text",
-        }
-    }
-}
-
-impl FromStr for MessageType {
-    type Err = FieldError;
-    fn from_str(s: &str) -> Result<Self, FieldError> {
-        match s {
-            "text" => Ok(Self::Text),
-            _ => Err(FieldError::new("message_type", Rule::Unknown)),
-        }
-    }
-}
 
 /// How urgent a message is (S0-61).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -129,52 +115,6 @@ impl ClientMessageId {
     /// The name.
     pub fn as_str(&self) -> &str {
         &self.0
-    }
-}
-
-/// A message that someone wants to send, checked for form.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Draft {
-    /// What it is.
-    pub message_type: MessageType,
-    /// How urgent.
-    pub priority: Priority,
-    /// The words.
-    pub content: Content,
-    /// The sender's name for it. Without one, every request makes a new message.
-    pub client_message_id: Option<ClientMessageId>,
-    /// The message that it answers, in the same conversation.
-    pub reply_to: Option<MessageId>,
-    /// The message that it repeats elsewhere.
-    pub forwarded_from: Option<MessageId>,
-    /// The message that it puts right (C-26).
-    pub corrects: Option<MessageId>,
-    /// When it was to be sent, if that was decided before.
-    pub scheduled_for: Option<DateTime<Utc>>,
-    /// When it is to disappear.
-    pub expires_at: Option<DateTime<Utc>>,
-    /// What it was written with.
-    pub source: Source,
-    /// By which machine, unless a person wrote it.
-    pub automation: Option<Automation>,
-}
-
-impl Draft {
-    /// Words of a person, and nothing else.
-    pub fn text(content: Content) -> Self {
-        Self {
-            message_type: MessageType::Text,
-            priority: Priority::Normal,
-            content,
-            client_message_id: None,
-            reply_to: None,
-            forwarded_from: None,
-            corrects: None,
-            scheduled_for: None,
-            expires_at: None,
-            source: Source::default(),
-            automation: None,
-        }
     }
 }
 

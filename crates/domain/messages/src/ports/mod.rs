@@ -1,21 +1,23 @@
 use std::ops::Deref;
 
-use alivio_kernel::ids::{ConversationId, GrantId, MessageId, UserId};
+use alivio_kernel::ids::{ConversationId, GrantId, MessageId, ScheduledMessageId, UserId};
 use alivio_kernel::{AuditEntry, Event, PageSize, Sealed};
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
-use crate::{Error, Header, Mark, Marks, MarksMoved, Message};
+use crate::{Error, Header, Mark, Marks, MarksMoved, Message, ScheduledState};
 
 mod feed;
+mod questions;
+mod reader;
 mod rooms;
+mod scheduled;
 
-#[cfg(feature = "testing")]
-pub use feed::MockChangeLog;
-pub use feed::{ChangeLog, Place, StoredChange, Stretch};
-#[cfg(feature = "testing")]
-pub use rooms::MockRooms;
-pub use rooms::{Room, Rooms};
+pub use feed::*;
+pub use questions::*;
+pub use reader::*;
+pub use rooms::*;
+pub use scheduled::*;
 
 /// A message about to enter the log.
 #[derive(Debug, Clone, PartialEq)]
@@ -23,8 +25,10 @@ pub struct NewEntry {
     /// What is known of it. The store gives it its `seq` and `number`, and an earlier `expires_at` where the
     /// conversation forgets by itself.
     pub header: Header,
-    /// The sealed words.
-    pub content: Sealed,
+    /// The sealed words, if there are any.
+    pub content: Option<Sealed>,
+    /// What it holds besides, sealed.
+    pub payload: Option<Sealed>,
     /// Keyed digest of all that the client sent, to tell a retry from another message.
     pub fingerprint: [u8; 16],
     /// [`MessageSent`](crate::MessageSent); the store sets its `seq`.
@@ -43,8 +47,10 @@ impl Deref for NewEntry {
 pub struct StoredMessage {
     /// What is known of it.
     pub header: Header,
-    /// The sealed words, unless they were destroyed.
+    /// The sealed words, unless they were destroyed or there are none.
     pub content: Option<Sealed>,
+    /// What it holds besides, sealed, unless that was destroyed.
+    pub payload: Option<Sealed>,
 }
 
 impl Deref for StoredMessage {
@@ -222,6 +228,10 @@ pub trait LiveFeed: Send + Sync {
     async fn message_created(&self, message: &Message, members_version: i64);
     /// Someone's marks have moved.
     async fn marks_moved(&self, moved: &MarksMoved);
+    /// A message that `sender` had put off has changed its state. Nobody else is to know.
+    async fn scheduled_changed(&self, sender: UserId, id: ScheduledMessageId, state: ScheduledState);
+    /// `user` has changed their draft there. Nobody else is to know.
+    async fn draft_changed(&self, user: UserId, conversation: ConversationId);
 }
 
 /// By what someone reads a conversation that they are not in (C-59).

@@ -1,15 +1,23 @@
 mod feed;
+mod forward;
+mod read;
+mod scheduled;
 
 use std::sync::Arc;
 
-use alivio_kernel::ids::{ConversationId, IdSource, MessageId};
+use alivio_kernel::ids::{ConversationId, FileId, IdSource, MessageId, UserId};
 use alivio_kernel::sealing::Scope;
-use alivio_kernel::{Caller, Clock, Event, FieldError, Page, PageSize, Rule, Sealer};
+use alivio_kernel::{Caller, Clock, Event, FieldError, Page, PageSize, Role, Rule, Sealed, Sealer};
+
+pub use forward::{Forwarded, MAX_TARGETS};
+use read::acquaint;
+pub use scheduled::Rewrite;
 
 use crate::{
-    Anchor, Appended, ChangeLog, ClientMessageId, Content, Draft, Error, GrantedLog, Header, HistoryQuery,
-    LiveFeed, Mark, Marks, MarksMoved, Message, MessageLog, MessageSent, Moved, NewEntry, Pass, Position,
-    Rooms, StoredMessage,
+    Anchor, Appended, Attachments, Automation, ChangeLog, ClientMessageId, Content, Correspondents, Draft,
+    DraftStore, Error, GrantedLog, Header, HistoryQuery, LiveFeed, Mark, Marks, MarksMoved, Message,
+    MessageLog, MessageReader, MessageSent, MessageType, Moved, NewEntry, Pass, Payload, Position, Rooms,
+    ScheduledStore, StoredMessage,
 };
 
 pub use feed::{CHANGES_KEPT, Feed, FeedItem};
@@ -23,6 +31,16 @@ pub struct MessagesPorts {
     pub granted: Arc<dyn GrantedLog>,
     /// What happened, for those who come back.
     pub feed: Arc<dyn ChangeLog>,
+    /// The logs, for those who look for something in them.
+    pub reader: Arc<dyn MessageReader>,
+    /// What is to be sent later.
+    pub scheduled: Arc<dyn ScheduledStore>,
+    /// What is not sent yet.
+    pub drafts: Arc<dyn DraftStore>,
+    /// What files there are.
+    pub attachments: Arc<dyn Attachments>,
+    /// Who people are.
+    pub correspondents: Arc<dyn Correspondents>,
     /// Whoever is connected.
     pub live: Arc<dyn LiveFeed>,
     /// What conversations allow.
@@ -81,26 +99,65 @@ impl Messages {
     /// Sends a message. Returns once it is safe; those connected are told before this returns.
     ///
     /// # Errors
-    /// [`Error::NotFound`], [`Error::Closed`], [`Error::Blocked`], [`Error::ClientMessageIdReused`].
+    /// [`Error::NotFound`], [`Error::Closed`], [`Error::Blocked`], [`Error::ClientMessageIdReused`],
+    /// [`Error::CliniciansOnly`], [`Error::FileSharingDisabled`], [`Error::AttachmentNotFound`]; a field error for
+    /// what does not fit its type, and for what only the server may say.
     pub async fn send(
         &self,
         caller: &Caller,
         conversation: ConversationId,
         draft: Draft,
     ) -> Result<Sent, Error> {
+        self.refuse_disguise(&draft)?;
+        self.send_as(caller.user_id, caller.role, conversation, draft).await
+    }
+
+    /// Sends what a machine of ours says in the name of `sender`, who is in the conversation: labelled as such
+    /// wherever it is shown (S0-70). The only way to send a [`MessageType::System`].
+    ///
+    /// # Errors
+    /// As [`Messages::send`].
+    pub async fn send_automated(
+        &self,
+        sender: UserId,
+        conversation: ConversationId,
+        draft: Draft,
+    ) -> Result<Sent, Error> {
+        let role = self.ports.correspondents.role(sender).await?.ok_or(Error::NotFound)?;
+        let automation = Some(draft.automation.unwrap_or(Automation { confidence: None }));
+        self.send_as(sender, role, conversation, Draft { automation, ..draft }).await
+    }
+
+    /// People neither pass for the server nor for a machine.
+    fn refuse_disguise(&self, draft: &Draft) -> Result<(), Error> {
+        if draft.message_type == MessageType::System || draft.automation.is_some() {
+            return Err(FieldError::new("message_type", Rule::Unknown).into());
+        }
+        Ok(draft.check()?)
+    }
+
+    async fn send_as(
+        &self,
+        sender: UserId,
+        role: Role,
+        conversation: ConversationId,
+        draft: Draft,
+    ) -> Result<Sent, Error> {
+        draft.check()?;
         let p = &self.ports;
         let id = MessageId::generate(&*p.ids);
         let now = p.clock.now();
-        let sent =
-            MessageSent { conversation_id: conversation, message_id: id, sender_id: caller.user_id, seq: 0 };
+        let sent = MessageSent { conversation_id: conversation, message_id: id, sender_id: sender, seq: 0 };
         let client_message_id = match draft.client_message_id.clone() {
             Some(id) => id,
             None => ClientMessageId::parse(&id.to_string())?,
         };
         // A stranger must not make a key for a conversation that is not theirs, or is none.
         if !p.sealer.has_key(Scope::Conversation(conversation)).await? {
-            self.position(caller, conversation).await?;
+            self.position_of(sender, conversation).await?;
         }
+        let payload = self.payload_of(sender, role, conversation, &draft).await?;
+        let fingerprint = self.fingerprint(conversation, &draft)?;
         let header = Header {
             message_type: draft.message_type,
             priority: draft.priority,
@@ -109,30 +166,33 @@ impl Messages {
             corrects: draft.corrects,
             scheduled_for: draft.scheduled_for,
             expires_at: draft.expires_at,
-            source: draft.source.clone(),
+            client_sent_at: draft.client_sent_at,
+            source: draft.source,
             automation: draft.automation,
-            ..Header::new(id, conversation, caller.user_id, client_message_id, now)
+            ..Header::new(id, conversation, sender, client_message_id, now)
         };
-        let content = p.sealer.seal(&Content::context(&header), draft.content.as_str().as_bytes()).await?;
+        let sealed = match &draft.content {
+            Some(words) => Some(p.sealer.seal(&Content::context(&header), words.as_str().as_bytes()).await?),
+            None => None,
+        };
         let entry = NewEntry {
             header: header.clone(),
-            content,
-            fingerprint: self.fingerprint(conversation, &draft),
+            content: sealed,
+            payload: self.seal_payload(&header, payload.as_ref()).await?,
+            fingerprint,
             event: Event::new(&*p.ids, now, &sent),
         };
         match p.log.append(entry).await? {
             Appended::Stored { seq, number, members_version, expires_at } => {
                 let header = Header { seq, number, expires_at, ..header };
-                let message = Message { header, content: Some(draft.content) };
-                p.live.message_created(&message, members_version).await;
-                Ok(Sent { message, created: true })
+                let message = Message::new(header, draft.content, payload);
+                Ok(Sent { message: self.announce(sender, message, members_version).await, created: true })
             }
             Appended::Repeat(stored) => {
                 let message = self.unseal(vec![stored]).await?.pop().ok_or(Error::NotFound)?;
                 // Whoever stored it may have been cut off before telling. Those who know it ignore it; the others
                 // check their membership, as no version is old enough for this one.
-                p.live.message_created(&message, i64::MAX).await;
-                Ok(Sent { message, created: false })
+                Ok(Sent { message: self.announce(sender, message, i64::MAX).await, created: false })
             }
             Appended::Reused => Err(Error::ClientMessageIdReused),
             Appended::NotAMember => Err(Error::NotFound),
@@ -142,19 +202,66 @@ impl Messages {
         }
     }
 
-    /// Reads a part of the log.
-    ///
-    /// # Errors
-    /// [`Error::NotFound`].
-    pub async fn history(
+    /// Tells those who are connected, and returns the message as its sender sees it: who joined late may not see
+    /// what it answers.
+    async fn announce(&self, sender: UserId, mut message: Message, members_version: i64) -> Message {
+        // The message is safe. What it answers can be read later; that it was sent must be said now.
+        let known = self.known(sender, std::iter::once(&message)).await.unwrap_or_default();
+        acquaint(&mut message, &known, true);
+        self.ports.live.message_created(&message, members_version).await;
+        acquaint(&mut message, &known, false);
+        message
+    }
+
+    /// What `draft` holds besides its words, once all rules about that are kept.
+    async fn payload_of(
         &self,
-        caller: &Caller,
+        sender: UserId,
+        role: Role,
         conversation: ConversationId,
-        query: &HistoryQuery,
-    ) -> Result<History, Error> {
-        let page = self.read(caller, conversation, query).await?;
-        let marks = self.position(caller, conversation).await?.marks;
-        Ok(History { page, marks })
+        draft: &Draft,
+    ) -> Result<Option<Payload>, Error> {
+        if draft.message_type == MessageType::Text {
+            return Ok(None);
+        }
+        // Who is not there learns nothing about what is allowed there.
+        self.position_of(sender, conversation).await?;
+        if draft.message_type.is_clinical() && !role.is_clinician() {
+            return Err(Error::CliniciansOnly);
+        }
+        if draft.attachments.is_empty() {
+            return Ok(draft.payload.clone());
+        }
+        let p = &self.ports;
+        if !p.rooms.room(conversation).await?.ok_or(Error::NotFound)?.file_sharing {
+            return Err(Error::FileSharingDisabled);
+        }
+        let mut found = p.attachments.attachable(sender, conversation, &draft.attachments).await?;
+        let place = |id: FileId| draft.attachments.iter().position(|file| *file == id);
+        found.sort_unstable_by_key(|file| place(file.file_id));
+        let missing: Vec<_> = draft
+            .attachments
+            .iter()
+            .filter(|file| found.iter().all(|other| other.file_id != **file))
+            .copied()
+            .collect();
+        if !missing.is_empty() {
+            return Err(Error::AttachmentNotFound(missing));
+        }
+        if !found.iter().all(|file| file.suits(draft.message_type)) {
+            return Err(FieldError::new("attachments", Rule::Malformed).into());
+        }
+        Ok(Some(Payload::Attachments(found)))
+    }
+
+    async fn seal_payload(
+        &self,
+        header: &Header,
+        payload: Option<&Payload>,
+    ) -> Result<Option<Sealed>, Error> {
+        let Some(payload) = payload else { return Ok(None) };
+        let plain = serde_json::to_vec(payload).map_err(|e| Error::Unavailable(e.into()))?;
+        Ok(Some(self.ports.sealer.seal(&Payload::context(header), &plain).await?))
     }
 
     /// Reads a part of the log by a grant. It moves no marks, and is recorded with the page.
@@ -178,7 +285,11 @@ impl Messages {
         seq: i64,
         size: PageSize,
     ) -> Result<Page<Message>, Error> {
-        self.read(caller, conversation, &HistoryQuery::After(Anchor::Seq(seq), size)).await
+        let query = HistoryQuery::After(Anchor::Seq(seq), size);
+        let rows = self.ports.log.history(caller.user_id, conversation, &query).await?;
+        let page = self.page(rows.ok_or(Error::NotFound)?, &query).await?;
+        let items = self.known_to(caller.user_id, page.items).await?;
+        Ok(Page { items, next_cursor: page.next_cursor })
     }
 
     /// Where the caller stands in a conversation.
@@ -186,7 +297,11 @@ impl Messages {
     /// # Errors
     /// [`Error::NotFound`].
     pub async fn position(&self, caller: &Caller, conversation: ConversationId) -> Result<Position, Error> {
-        self.ports.log.position(caller.user_id, conversation).await?.ok_or(Error::NotFound)
+        self.position_of(caller.user_id, conversation).await
+    }
+
+    async fn position_of(&self, user: UserId, conversation: ConversationId) -> Result<Position, Error> {
+        self.ports.log.position(user, conversation).await?.ok_or(Error::NotFound)
     }
 
     /// Marks everything up to `target` as read or delivered. Idempotent, and never goes back.
@@ -249,47 +364,30 @@ impl Messages {
             .collect())
     }
 
-    async fn read(
-        &self,
-        caller: &Caller,
-        conversation: ConversationId,
-        query: &HistoryQuery,
-    ) -> Result<Page<Message>, Error> {
-        let rows =
-            self.ports.log.history(caller.user_id, conversation, query).await?.ok_or(Error::NotFound)?;
-        self.page(rows, query).await
-    }
-
     async fn page(&self, rows: Vec<StoredMessage>, query: &HistoryQuery) -> Result<Page<Message>, Error> {
         let (rows, more) = query.size().cut(rows);
         let next_cursor = if more { rows.last().map(|m| m.seq.to_string()) } else { None };
         Ok(Page { items: self.unseal(rows).await?, next_cursor })
     }
 
-    fn fingerprint(&self, conversation: ConversationId, draft: &Draft) -> [u8; 16] {
-        let reply_to = draft.reply_to.map(|id| id.to_string()).unwrap_or_default();
-        let asked =
-            [draft.message_type.as_str(), draft.priority.as_str(), draft.content.as_str(), reply_to.as_str()];
-        self.ports.sealer.fingerprint(Scope::Conversation(conversation), asked.join("\0").as_bytes())
-    }
-
-    /// Opens the words of all `rows` at once; those that are withheld stay closed.
-    async fn unseal(&self, rows: Vec<StoredMessage>) -> Result<Vec<Message>, Error> {
-        let now = self.ports.clock.now();
-        let readable = |row: &StoredMessage| !row.is_gone(now) && row.content.is_some();
-        let sealed: Vec<_> = rows
-            .iter()
-            .filter(|row| readable(row))
-            .filter_map(|row| Some((Content::context(row), row.content.as_ref()?)))
-            .collect();
-        let mut opened = self.ports.sealer.open_many(&sealed).await?.into_iter();
-        rows.into_iter()
-            .map(|row| {
-                let plain = if readable(&row) { opened.next() } else { None };
-                let text =
-                    plain.map(String::from_utf8).transpose().map_err(|e| Error::Unavailable(e.into()))?;
-                Ok(Message { header: row.header, content: text.map(Content::restored) })
-            })
-            .collect()
+    /// A digest of all that the client asked for. What is forwarded is told by where it came from: it may have been
+    /// reworded between two attempts.
+    fn fingerprint(&self, conversation: ConversationId, draft: &Draft) -> Result<[u8; 16], Error> {
+        let id = |id: Option<MessageId>| id.map(|id| id.to_string()).unwrap_or_default();
+        let asked = if let Some(source) = draft.forwarded_from {
+            format!("forwarded\0{source}")
+        } else {
+            let words = draft.content.as_ref().map_or("", |content| content.as_str());
+            let reply_to = id(draft.reply_to);
+            let mut asked =
+                [draft.message_type.as_str(), draft.priority.as_str(), words, reply_to.as_str()].join("\0");
+            if draft.message_type != MessageType::Text {
+                let rest = serde_json::to_string(&(&draft.payload, &draft.attachments));
+                asked.push('\0');
+                asked.push_str(&rest.map_err(|e| Error::Unavailable(e.into()))?);
+            }
+            asked
+        };
+        Ok(self.ports.sealer.fingerprint(Scope::Conversation(conversation), asked.as_bytes()))
     }
 }
