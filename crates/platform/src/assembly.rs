@@ -21,6 +21,7 @@ use crate::bridges::{
 };
 use crate::chores::{ExpireMessages, PurgeMessages};
 use crate::correspondence::{Correspondence, LettersByMail};
+use crate::feed::ForgetChanges;
 use crate::live::{Hub, LiveAnnouncer, PresenceBoard, Silence};
 use crate::reactions::{self, Around};
 use crate::session_cache::CachedSessions;
@@ -190,6 +191,7 @@ pub(crate) fn assemble(ports: Ports) -> (Platform, Relay, Housekeeping) {
     let grain = ACTIVITY_GRAIN.to_std().unwrap_or_default();
     // One line each; see [`crate::Chore`].
     let housekeeping = Housekeeping::new(vec![
+        Arc::new(ForgetChanges(messages.clone())),
         Arc::new(ExpireMessages(messages.clone())),
         Arc::new(PurgeMessages(messages.clone())),
     ]);

@@ -1,11 +1,13 @@
 use std::collections::{HashMap, HashSet};
+use std::time::Duration;
 
 use alivio_kernel::ids::{ConversationId, MessageId, UserId};
-use alivio_kernel::{Caller, Page, PageSize};
-use alivio_messages::{FeedItem, History, Marks, Message};
+use alivio_kernel::{BoxError, Caller, Page, PageSize};
+use alivio_messages::{FeedItem, History, Marks, Message, Messages};
+use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
-use crate::{ConversationView, Error, MessageView, ParticipantView, Platform};
+use crate::{Chore, ConversationView, Error, MessageView, ParticipantView, Platform};
 
 /// What a change is about, as it is now.
 #[derive(Debug, Clone)]
@@ -101,6 +103,24 @@ impl Platform {
             shown.extend(page.items.into_iter().map(|view| (view.message.id, view)));
         }
         Ok(shown)
+    }
+}
+
+/// Forgets what happened so long ago that nobody asks for it any more.
+pub(crate) struct ForgetChanges(pub(crate) Messages);
+
+#[async_trait]
+impl Chore for ForgetChanges {
+    fn name(&self) -> &'static str {
+        "changes.forget"
+    }
+
+    fn rest(&self) -> Duration {
+        Duration::from_hours(1)
+    }
+
+    async fn run(&self) -> Result<bool, BoxError> {
+        Ok(self.0.forget_changes().await?)
     }
 }
 

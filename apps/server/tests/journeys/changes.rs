@@ -240,7 +240,7 @@ async fn replaying_over_an_old_copy_yields_the_present() {
             0 | 3 => drop(maria.send(conversation, &format!("número {step}")).await),
             1 => drop(ana.send(conversation, &format!("respuesta {step}")).await),
             2 => {
-                let newest = ana.page(conversation, "page_size=1").await;
+                let newest = ana.page(conversation, "?page_size=1").await;
                 if let Some(newest) = list(&newest, "items").first() {
                     ana.read_up_to(conversation, text(newest, "id")).await;
                 }

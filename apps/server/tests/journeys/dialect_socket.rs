@@ -1,7 +1,7 @@
 //! `/ws/chat/{conversation_id}/?token=…`: a client written from the source documents (S0-120 … S0-125, S2-41 … S2-45).
 
 use alivio_testkit::actor::Actor;
-use alivio_testkit::server::{ANA, LUIS, MARIA};
+use alivio_testkit::server::{ANA, CARLOS, LUIS, MARIA};
 use alivio_testkit::socket::{Connect, Socket};
 use serde_json::{Value, json};
 
@@ -159,4 +159,46 @@ async fn its_errors_are_frames_and_change_nothing() {
     assert!(ana.history(&conversation).await.is_empty());
     socket.text(r#"{"action": "send_message", "content": "sigue viva"}"#).await;
     assert_eq!(socket.next_event("new_message").await["data"]["content"], "sigue viva");
+}
+
+/// The same socket in the words of the other document (S2-48 … S2-50).
+#[tokio::test]
+async fn the_words_of_rooms_work() {
+    let world = World::new().await;
+    let [ana, maria, carlos] = world.sign_in_all([ANA, MARIA, CARLOS]).await;
+    let room = maria.open_group("Equipo", &[&ana]).await;
+    let knock = Connect::new(format!("/ws/chat/{room}/?dialect=s2")).bearer(ana.token());
+    let mut at_ana = ana.try_connect(knock).await.expect("a socket");
+    let mut at_maria = maria.connect_to(&room).await;
+
+    let sent = at_maria.send(&room, "m-1", "Hola mundo!").await;
+    let event = at_ana.next_event("message").await;
+    check_envelope(&event, &room, &maria);
+    assert_eq!(fields(&event["data"]), ["content", "created_at", "id", "message_type", "reply_to", "sender"]);
+    assert_eq!((&event["data"]["id"], text(&event["data"], "content")), (&sent["message_id"], "Hola mundo!"));
+    let sender = &event["data"]["sender"];
+    assert_eq!(fields(sender), ["full_name", "id", "username"]);
+    assert_eq!((text(sender, "id"), &sender["username"]), (&*maria.id, &maria.user["display_name"]));
+
+    let answer = json!({
+        "action": "send_message", "content": "Hola", "message_type": "text", "reply_to_id": sent["message_id"],
+    });
+    at_ana.text(&answer.to_string()).await;
+    assert_eq!(at_ana.find(|f| f["sender_id"] == ana.id).await["data"]["reply_to"], sent["message_id"]);
+
+    at_maria.call(json!({"type": "typing.set", "conversation_id": room, "is_typing": true})).await;
+    let typing = at_ana.next_event("typing").await;
+    let expected = json!({"user_id": maria.id, "username": maria.user["display_name"], "is_typing": true});
+    assert_eq!(typing["data"], expected);
+
+    let people = format!("/conversations/{room}/participants");
+    maria.post(&people, &json!({"user_id": carlos.id})).await.expect(200);
+    let expected =
+        |action| json!({"action": action, "user_id": carlos.id, "username": carlos.user["display_name"]});
+    assert_eq!(at_ana.next_event("user_status").await["data"], expected("user_joined"));
+    maria.delete(&format!("{people}/{}", carlos.id)).await.expect(204);
+    assert_eq!(at_ana.next_event("user_status").await["data"], expected("user_left"));
+
+    let unknown = Connect::new(format!("/ws/chat/{room}/?dialect=s9")).bearer(ana.token());
+    assert_eq!(ana.try_connect(unknown).await.expect_err("refused").status, Some(422));
 }

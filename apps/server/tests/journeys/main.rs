@@ -17,6 +17,7 @@ mod conversations;
 mod credentials;
 mod deletion;
 mod dialect_socket;
+mod dialects;
 mod directory;
 mod drafts;
 mod edits;

@@ -632,60 +632,89 @@ async fn refusals_do_not_tell_what_there_is() {
     assert!(tried > 100, "{tried} tries test nothing");
 }
 
-/// Paths of the documents and the routes that they stand for.
-#[rustfmt::skip]
-const DOCUMENTED: [(&str, &str); 26] = [
-    ("POST /api/auth/register", "POST /api/v1/auth/register"),
-    ("POST /api/auth/login", "POST /api/v1/auth/login"),
-    ("POST /api/auth/logout", "POST /api/v1/auth/logout"),
-    ("POST /api/auth/refresh", "POST /api/v1/auth/refresh"),
-    ("GET /api/auth/profile", "GET /api/v1/me/profile"),
-    ("PUT /api/auth/profile", "PUT /api/v1/me/profile"),
-    ("POST /api/auth/forgot-password", "POST /api/v1/auth/password/forgot"),
-    ("POST /api/auth/reset-password", "POST /api/v1/auth/reset-password"),
-    ("GET /api/chat/users", "GET /api/v1/users"),
-    ("GET /api/chat/users/search", "GET /api/v1/users"),
-    ("GET /api/chat/users/filter", "GET /api/v1/users"),
-    ("GET /api/chat/users/{}", "GET /api/v1/users/{}"),
-    ("PUT /api/chat/users/{}", "PATCH /api/v1/users/{}"),
-    ("GET /api/chat/users/{}/status", "GET /api/v1/users/{}/presence"),
-    ("PUT /api/chat/users/{}/status", "PUT /api/v1/users/{}/presence"),
-    ("GET /api/chat/contacts", "GET /api/v1/contacts"),
-    ("POST /api/chat/contacts", "POST /api/v1/contacts"),
-    ("GET /api/chat/contacts/{}", "GET /api/v1/contacts/{}"),
-    ("PUT /api/chat/contacts/{}", "PUT /api/v1/contacts/{}"),
-    ("DELETE /api/chat/contacts/{}", "DELETE /api/v1/contacts/{}"),
-    ("POST /api/chat/contacts/{}/favorite", "PUT /api/v1/contacts/{}/favorite"),
-    ("DELETE /api/chat/contacts/{}/favorite", "DELETE /api/v1/contacts/{}/favorite"),
-    ("POST /api/chat/contacts/{}/block", "POST /api/v1/blocks/{}"),
-    ("DELETE /api/chat/contacts/{}/block", "DELETE /api/v1/blocks/{}"),
-    ("GET /api/v1/chat/online-status", "GET /api/v1/presence"),
-    ("GET /api/v1/chat/online-status/my_status", "GET /api/v1/me/presence"),
-];
+/// A documented path, as the document of the dialects tells of it.
+struct Alias {
+    method: String,
+    path: String,
+    /// `GET /api/v1/…`, with `{}` for parameters.
+    canonical: String,
+    /// The names of the canonical path's parameters, in order.
+    parameters: Vec<String>,
+    /// The body, where it differs from the canonical one.
+    body: Option<String>,
+}
 
+async fn aliases(world: &World) -> Vec<Alias> {
+    let document = world.anonymous().request(Request::new(Method::GET, "//dialects.json")).await.expect(200);
+    let mut aliases = Vec::new();
+    for (path, item) in document["paths"].as_object().expect("paths") {
+        for (method, operation) in item.as_object().expect("operations") {
+            let (to_method, to_path) = text(operation, "x-canonical").split_once(' ').expect("a route");
+            let body = operation.pointer("/requestBody/content/application~1json/example");
+            let names = to_path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'));
+            aliases.push(Alias {
+                method: method.to_uppercase(),
+                path: path.clone(),
+                canonical: format!("{to_method} {}", pattern(to_path)),
+                parameters: names.map(str::to_owned).collect(),
+                body: body.map(Value::to_string),
+            });
+        }
+    }
+    aliases
+}
+
+impl Alias {
+    /// The path and the body with the names that the canonical row has for its parameters.
+    fn fill(&self, row: &Row<'_>) -> (String, String) {
+        let named: Vec<_> = row.path.split('/').filter(|part| part.starts_with('{')).collect();
+        let in_row = |template: &str| {
+            self.parameters.iter().zip(&named).fold(template.to_owned(), |filled, (name, in_row)| {
+                filled.replace(&format!("{{{name}}}"), in_row)
+            })
+        };
+        let body = self
+            .body
+            .as_deref()
+            .map_or_else(|| row.body.to_owned(), |body| in_row(body).replace("{user_id}", "{maria}"));
+        // A room that only the documented path names is the one that the scene has.
+        (in_row(&self.path).replace("{room_id}", "{conversation}"), body)
+    }
+}
+
+/// AZ-13: whoever comes by a documented path comes as far as by the canonical one.
 #[tokio::test]
 async fn documented_paths_are_no_side_doors() {
     let mut cast = Cast::new().await;
-    let mut tried = BTreeSet::new();
+    let aliases = aliases(&cast.world).await;
+    let (mut tried, mut wrong) = (0, Vec::new());
     for row in &table() {
         let canonical = format!("{} {}", row.method, pattern(row.path));
-        for (documented, _) in DOCUMENTED.iter().filter(|(_, other)| *other == canonical) {
-            let (method, path) = documented.split_once(' ').expect("a method and a path");
-            let parameter = row.path.split('/').find(|part| part.starts_with('{')).unwrap_or_default();
-            let aliased =
-                Row { method, path: &path.replace("{}", parameter), body: row.body, outcomes: Vec::new() };
+        for alias in aliases.iter().filter(|alias| alias.canonical == canonical) {
+            let (path, body) = alias.fill(row);
+            let aliased = Row { method: &alias.method, path: &path, body: &body, outcomes: Vec::new() };
             for (who, expected) in row.outcomes.iter().enumerate() {
                 let scene = Scene::set(&cast, row, who).await;
-                let answer = cast.people[who].request(request(&aliased, &scene, row.body)).await;
+                let answer = cast.people[who].request(request(&aliased, &scene, &body)).await;
                 let (name, status) = (PEOPLE[who].0, answer.status);
-                assert!(expected.contains(&status), "{documented}: {name} gets {status}, not {expected:?}");
-                assert!(answer.header("deprecation").is_some(), "{documented} is not served as {canonical}");
+                // What was done by another documented path before is there already.
+                let is_good = |status: u16| status < 300;
+                let is_as_good = is_good(status) && expected.iter().copied().any(is_good);
+                if !expected.contains(&status) && !is_as_good {
+                    wrong.push(format!("{} {path}: {name} gets {status}, not {expected:?}", alias.method));
+                }
+                assert!(answer.header("deprecation").is_some(), "{path} is not served as {canonical}");
+                assert!(
+                    answer.header("link").is_some_and(|link| link.contains("successor-version")),
+                    "{path}"
+                );
                 cast.revive(row, who).await;
             }
-            tried.insert(*documented);
+            tried += 1;
         }
     }
-    assert_eq!(tried.len(), DOCUMENTED.len(), "a documented path has no row");
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+    assert_eq!(tried, aliases.len(), "a documented path has no row");
 }
 
 /// What all tables hold, but for events on their way.

@@ -4,11 +4,10 @@
 use std::sync::{Arc, Mutex};
 
 use alivio_kernel::ids::{ConversationId, SessionId, UserId, Uuid};
-use alivio_kernel::sealing::PlainSealer;
-use alivio_kernel::{Caller, Clock, ManualClock, PageSize, Role, SequentialIds};
+use alivio_kernel::{Caller, Clock, ManualClock, PageSize, Role};
+use alivio_messages::testing::mocked;
 use alivio_messages::{
-    CHANGES_KEPT, Feed, Messages, MessagesPorts, MockChangeLog, MockGrantedLog, MockLiveFeed, MockMessageLog,
-    MockRooms, Place, StoredChange, Stretch,
+    CHANGES_KEPT, Feed, Messages, MessagesPorts, MockChangeLog, Place, StoredChange, Stretch,
 };
 use chrono::{DateTime, TimeDelta, Utc};
 
@@ -28,17 +27,12 @@ fn desk(horizon: u64, changes: Vec<StoredChange>) -> Desk {
         seen.lock().unwrap().push(after);
         Ok(Stretch { horizon, changes: changes.clone() })
     });
-    let messages = Messages::new(MessagesPorts {
-        log: Arc::new(MockMessageLog::new()),
-        granted: Arc::new(MockGrantedLog::new()),
-        feed: Arc::new(log),
-        live: Arc::new(MockLiveFeed::new()),
-        rooms: Arc::new(MockRooms::new()),
-        sealer: Arc::new(PlainSealer::default()),
-        clock: Arc::clone(&clock) as _,
-        ids: Arc::new(SequentialIds::default()),
-    });
+    let messages = messages(log, Arc::clone(&clock));
     Desk { messages, clock, asked }
+}
+
+fn messages(log: MockChangeLog, clock: Arc<ManualClock>) -> Messages {
+    Messages::new(MessagesPorts { feed: Arc::new(log), clock, ..mocked() })
 }
 
 impl Desk {
@@ -115,4 +109,19 @@ async fn a_cursor_of_another_or_of_nobody_is_a_gap() {
     }
     assert!(desk.since(1, Some(&earlier)).await.is_gap);
     assert!(desk.asked.lock().unwrap().is_empty(), "a cursor was believed");
+}
+
+#[tokio::test]
+async fn what_no_cursor_reaches_is_forgotten_and_nothing_else() {
+    let clock = Arc::new(ManualClock::default());
+    let now = clock.now();
+    let mut log = MockChangeLog::new();
+    log.expect_forget().times(2).returning(move |before, limit| {
+        assert!(before < now - CHANGES_KEPT, "a cursor that is good could lead there");
+        Ok(limit - i64::from(before < now - CHANGES_KEPT - TimeDelta::days(1) - TimeDelta::hours(1)))
+    });
+    let messages = messages(log, Arc::clone(&clock));
+    assert!(messages.forget_changes().await.unwrap(), "there may be more");
+    clock.advance(TimeDelta::hours(-2));
+    assert!(!messages.forget_changes().await.unwrap(), "that was all");
 }

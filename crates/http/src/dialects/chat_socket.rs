@@ -1,11 +1,24 @@
-//! The documented `ws://…/ws/chat/{conversation_id}/?token=…` (S0-120 … S0-125, S2-41 … S2-45): a socket for one
+//! The documented `ws://…/ws/chat/{conversation_id}/?token=…` (S0-120 … S0-125, S2-41 … S2-50): a socket for one
 //! conversation, which it listens to by itself.
+//!
+//! Two documents describe it. Commands are those of S2, as S0 shows none. Events are told in the words of S0, or with
+//! `?dialect=s2` in those of S2, both in the envelope of S0, which contains that of S2:
+//!
+//! | what happens | S0 | S2 |
+//! |---|---|---|
+//! | a message | `new_message` | `message` |
+//! | someone types | `typing_indicator` | `typing` |
+//! | someone has read | `message_read` | `message_read`, not in the document |
+//! | presence | `user_status {status}` | |
+//! | people come and go | | `user_status {action: user_joined, user_left}` |
+//! | a command was refused | `error`, in neither document | `error` |
 
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, get, web};
+use alivio_accounts::UserSummary;
 use alivio_kernel::ids::{ConversationId, MessageId, UserId};
 use alivio_kernel::{Clock, FieldError, Rule, SystemClock};
-use alivio_messages::{Mark, MarksMoved};
+use alivio_messages::{Content, Mark, MarksMoved};
 use alivio_platform::live::{Frame, Happening, LiveSession, Vocabulary};
 use bytestring::ByteString;
 use serde::Deserialize;
@@ -35,13 +48,33 @@ pub(super) async fn open_chat(
         Credential::Ticket(ticket) => accounts.redeem_ticket(&ticket).await?,
     };
     let conversation = ConversationId::from(conversation.into_inner());
+    let dialect = Dialect::of(request.query_string())?;
     let (mut session, inbox) = LiveSession::connect(state.platform.clone(), live.caller);
     session.subscribe(&[conversation]).await?;
-    open(&request, body, &state, (session, inbox), live.expires_at, Documented { conversation })
+    open(&request, body, &state, (session, inbox), live.expires_at, Documented { conversation, dialect })
+}
+
+/// Whose words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Dialect {
+    S0,
+    S2,
+}
+
+impl Dialect {
+    fn of(query: &str) -> Result<Self> {
+        let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+        match pairs.into_iter().find(|(name, _)| *name == "dialect").map(|(_, value)| value) {
+            None | Some("s0") => Ok(Self::S0),
+            Some("s2") => Ok(Self::S2),
+            Some(_) => Err(invalid(FieldError::new("dialect", Rule::Unknown))),
+        }
+    }
 }
 
 struct Documented {
     conversation: ConversationId,
+    dialect: Dialect,
 }
 
 #[derive(Deserialize)]
@@ -104,7 +137,10 @@ impl Documented {
 
 impl Words for Documented {
     fn vocabulary(&self) -> Vocabulary {
-        Vocabulary::Documented
+        match self.dialect {
+            Dialect::S0 => Vocabulary::Documented,
+            Dialect::S2 => Vocabulary::DocumentedRooms,
+        }
     }
 
     fn greeting(&self, _: &LiveSession) -> Option<ByteString> {
@@ -119,47 +155,9 @@ impl Words for Documented {
     }
 
     fn event(&self, frame: &Frame) -> Option<ByteString> {
-        let (kind, sender, data) = match &frame.what {
-            Happening::MessageCreated { view, .. } => {
-                let (message, sender) = (&view.message, &view.sender);
-                let person = json!({
-                    "id": sender.id, "name": sender.display_name.expose(), "user_type": sender.role,
-                });
-                let data = json!({
-                    "message_id": message.id, "sender": person, "content": message.content.as_ref().map(|c| c.as_str()),
-                    "timestamp": message.created_at, "attachments": attachments(message),
-                    "reply_to_id": message.reply_to, "is_automated": message.automation.is_some(),
-                });
-                ("new_message", sender.id, data)
-            }
-            Happening::Typing { person, is_typing } => {
-                let name = person.display_name.expose();
-                let data = json!({"user_id": person.id, "user_name": name, "is_typing": is_typing});
-                ("typing_indicator", person.id, data)
-            }
-            Happening::MarksMoved(MarksMoved { mark: Mark::Read, marks, message_id, at, .. }) => {
-                let data = json!({"message_id": message_id, "read_by": marks.user_id, "read_at": at});
-                ("message_read", marks.user_id, data)
-            }
-            Happening::PresenceChanged { conversations, .. }
-                if !conversations.contains(&self.conversation) =>
-            {
-                return None;
-            }
-            Happening::PresenceChanged { user_id, presence, last_seen_at, .. } => {
-                let status = presence.as_str();
-                let data = json!({"user_id": user_id, "status": status, "last_seen": last_seen_at});
-                ("user_status", *user_id, data)
-            }
-            // The document has no words for these.
-            Happening::MarksMoved(_)
-            | Happening::MessageChanged { .. }
-            | Happening::BreakGlass { .. }
-            | Happening::ConversationCreated { .. }
-            | Happening::DraftChanged { .. }
-            | Happening::ParticipantJoined { .. }
-            | Happening::ScheduledChanged { .. }
-            | Happening::ParticipantRemoved { .. } => return None,
+        let (kind, sender, data) = match self.dialect {
+            Dialect::S0 => self.in_s0(&frame.what)?,
+            Dialect::S2 => Self::in_s2(&frame.what)?,
         };
         Some(self.envelope(kind, frame, sender, &data))
     }
@@ -181,6 +179,67 @@ impl Words for Documented {
 }
 
 impl Documented {
+    /// The event's name, who it is from, and what it says; nothing if the document has no words for it.
+    fn in_s0(&self, what: &Happening) -> Option<(&'static str, UserId, Value)> {
+        Some(match what {
+            Happening::MessageCreated { view, .. } => {
+                let (message, sender) = (&view.message, &view.sender);
+                let person = json!({
+                    "id": sender.id, "name": sender.display_name.expose(), "user_type": sender.role,
+                });
+                let data = json!({
+                    "message_id": message.id, "sender": person,
+                    "content": message.content.as_ref().map(Content::as_str),
+                    "timestamp": message.created_at, "attachments": attachments(message),
+                    "reply_to_id": message.reply_to, "is_automated": message.automation.is_some(),
+                });
+                ("new_message", sender.id, data)
+            }
+            Happening::Typing { person, is_typing } => {
+                let name = person.display_name.expose();
+                let data = json!({"user_id": person.id, "user_name": name, "is_typing": is_typing});
+                ("typing_indicator", person.id, data)
+            }
+            Happening::MarksMoved(moved) => read(moved)?,
+            // Only what concerns those in this conversation.
+            Happening::PresenceChanged { user_id, presence, last_seen_at, conversations }
+                if conversations.contains(&self.conversation) =>
+            {
+                let status = presence.as_str();
+                let data = json!({"user_id": user_id, "status": status, "last_seen": last_seen_at});
+                ("user_status", *user_id, data)
+            }
+            // The document has no words for the rest.
+            _ => return None,
+        })
+    }
+
+    /// The same in the words of S2.
+    fn in_s2(what: &Happening) -> Option<(&'static str, UserId, Value)> {
+        Some(match what {
+            Happening::MessageCreated { view, .. } => {
+                let (message, sender) = (&view.message, &view.sender);
+                let data = json!({
+                    "id": message.id, "content": message.content.as_ref().map(Content::as_str),
+                    "sender": person(sender), "created_at": message.created_at,
+                    "message_type": message.message_type.as_str(), "reply_to": message.reply_to,
+                    "is_automated": message.automation.is_some(),
+                });
+                ("message", sender.id, data)
+            }
+            Happening::Typing { person, is_typing } => {
+                let name = person.display_name.expose();
+                let data = json!({"user_id": person.id, "username": name, "is_typing": is_typing});
+                ("typing", person.id, data)
+            }
+            Happening::MarksMoved(moved) => read(moved)?,
+            Happening::ParticipantJoined { person, .. } => came_or_went("user_joined", person),
+            Happening::ParticipantRemoved { person, .. } => came_or_went("user_left", person),
+            // Nor has this one. That someone is here is no coming or going (C-13).
+            _ => return None,
+        })
+    }
+
     fn envelope(&self, kind: &str, frame: &Frame, sender: UserId, data: &Value) -> ByteString {
         json!({
             "type": kind, "data": data, "timestamp": frame.at,
@@ -189,4 +248,22 @@ impl Documented {
         .to_string()
         .into()
     }
+}
+
+/// That someone has read; neither document has words for what a device has merely received.
+fn read(moved: &MarksMoved) -> Option<(&'static str, UserId, Value)> {
+    let MarksMoved { mark: Mark::Read, marks, message_id, at, .. } = moved else { return None };
+    let data = json!({"message_id": message_id, "read_by": marks.user_id, "read_at": at});
+    Some(("message_read", marks.user_id, data))
+}
+
+fn person(person: &UserSummary) -> Value {
+    json!({
+        "id": person.id, "username": person.display_name.expose(), "full_name": person.full_name.expose(),
+    })
+}
+
+fn came_or_went(action: &str, person: &UserSummary) -> (&'static str, UserId, Value) {
+    let name = person.display_name.expose();
+    ("user_status", person.id, json!({"action": action, "user_id": person.id, "username": name}))
 }

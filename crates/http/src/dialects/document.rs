@@ -71,7 +71,7 @@ fn responses(api: &Value, row: &Row, canonical: &Value) -> Value {
     for (status, response) in all.filter(|(status, _)| status.starts_with('2')) {
         let mut shown = json!({"description": response["description"]});
         if let Some(schema) = response.pointer("/content/application~1json/schema") {
-            let content = match row.show {
+            let content = match row.show.filter(|_| status != "202") {
                 Some(show) => json!({"example": show(&example(api, schema, 0))}),
                 None => json!({"schema": elsewhere(schema)}),
             };

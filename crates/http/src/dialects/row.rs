@@ -27,8 +27,6 @@ pub(super) struct Row {
     pub(super) show: Option<Show>,
     /// A documented body, where it differs from the canonical one.
     pub(super) body: Option<&'static str>,
-    /// Where a handler of its own answers, since the canonical route needs more than the request says.
-    pub(super) is_served: bool,
     /// What is worth knowing.
     pub(super) note: &'static str,
 }
@@ -39,7 +37,7 @@ impl Row {
         from: (Method, &'static str),
         to: (Method, &'static str),
     ) -> Self {
-        Self { source, from, to, ask: None, show: None, body: None, is_served: false, note: "" }
+        Self { source, from, to, ask: None, show: None, body: None, note: "" }
     }
 
     pub(super) const fn ask(mut self, ask: Ask) -> Self {
@@ -54,11 +52,6 @@ impl Row {
 
     pub(super) const fn body(mut self, body: &'static str) -> Self {
         self.body = Some(body);
-        self
-    }
-
-    pub(super) const fn served(mut self) -> Self {
-        self.is_served = true;
         self
     }
 
@@ -113,15 +106,6 @@ impl Asked {
         }
     }
 
-    /// Puts another word in place of a field's, if it is `from`.
-    pub(super) fn replace(&mut self, field: &str, words: &[(&str, &str)]) {
-        if let Some(value) = self.body.get_mut(field)
-            && let Some((_, to)) = words.iter().find(|(from, _)| value == from)
-        {
-            *value = Value::from(*to);
-        }
-    }
-
     /// Moves an id from the body into the path. Nothing but an id: it becomes part of an address.
     pub(super) fn id_into_path(&mut self, field: &'static str, name: &str) -> Result<(), FieldError> {
         let id = self.body.remove(field).ok_or(FieldError::new(field, Rule::Missing))?;
@@ -139,13 +123,22 @@ impl Asked {
     }
 }
 
-/// The fields of `from` in documented words: their name there, and where they stand here.
+/// The fields of `from` in documented words: their name there, and where they stand here. What a canonical answer does not
+/// have is left out.
 pub(super) fn pick(from: &Value, fields: &[(&str, &str)]) -> Map<String, Value> {
     let found = |(name, path): &(&str, &str)| {
-        let value = path.split('.').fold(from, |value, part| &value[part]);
-        ((*name).to_owned(), value.clone())
+        let value = path.split('.').try_fold(from, |value, part| match value {
+            Value::Null => Some(value),
+            value => value.get(part),
+        })?;
+        Some(((*name).to_owned(), value.clone()))
     };
-    fields.iter().map(found).collect()
+    fields.iter().filter_map(found).collect()
+}
+
+/// What `show` makes of something that may not be there.
+pub(super) fn if_there(value: &Value, show: impl FnOnce(&Value) -> Value) -> Value {
+    if value.is_null() { Value::Null } else { show(value) }
 }
 
 /// The same of each in a list.
@@ -158,4 +151,36 @@ pub(super) fn page(canonical: &Value, show: Show) -> Value {
     let mut page = canonical.clone();
     page["items"] = each(&canonical["items"], show);
     page
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn only_what_is_there_is_shown() {
+        let canonical = json!({"id": 1, "reply_to": null, "sender": {"id": 2}});
+        let fields =
+            [("id", "id"), ("reply_to", "reply_to.id"), ("from", "sender.id"), ("x", "y"), ("z", "sender.z")];
+        assert_eq!(Value::from(pick(&canonical, &fields)), json!({"id": 1, "reply_to": null, "from": 2}));
+    }
+
+    #[test]
+    fn nothing_but_an_id_goes_into_a_path() {
+        let asked = |id: Value| Asked {
+            body: json!({"room": id, "content": "x"}).as_object().unwrap().clone(),
+            ..Asked::default()
+        };
+        let id = "0197a3c0-6f1e-7c3a-9d4e-2f6b8a1c5d7e";
+        let mut good = asked(json!(id));
+        good.id_into_path("room", "room").unwrap();
+        assert_eq!(good.fill("/rooms/{room}/messages"), format!("/rooms/{id}/messages"));
+        assert_eq!(Value::from(good.body), json!({"content": "x"}));
+        for bad in [json!(null), json!(7), json!(""), json!("x"), json!("../x"), json!([id])] {
+            assert!(asked(bad).id_into_path("room", "room").is_err());
+        }
+        assert!(Asked::default().id_into_path("room", "room").is_err());
+    }
 }

@@ -3,7 +3,7 @@
 use alivio_kernel::{FieldError, Rule};
 use serde_json::{Value, json};
 
-use super::row::{Asked, each, page, pick};
+use super::row::{Asked, each, if_there, page, pick};
 
 /// Whom to block stands in the body (S0-22).
 pub(super) fn block(asked: &mut Asked) -> Result<(), FieldError> {
@@ -44,7 +44,7 @@ pub(super) fn conversation(canonical: &Value) -> Value {
         ],
     );
     shown.insert("participants".to_owned(), each(&canonical["participants"], participant));
-    shown.insert("last_message".to_owned(), last_message(&canonical["last_message"]));
+    shown.insert("last_message".to_owned(), if_there(&canonical["last_message"], last_message));
     shown.into()
 }
 
@@ -82,9 +82,6 @@ fn participant(canonical: &Value) -> Value {
 }
 
 fn last_message(canonical: &Value) -> Value {
-    if canonical.is_null() {
-        return Value::Null;
-    }
     let fields = [
         ("id", "id"),
         ("content", "content"),
@@ -113,12 +110,41 @@ pub(super) fn message(canonical: &Value) -> Value {
             ("conversation_id", "conversation_id"),
             ("message_type", "message_type"),
             ("content", "content"),
+            ("attachments", "attachments"),
+            ("reactions", "reactions"),
+            ("read_by", "read_by"),
             ("delivery_status", "delivery_status"),
             ("priority", "priority"),
+            ("is_edited", "is_edited"),
+            ("edit_history", "edit_history"),
+            ("is_deleted", "is_deleted"),
+            ("deleted_at", "deleted_at"),
+            ("scheduled_for", "scheduled_for"),
+            ("expires_at", "expires_at"),
             ("timestamp", "created_at"),
             ("created_at", "created_at"),
+            ("updated_at", "updated_at"),
         ],
     );
+    if let Some(formatted) = canonical.get("formatted_content") {
+        let fields = ["html", "mentions", "hashtags", "medical_terms"].map(|name| (name, name));
+        let formatted = if_there(formatted, |formatted| pick(formatted, &fields).into());
+        shown.insert("formatted_content".to_owned(), formatted);
+    }
+    if let Some(reply) = canonical.get("reply_to") {
+        let fields = [
+            ("message_id", "message_id"),
+            ("sender_name", "sender_name"),
+            ("content_preview", "content_preview"),
+            ("timestamp", "created_at"),
+        ];
+        shown.insert("reply_to".to_owned(), if_there(reply, |reply| pick(reply, &fields).into()));
+    }
+    if let Some(metadata) = canonical.get("metadata") {
+        // Where someone was is told to nobody else (C-52).
+        let fields = ["client_message_id", "source", "forwarded_from", "is_automated", "confidence_score"];
+        shown.insert("metadata".to_owned(), pick(metadata, &fields.map(|name| (name, name))).into());
+    }
     let sender = [("id", "id"), ("full_name", "full_name"), ("user_type", "role"), ("avatar", "avatar_url")];
     shown.insert("sender".to_owned(), pick(&canonical["sender"], &sender).into());
     shown.into()

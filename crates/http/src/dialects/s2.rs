@@ -3,7 +3,7 @@
 use alivio_kernel::FieldError;
 use serde_json::{Value, json};
 
-use super::row::{Asked, each, page, pick};
+use super::row::{Asked, each, if_there, page, pick};
 
 /// A room to open (S2-13 … S2-16).
 pub(super) fn room_to_open(asked: &mut Asked) -> Result<(), FieldError> {
@@ -15,6 +15,12 @@ pub(super) fn room_to_open(asked: &mut Asked) -> Result<(), FieldError> {
 /// The list's filter by kind.
 pub(super) fn kinds(asked: &mut Asked) -> Result<(), FieldError> {
     asked.rename_query("room_type", "type");
+    Ok(())
+}
+
+/// The list of one's messages, of one room.
+pub(super) fn rooms_to_read(asked: &mut Asked) -> Result<(), FieldError> {
+    asked.rename_query("room", "conversation");
     Ok(())
 }
 
@@ -56,13 +62,11 @@ pub(super) fn room(canonical: &Value) -> Value {
         ("message_type", "message_type"),
         ("created_at", "created_at"),
     ];
-    let last_message = if last.is_null() {
-        Value::Null
-    } else {
+    let last_message = if_there(last, |last| {
         let mut shown = pick(last, &fields);
         shown.insert("sender".to_owned(), user(&last["sender"]));
         shown.into()
-    };
+    });
     shown.insert("last_message".to_owned(), last_message);
     shown.into()
 }
@@ -78,8 +82,16 @@ pub(super) fn messages(canonical: &Value) -> Value {
 
 /// A message.
 pub(super) fn message(canonical: &Value) -> Value {
-    let fields =
-        [("id", "id"), ("room", "conversation_id"), ("content", "content"), ("created_at", "created_at")];
+    let fields = [
+        ("id", "id"),
+        ("room", "conversation_id"),
+        ("content", "content"),
+        ("reply_to", "reply_to.message_id"),
+        ("is_deleted", "is_deleted"),
+        ("is_edited", "is_edited"),
+        ("created_at", "created_at"),
+        ("updated_at", "updated_at"),
+    ];
     let mut shown = pick(canonical, &fields);
     shown.insert("sender".to_owned(), user(&canonical["sender"]));
     // The document knows three types; what is no picture is a file, what is no file is text.

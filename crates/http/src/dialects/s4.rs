@@ -3,12 +3,19 @@
 use alivio_kernel::FieldError;
 use serde_json::{Value, json};
 
-use super::row::{Asked, each, page, pick};
+use super::row::{Asked, each, if_there, page, pick};
 use super::s2::kind;
 
 /// A room to open (S4-17).
 pub(super) fn room_to_open(asked: &mut Asked) -> Result<(), FieldError> {
     asked.rename("name", "title");
+    Ok(())
+}
+
+/// An answer to the message in the path (S4-60).
+pub(super) fn reply(asked: &mut Asked) -> Result<(), FieldError> {
+    let message = asked.path.get("id").cloned().unwrap_or_default();
+    asked.body.insert("reply_to".to_owned(), message.into());
     Ok(())
 }
 
@@ -33,7 +40,7 @@ pub(super) fn room(canonical: &Value) -> Value {
     let last = &canonical["last_message"];
     let fields =
         [("id", "id"), ("content", "content"), ("sender", "sender.id"), ("created_at", "created_at")];
-    let last = if last.is_null() { Value::Null } else { pick(last, &fields).into() };
+    let last = if_there(last, |last| pick(last, &fields).into());
     shown.insert("last_message".to_owned(), last);
     shown.into()
 }
@@ -71,8 +78,12 @@ pub(super) fn message(canonical: &Value) -> Value {
         ("id", "id"),
         ("room_id", "conversation_id"),
         ("content", "content"),
+        ("reply_to", "reply_to.message_id"),
+        ("is_edited", "is_edited"),
+        ("edited_at", "edited_at"),
         ("status", "delivery_status"),
         ("created_at", "created_at"),
+        ("updated_at", "updated_at"),
     ];
     let mut shown = pick(canonical, &fields);
     shown.insert("sender".to_owned(), user(&canonical["sender"]));
@@ -82,5 +93,11 @@ pub(super) fn message(canonical: &Value) -> Value {
         _ => "text",
     };
     shown.insert("message_type".to_owned(), json!(message_type));
+    // The document knows one file.
+    if let Some(attachments) = canonical.get("attachments") {
+        let first = attachments.get(0).unwrap_or(&Value::Null);
+        let fields = [("media_url", "url"), ("file_name", "original_filename"), ("file_size", "size")];
+        shown.extend(pick(first, &fields));
+    }
     shown.into()
 }

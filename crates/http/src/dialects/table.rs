@@ -81,6 +81,7 @@ pub(super) static ROWS: &[Row] = &[
         .show(s0::messages),
     Row::new(S0, (POST, "/api/chat/conversations/{id}/messages"), (POST, "/api/v1/conversations/{id}/messages"))
         .show(s0::message),
+    Row::new(S0, (GET, "/api/chat/messages/{id}"), (GET, "/api/v1/messages/{id}")).show(s0::message),
     Row::new(S1, (POST, "/api/messages/send"), (POST, "/api/v1/conversations/{conversation_id}/messages"))
         .ask(s1::message_to_send).body(r#"{"conversation_id": "{conversation_id}", "content": "Buenos días"}"#)
         .note("The document shows no JSON for it: the body is the canonical one with `conversation_id`."),
@@ -88,13 +89,19 @@ pub(super) static ROWS: &[Row] = &[
         .note("The document shows no JSON for it."),
     Row::new(S2, (GET, "/api/v1/chat/rooms/{id}/messages"), (GET, "/api/v1/conversations/{id}/messages"))
         .show(s2::messages),
+    Row::new(S2, (GET, "/api/v1/chat/messages"), (GET, "/api/v1/messages")).ask(s2::rooms_to_read).show(s2::messages),
     Row::new(S2, (POST, "/api/v1/chat/messages"), (POST, "/api/v1/conversations/{room}/messages"))
         .ask(s2::message_to_send).show(s2::message)
-        .body(r#"{"room": "{conversation}", "content": "Hola mundo!", "message_type": "text"}"#),
+        .body(r#"{"room": "{room}", "content": "Hola mundo!", "message_type": "text"}"#),
     Row::new(S4, (GET, "/api/chat/rooms/{room_id}/messages"), (GET, "/api/v1/conversations/{room_id}/messages"))
         .show(s4::messages),
     Row::new(S4, (POST, "/api/chat/rooms/{room_id}/messages"), (POST, "/api/v1/conversations/{room_id}/messages"))
         .show(s4::message),
+    Row::new(S4, (GET, "/api/chat/rooms/{room_id}/messages/{id}"), (GET, "/api/v1/conversations/{room_id}/messages/{id}"))
+        .show(s4::message),
+    Row::new(S4, (POST, "/api/chat/rooms/{room_id}/messages/{id}/reply"),
+        (POST, "/api/v1/conversations/{room_id}/messages")).ask(s4::reply).show(s4::message)
+        .body(r#"{"content": "Fine, thank you!"}"#),
 ];
 
 /// There, a role is what someone's title says.

@@ -88,9 +88,7 @@ async fn put(row: &Row, asked: &mut Asked, request: &mut ServiceRequest) -> Answ
         let body = serde_json::to_vec(&asked.body).unwrap_or_default();
         request.set_payload(Payload::from(Bytes::from(body)));
     }
-    if !row.is_served {
-        readdress(request, row.to.0.clone(), &asked.fill(row.to.1), &asked.write_query());
-    }
+    readdress(request, row.to.0.clone(), &asked.fill(row.to.1), &asked.write_query());
     Ok(())
 }
 
@@ -111,7 +109,9 @@ fn readdress(request: &mut ServiceRequest, method: Method, path: &str, query: &s
 /// Puts a good answer into documented words. Problems are the same in all of them (C-20).
 async fn present(response: ServiceResponse<BoxBody>, show: Show) -> ServiceResponse<BoxBody> {
     let json = HeaderValue::from_static("application/json");
-    if !response.status().is_success() || response.headers().get(CONTENT_TYPE) != Some(&json) {
+    // What is only accepted is not yet what the document shows.
+    let is_shown = response.status().is_success() && response.status() != StatusCode::ACCEPTED;
+    if !is_shown || response.headers().get(CONTENT_TYPE) != Some(&json) {
         return response;
     }
     let (request, response) = response.into_parts();

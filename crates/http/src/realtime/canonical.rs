@@ -145,8 +145,8 @@ impl Words for Canonical {
                 let data = json!({"conversation_id": frame.conversation_id});
                 text(&Event::new("conversation.created", frame, *created_by, data))
             }
-            Happening::ParticipantJoined { user_id, added_by } => {
-                text(&Event::new("participant.joined", frame, *added_by, json!({"user_id": user_id})))
+            Happening::ParticipantJoined { person, added_by } => {
+                text(&Event::new("participant.joined", frame, *added_by, json!({"user_id": person.id})))
             }
             Happening::BreakGlass { grant_id, admin_id } => {
                 let data = json!({
@@ -162,8 +162,8 @@ impl Words for Canonical {
                 let data = json!({"conversation_id": conversation_id});
                 text(&Event::new("draft.changed", frame, *user_id, data))
             }
-            Happening::ParticipantRemoved { user_id, removed_by } => {
-                text(&Event::new("participant.removed", frame, *removed_by, json!({"user_id": user_id})))
+            Happening::ParticipantRemoved { person, removed_by } => {
+                text(&Event::new("participant.removed", frame, *removed_by, json!({"user_id": person.id})))
             }
         })
     }

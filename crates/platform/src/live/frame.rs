@@ -17,8 +17,10 @@ pub const TYPING_LIFETIME: Duration = Duration::from_secs(6);
 pub enum Vocabulary {
     /// The canonical events.
     Canonical,
-    /// Those of the documented per-conversation socket.
+    /// Those of the documented per-conversation socket (S0).
     Documented,
+    /// The words of the other document for the same socket (S2).
+    DocumentedRooms,
 }
 
 /// What happened.
@@ -71,7 +73,7 @@ pub enum Happening {
     /// Someone came into the conversation.
     ParticipantJoined {
         /// Who.
-        user_id: UserId,
+        person: Arc<UserSummary>,
         /// Who added them.
         added_by: UserId,
     },
@@ -101,7 +103,7 @@ pub enum Happening {
     /// Someone left the conversation or was removed.
     ParticipantRemoved {
         /// Who.
-        user_id: UserId,
+        person: Arc<UserSummary>,
         /// Who removed them; themselves if they left.
         removed_by: UserId,
     },
@@ -118,7 +120,7 @@ pub struct Frame {
     pub at: DateTime<Utc>,
     /// What.
     pub what: Happening,
-    rendered: [OnceLock<ByteString>; 2],
+    rendered: [OnceLock<ByteString>; 3],
 }
 
 impl Frame {
@@ -128,13 +130,13 @@ impl Frame {
         at: DateTime<Utc>,
         what: Happening,
     ) -> Self {
-        Self { id, conversation_id, at, what, rendered: [OnceLock::new(), OnceLock::new()] }
+        Self { id, conversation_id, at, what, rendered: [const { OnceLock::new() }; 3] }
     }
 
     /// The event in `vocabulary`; `write` is called for the first socket only. What happens nowhere in particular is
     /// told by documented sockets as if it happened in their own conversation, so each writes it anew.
     pub fn render(&self, vocabulary: Vocabulary, write: impl FnOnce(&Self) -> ByteString) -> ByteString {
-        if self.conversation_id.is_none() && vocabulary == Vocabulary::Documented {
+        if self.conversation_id.is_none() && vocabulary != Vocabulary::Canonical {
             return write(self);
         }
         self.rendered[vocabulary as usize].get_or_init(|| write(self)).clone()

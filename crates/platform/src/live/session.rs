@@ -191,17 +191,17 @@ impl LiveSession {
             }
             (Happening::Typing { person, .. }, Some(_)) if person.id != me => Verdict::Deliver,
             (Happening::MarksMoved(_), Some(_)) => Verdict::Deliver,
-            (Happening::ParticipantRemoved { user_id, .. }, subscription) => {
+            (Happening::ParticipantRemoved { person, .. }, subscription) => {
                 let listens = subscription.is_some();
-                if *user_id == me {
+                if person.id == me {
                     self.unsubscribe(&[conversation]);
                     return Verdict::Deliver;
                 }
                 if listens { Verdict::Deliver } else { Verdict::Drop }
             }
             // The one who came is told on every device; with two ways to hear it, once is enough.
-            (Happening::ParticipantJoined { user_id, .. }, subscription) => {
-                if subscription.is_some() != (*user_id == me) { Verdict::Deliver } else { Verdict::Drop }
+            (Happening::ParticipantJoined { person, .. }, subscription) => {
+                if subscription.is_some() != (person.id == me) { Verdict::Deliver } else { Verdict::Drop }
             }
             (Happening::ConversationCreated { .. } | Happening::BreakGlass { .. }, _) => Verdict::Deliver,
             _ => Verdict::Drop,

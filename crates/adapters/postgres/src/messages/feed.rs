@@ -64,8 +64,14 @@ const CHANGES: &str = concat!(
     ORDER BY ch.xid, ch.id"
 );
 
+// Found by the index on their age, which knows pages only: enough for what was written in that order.
 const FORGET: &str = "
-    WITH gone AS (DELETE FROM changes WHERE at < $1 RETURNING 1) SELECT count(*) AS count FROM gone";
+    WITH gone AS (
+        DELETE FROM changes WHERE ctid = ANY (ARRAY(
+            SELECT c.ctid FROM changes c WHERE c.at < $1 LIMIT $2 FOR UPDATE SKIP LOCKED))
+        RETURNING 1
+    )
+    SELECT count(*) AS count FROM gone";
 
 #[derive(QueryableByName)]
 struct HorizonRow {
@@ -148,10 +154,10 @@ impl ChangeLog for Database {
         transaction(&row.horizon)
     }
 
-    async fn forget(&self, before: DateTime<Utc>) -> Result<u64, Error> {
-        let query = diesel::sql_query(FORGET).bind::<Timestamptz, _>(before);
+    async fn forget(&self, before: DateTime<Utc>, limit: i64) -> Result<i64, Error> {
+        let query = diesel::sql_query(FORGET).bind::<Timestamptz, _>(before).bind::<BigInt, _>(limit);
         let mut connection = self.connection().await.map_err(unavailable)?;
         let row: CountRow = prepared(query).get_result(&mut connection).await.map_err(unavailable)?;
-        Ok(row.count.unsigned_abs())
+        Ok(row.count)
     }
 }

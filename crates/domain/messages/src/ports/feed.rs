@@ -64,6 +64,6 @@ pub trait ChangeLog: Send + Sync {
     /// The horizon alone.
     async fn horizon(&self) -> Result<u64, Error>;
 
-    /// Forgets what happened before `before`, and says how many changes that were.
-    async fn forget(&self, before: DateTime<Utc>) -> Result<u64, Error>;
+    /// Forgets at most `limit` changes of those that happened before `before`, and says how many that were.
+    async fn forget(&self, before: DateTime<Utc>, limit: i64) -> Result<i64, Error>;
 }

@@ -11,6 +11,9 @@ pub const CHANGES_KEPT: TimeDelta = TimeDelta::days(30);
 /// Changes are forgotten only so much later: no node's clock is a day wrong.
 const GRACE: TimeDelta = TimeDelta::days(1);
 
+/// So many changes are forgotten at once.
+const FORGOTTEN_AT_ONCE: i64 = 5000;
+
 /// Something that happened, with the message that it is about.
 #[derive(Debug, Clone, PartialEq)]
 pub struct FeedItem {
@@ -105,13 +108,14 @@ impl Messages {
         Ok(Feed { items, next_cursor: self.sign(caller, &next), has_more, is_gap: false })
     }
 
-    /// Forgets changes that no cursor can reach any more, and says how many.
+    /// Forgets some of the changes that no cursor can reach any more. Whether there may be more of them.
     ///
     /// # Errors
     /// Only [`Error::Unavailable`].
-    pub async fn forget_changes(&self) -> Result<u64, Error> {
+    pub async fn forget_changes(&self) -> Result<bool, Error> {
         let p = &self.ports;
-        p.feed.forget(p.clock.now() - CHANGES_KEPT - GRACE).await
+        let forgotten = p.feed.forget(p.clock.now() - CHANGES_KEPT - GRACE, FORGOTTEN_AT_ONCE).await?;
+        Ok(forgotten >= FORGOTTEN_AT_ONCE)
     }
 
     /// A cursor that only its owner can use, and nobody can make up.

@@ -309,10 +309,11 @@ pub async fn what_is_old_is_forgotten(fixture: Fixture) {
     scene.says(0).await;
     scene.learns_some(scene.members[0], begin, 1).await;
     let changes = &scene.fixture.changes;
-    assert_eq!(changes.forget(DateTime::<Utc>::UNIX_EPOCH).await.unwrap(), 0);
+    assert_eq!(changes.forget(DateTime::<Utc>::UNIX_EPOCH, 9).await.unwrap(), 0);
     scene.learns_some(scene.members[0], begin, 1).await;
     let after: DateTime<Utc> = at() + chrono::TimeDelta::seconds(1);
     // The opening of the conversation, and the message.
-    assert_eq!(changes.forget(after).await.unwrap(), 2);
+    assert_eq!(changes.forget(after, 1).await.unwrap(), 1);
+    assert_eq!(changes.forget(after, 9).await.unwrap(), 1);
     assert_eq!(scene.page(scene.members[0], begin, 10).await.0, []);
 }
