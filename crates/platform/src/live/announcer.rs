@@ -45,7 +45,7 @@ impl LiveFeed for LiveAnnouncer {
         }
         match self.people.summary(message.sender_id).await {
             Ok(sender) => {
-                let view = MessageView::fresh(message.clone(), sender);
+                let view = Arc::new(MessageView::fresh(message.clone(), sender));
                 let what = Happening::MessageCreated { view, members_version };
                 let frame = self.hub.frame(message.conversation_id, message.created_at, what);
                 self.hub.publish(message.conversation_id, message.seq, frame);

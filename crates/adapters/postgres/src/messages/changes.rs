@@ -394,10 +394,13 @@ async fn hold(
     }
 }
 
+/// From where on someone reads, and where their mark came when.
+type Moves = (i64, Vec<(i64, DateTime<Utc>)>);
+
 /// Sorts what was found by message.
 fn gather(rows: Vec<AftermathRow>, messages: &[Spot]) -> HashMap<MessageId, Aftermath> {
     let mut found: HashMap<MessageId, Aftermath> = HashMap::new();
-    let mut moves: HashMap<UserId, (i64, Vec<(i64, DateTime<Utc>)>)> = HashMap::new();
+    let mut moves: HashMap<UserId, Moves> = HashMap::new();
     for row in rows {
         let Some(at) = row.at else { continue };
         let user = row.user_id.map(UserId::from);
