@@ -156,6 +156,8 @@ pub(crate) async fn platform(
         directory_policy: config.directory,
         images: Arc::new(Shrinker::new(PICTURES.0, PICTURES.1)),
         conversations: Arc::clone(&store) as _,
+        message_changes: Arc::clone(&store) as _,
+        change_policy: config.change_policy,
         messages: Arc::new(GroupCommit::start(database.clone(), WRITERS)),
         mailer,
         mailbox,

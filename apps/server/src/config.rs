@@ -11,6 +11,7 @@ use std::time::Duration;
 use alivio_accounts::{DirectoryPolicy, Email, SignInPolicy};
 use alivio_http::Rates;
 use alivio_kernel::{Role, Sensitive};
+use alivio_messages::ChangePolicy;
 use alivio_notifications::PublicOrigin;
 use ipnet::IpNet;
 
@@ -122,6 +123,11 @@ pub(crate) const SETTINGS: &[Setting] = &[
         "how long after their last device went someone still shows as online, so that a reconnect does not flicker",
     ),
     setting(
+        "ALIVIO_EDIT_WINDOW_MINUTES",
+        "15",
+        "how long messages about care can be edited, 0 to 65535; corrected they can be later. Other messages can for ever",
+    ),
+    setting(
         "ALIVIO_SHUTDOWN_SECONDS",
         "20",
         "how long requests and sockets may take to finish when the server stops",
@@ -200,6 +206,7 @@ pub(crate) struct Config {
     pub(crate) socket_heartbeat: Duration,
     pub(crate) sign_in_policy: SignInPolicy,
     pub(crate) presence_grace: Duration,
+    pub(crate) change_policy: ChangePolicy,
     pub(crate) shutdown: Duration,
     pub(crate) log: String,
     pub(crate) trusted_proxies: Vec<IpNet>,
@@ -334,6 +341,12 @@ impl Config {
                 "10",
                 "a number of seconds, at most 65535",
             )?)),
+            change_policy: ChangePolicy::of_minutes(number(
+                get("ALIVIO_EDIT_WINDOW_MINUTES"),
+                "ALIVIO_EDIT_WINDOW_MINUTES",
+                "15",
+                "a number of minutes, at most 65535",
+            )?),
             shutdown: Duration::from_secs(number(
                 get("ALIVIO_SHUTDOWN_SECONDS"),
                 "ALIVIO_SHUTDOWN_SECONDS",
@@ -504,6 +517,7 @@ mod tests {
             ("ALIVIO_DATABASE_CONNECTIONS", "0"),
             ("ALIVIO_SOCKET_COMMANDS_PER_SECOND", "-1"),
             ("ALIVIO_PRESENCE_GRACE_SECONDS", "-1"),
+            ("ALIVIO_EDIT_WINDOW_MINUTES", "ever"),
             ("ALIVIO_SHUTDOWN_SECONDS", "soon"),
             ("ALIVIO_MAIL", "pigeon"),
             ("ALIVIO_PUBLIC_URL", "https://app.clinic.example/path"),

@@ -43,6 +43,11 @@ const MESSAGES: &[(&str, &str, &str)] = &[
         "Ya existe un administrador activo.",
         "There is an active administrator already.",
     ),
+    (
+        "already_corrected",
+        "Este mensaje ya fue corregido por otro.",
+        "This message was already corrected by another.",
+    ),
     ("already_participant", "Usted participa en esta conversación.", "You are in this conversation."),
     (
         "already_verified",
@@ -113,6 +118,11 @@ const MESSAGES: &[(&str, &str, &str)] = &[
         "The participants of a direct conversation do not change.",
     ),
     (
+        "edit_window_over",
+        "Ya no se puede editar este mensaje. Envíe una corrección.",
+        "This message can no longer be edited. Send a correction.",
+    ),
+    (
         "email_taken",
         "Esa dirección de correo ya tiene una cuenta.",
         "That e-mail address already has an account.",
@@ -169,6 +179,17 @@ const MESSAGES: &[(&str, &str, &str)] = &[
     ("last_moderator", "El último moderador no puede salir.", "The last moderator cannot leave."),
     ("malformed_json", "El cuerpo no es JSON válido.", "The body is not valid JSON."),
     (
+        "message_deletion_disabled",
+        "En esta conversación no se pueden eliminar mensajes.",
+        "Messages cannot be deleted in this conversation.",
+    ),
+    (
+        "message_editing_disabled",
+        "En esta conversación no se pueden editar mensajes.",
+        "Messages cannot be edited in this conversation.",
+    ),
+    ("message_gone", "El mensaje fue eliminado o ha caducado.", "The message was deleted or has expired."),
+    (
         "method_not_allowed",
         "Este recurso no admite ese método.",
         "This resource does not support that method.",
@@ -185,6 +206,11 @@ const MESSAGES: &[(&str, &str, &str)] = &[
     ),
     ("not_a_moderator", "Solo un moderador puede hacerlo.", "Only a moderator can do this."),
     ("not_found", "No se encontró.", "Not found."),
+    (
+        "not_the_sender",
+        "Solo puede hacerlo quien envió el mensaje.",
+        "Only whoever sent the message can do this.",
+    ),
     (
         "nothing_to_decide",
         "No hay credenciales pendientes de decisión.",
@@ -238,6 +264,11 @@ const MESSAGES: &[(&str, &str, &str)] = &[
         "too_many_contact_requests",
         "Tiene demasiadas solicitudes de contacto pendientes.",
         "You have too many open contact requests.",
+    ),
+    (
+        "too_many_reactions",
+        "El mensaje ya tiene demasiadas reacciones distintas.",
+        "The message has too many different reactions already.",
     ),
     ("unauthenticated", "Debe iniciar sesión.", "You must sign in."),
     (
@@ -341,6 +372,14 @@ mod tests {
                 Box::new(M::Closed),
                 Box::new(M::Blocked),
                 Box::new(M::ClientMessageIdReused),
+                Box::new(M::NotTheSender),
+                Box::new(M::Gone),
+                Box::new(M::EditingDisabled),
+                Box::new(M::DeletionDisabled),
+                Box::new(M::EditWindowOver),
+                Box::new(M::AlreadyCorrected { by: alivio_kernel::ids::MessageId::from(Uuid::nil()) }),
+                Box::new(M::Stale),
+                Box::new(M::TooManyReactions),
                 Box::new(M::Field(field)),
                 Box::new(M::Unavailable(source())),
             ]

@@ -19,6 +19,7 @@ use crate::bridges::{
     CorrespondentsFromAccounts, MembersFromConversations, NoFiles, RoomsFromConversations,
     StandingsFromAccounts,
 };
+use crate::chores::{ExpireMessages, PurgeMessages};
 use crate::correspondence::{Correspondence, LettersByMail};
 use crate::feed::ForgetChanges;
 use crate::live::{Hub, LiveAnnouncer, PresenceBoard, Silence};
@@ -135,6 +136,8 @@ pub(crate) fn assemble(ports: Ports) -> (Platform, Relay, Housekeeping) {
     let rooms = Arc::new(RoomsFromConversations::new(Arc::clone(&ports.conversations)));
     let messages = Messages::new(MessagesPorts {
         log: Arc::clone(&ports.messages),
+        changes: Arc::clone(&ports.message_changes),
+        policy: ports.change_policy,
         granted: Arc::clone(&ports.granted_messages),
         feed: Arc::clone(&ports.feed),
         reader: Arc::clone(&ports.message_reader),
@@ -186,6 +189,12 @@ pub(crate) fn assemble(ports: Ports) -> (Platform, Relay, Housekeeping) {
     });
     let relay = Relay::new(Arc::clone(&ports.outbox), clock(), reactions, Arc::clone(&ports.outbox_wake));
     let grain = ACTIVITY_GRAIN.to_std().unwrap_or_default();
+    // One line each; see [`crate::Chore`].
+    let housekeeping = Housekeeping::new(vec![
+        Arc::new(ExpireMessages(messages.clone())),
+        Arc::new(PurgeMessages(messages.clone())),
+        Arc::new(ForgetChanges(messages.clone())),
+    ]);
     let platform = Platform {
         accounts,
         second_factor,
@@ -212,7 +221,5 @@ pub(crate) fn assemble(ports: Ports) -> (Platform, Relay, Housekeeping) {
         rooms,
         touched: Cache::builder().max_capacity(100_000).time_to_live(grain).build(),
     };
-    // One line each; see [`crate::Chore`].
-    let housekeeping = Housekeeping::new(vec![Arc::new(ForgetChanges(platform.messages.clone()))]);
     (platform, relay, housekeeping)
 }

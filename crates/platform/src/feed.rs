@@ -90,12 +90,16 @@ impl Platform {
             let of_one = by_conversation.entry(message.conversation_id).or_default();
             of_one.insert(message.id, message.clone());
         }
+        let messages: Vec<_> = by_conversation.values().flat_map(HashMap::values).cloned().collect();
+        let mut around = self.messages.aftermath(&messages).await?;
         let mut shown = HashMap::new();
         for (conversation, messages) in by_conversation {
             let Some(view) = views.get(&conversation) else { continue };
             let marks = view.participants.iter().filter_map(|participant| participant.marks).collect();
             let page = Page { items: messages.into_values().collect(), next_cursor: None };
-            let page = self.screens.shown(History { page, marks }).await?;
+            let of_these = page.items.iter().filter_map(|m| around.remove_entry(&m.id));
+            let aftermath = of_these.collect();
+            let page = self.screens.shown(History { page, marks, aftermath }).await?;
             shown.extend(page.items.into_iter().map(|view| (view.message.id, view)));
         }
         Ok(shown)

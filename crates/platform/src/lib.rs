@@ -6,6 +6,7 @@
 
 mod assembly;
 mod bridges;
+mod chores;
 mod correspondence;
 mod deliver;
 mod error;
@@ -30,7 +31,8 @@ use alivio_conversations::Conversations;
 use alivio_kernel::ids::{ConversationId, GrantId, MessageId, SessionId, UserId};
 use alivio_kernel::{Caller, Page};
 use alivio_messages::{
-    Anchor, ClientMessageId, Draft, Forwarded, HistoryQuery, Mark, Messages, Moved, Pass, Sent,
+    Anchor, Changed, ClientMessageId, Content, CorrectionReason, Draft, Emoji, Forwarded, HistoryQuery, Mark,
+    Marks, Messages, Moved, Pass, Sent,
 };
 use alivio_notifications::{Mailbox, Notifications};
 use alivio_outbox::Relay;
@@ -42,7 +44,7 @@ pub use feed::{ChangeView, ChangedState, FeedView};
 pub use housekeeping::{Chore, Housekeeping};
 pub use people::PeopleDirectory;
 pub use ports::{Dependency, Ports};
-pub use screens::{ConversationView, LastMessage, MessageView, ParticipantView, Screens};
+pub use screens::{ConversationView, LastMessage, MessageView, ParticipantView, ReactionView, Screens};
 
 use bridges::RoomsFromConversations;
 use live::{Fate, Hub, PresenceBoard, Silence};
@@ -242,6 +244,107 @@ impl Platform {
     ) -> Result<Vec<Forwarded>, alivio_messages::Error> {
         let (messages, caller) = (self.messages.clone(), *caller);
         let work = async move { messages.forward(&caller, message, &targets, name.as_ref()).await };
+        uninterrupted(work, alivio_messages::Error::Unavailable).await
+    }
+
+    /// Marks a conversation as read and tells those who are connected, even if the caller does not wait for it.
+    ///
+    /// # Errors
+    /// As [`Messages::read_everything`].
+    pub async fn read_everything(
+        &self,
+        caller: &Caller,
+        conversation: ConversationId,
+    ) -> Result<(Marks, i64), alivio_messages::Error> {
+        let (messages, caller) = (self.messages.clone(), *caller);
+        let work = async move { messages.read_everything(&caller, conversation).await };
+        uninterrupted(work, alivio_messages::Error::Unavailable).await
+    }
+
+    /// Moves a mark to a message and tells those who are connected, even if the caller does not wait for it.
+    ///
+    /// # Errors
+    /// As [`Messages::advance_to`].
+    pub async fn advance_to(
+        &self,
+        caller: &Caller,
+        message: MessageId,
+        mark: Mark,
+    ) -> Result<(ConversationId, Moved), alivio_messages::Error> {
+        let (messages, caller) = (self.messages.clone(), *caller);
+        let work = async move { messages.advance_to(&caller, message, mark).await };
+        uninterrupted(work, alivio_messages::Error::Unavailable).await
+    }
+
+    /// Marks messages as read and tells those who are connected, even if the caller does not wait for it.
+    ///
+    /// # Errors
+    /// As [`Messages::read_all_of`].
+    pub async fn read_all_of(
+        &self,
+        caller: &Caller,
+        read: Vec<MessageId>,
+    ) -> Result<Vec<(ConversationId, Moved)>, alivio_messages::Error> {
+        let (messages, caller) = (self.messages.clone(), *caller);
+        let work = async move { messages.read_all_of(&caller, &read).await };
+        uninterrupted(work, alivio_messages::Error::Unavailable).await
+    }
+
+    /// Gives a message other words and tells those who are connected, even if the caller does not wait for it.
+    ///
+    /// # Errors
+    /// As [`Messages::edit`].
+    pub async fn edit(
+        &self,
+        caller: &Caller,
+        message: MessageId,
+        content: Content,
+        version: Option<u32>,
+    ) -> Result<Changed, alivio_messages::Error> {
+        let (messages, caller) = (self.messages.clone(), *caller);
+        let work = async move { messages.edit(&caller, message, content, version).await };
+        uninterrupted(work, alivio_messages::Error::Unavailable).await
+    }
+
+    /// Takes a message back and tells those who are connected, even if the caller does not wait for it.
+    ///
+    /// # Errors
+    /// As [`Messages::delete`].
+    pub async fn delete(&self, caller: &Caller, message: MessageId) -> Result<(), alivio_messages::Error> {
+        let (messages, caller) = (self.messages.clone(), *caller);
+        let work = async move { messages.delete(&caller, message).await };
+        uninterrupted(work, alivio_messages::Error::Unavailable).await
+    }
+
+    /// Puts a message right by another and tells those who are connected, even if the caller does not wait for it.
+    ///
+    /// # Errors
+    /// As [`Messages::correct`].
+    pub async fn correct(
+        &self,
+        caller: &Caller,
+        message: MessageId,
+        draft: Draft,
+        reason: Option<CorrectionReason>,
+    ) -> Result<Sent, alivio_messages::Error> {
+        let (messages, caller) = (self.messages.clone(), *caller);
+        let work = async move { messages.correct(&caller, message, draft, reason).await };
+        uninterrupted(work, alivio_messages::Error::Unavailable).await
+    }
+
+    /// Sets or clears a reaction and tells those who are connected, even if the caller does not wait for it.
+    ///
+    /// # Errors
+    /// As [`Messages::react`].
+    pub async fn react(
+        &self,
+        caller: &Caller,
+        message: MessageId,
+        emoji: Emoji,
+        is_set: bool,
+    ) -> Result<Changed, alivio_messages::Error> {
+        let (messages, caller) = (self.messages.clone(), *caller);
+        let work = async move { messages.react(&caller, message, emoji, is_set).await };
         uninterrupted(work, alivio_messages::Error::Unavailable).await
     }
 

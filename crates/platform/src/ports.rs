@@ -9,7 +9,10 @@ use alivio_accounts::{
 use alivio_audit::{AuditReader, GrantStore};
 use alivio_conversations::ConversationStore;
 use alivio_kernel::{AuditSink, BoxError, Clock, IdSource, Sealer};
-use alivio_messages::{ChangeLog, DraftStore, GrantedLog, MessageLog, MessageReader, ScheduledStore};
+use alivio_messages::{
+    ChangeLog, ChangePolicy, DraftStore, GrantedLog, MessageChanges, MessageLog, MessageReader,
+    ScheduledStore,
+};
 use alivio_notifications::{Mailbox, Mailer, PublicOrigin};
 use alivio_outbox::OutboxStore;
 use async_trait::async_trait;
@@ -86,6 +89,10 @@ pub struct Ports {
     pub scheduled_messages: Arc<dyn ScheduledStore>,
     /// Messages that are not sent yet.
     pub message_drafts: Arc<dyn DraftStore>,
+    /// What becomes of messages.
+    pub message_changes: Arc<dyn MessageChanges>,
+    /// How free people are to change what they said.
+    pub change_policy: ChangePolicy,
     /// Whoever takes mail away.
     pub mailer: Arc<dyn Mailer>,
     /// Where its mail can be read, if it is a sandbox.

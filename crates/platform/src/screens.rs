@@ -6,10 +6,10 @@ use std::sync::Arc;
 use alivio_accounts::UserSummary;
 use alivio_conversations::{Conversation, Kind, Participant};
 use alivio_kernel::ids::{ConversationId, MessageId, UserId};
-use alivio_kernel::{Caller, Page};
+use alivio_kernel::{Caller, Page, PageSize};
 use alivio_messages::{
-    ConversationDigest, DeliveryStatus, History, LogQuery, Marks, Message, Messages, OwnQuery,
-    delivery_status,
+    Aftermath, Changed, ConversationDigest, DeliveryStatus, History, LogQuery, Marks, Message, Messages,
+    OwnQuery, Reacted, Receipt, Rewording, delivery_status,
 };
 use chrono::{DateTime, Utc};
 
@@ -28,6 +28,23 @@ pub struct MessageView {
     pub quoted: Option<Arc<UserSummary>>,
     /// How far it has come.
     pub status: DeliveryStatus,
+    /// Its former wordings, the oldest first.
+    pub rewordings: Vec<Rewording>,
+    /// Reactions, in the order in which each emoji came first.
+    pub reactions: Vec<ReactionView>,
+    /// Those who have read it and when, the first one first.
+    pub read_by: Vec<(UserId, DateTime<Utc>)>,
+}
+
+/// Those who reacted with one emoji.
+#[derive(Debug, Clone)]
+pub struct ReactionView {
+    /// With what.
+    pub emoji: String,
+    /// How many.
+    pub count: i64,
+    /// The first of them, and when.
+    pub people: Vec<(Arc<UserSummary>, DateTime<Utc>)>,
 }
 
 impl MessageView {
@@ -39,7 +56,8 @@ impl MessageView {
     ) -> Option<Self> {
         let sender = Arc::clone(people.get(&message.sender_id)?);
         let quoted = message.quote.as_ref().and_then(|quote| people.get(&quote.sender_id)).cloned();
-        Some(Self { message, sender, quoted, status })
+        let (rewordings, reactions, read_by) = Default::default();
+        Some(Self { message, sender, quoted, status, rewordings, reactions, read_by })
     }
 
     /// `message`, of which nobody has heard yet.
@@ -164,8 +182,11 @@ impl Screens {
         created: bool,
         caller: &Caller,
     ) -> Result<MessageView, Error> {
-        let view = MessageView::just_sent(&self.people, message).await?;
-        if created { Ok(view) } else { self.with_status(caller, view).await }
+        if created {
+            return Ok(MessageView::just_sent(&self.people, message).await?);
+        }
+        let seen = self.messages.seen(caller, message).await?;
+        self.changed(caller, seen).await
     }
 
     /// Shows one message.
@@ -182,7 +203,8 @@ impl Screens {
         if conversation.is_some_and(|conversation| conversation != message.conversation_id) {
             return Err(alivio_messages::Error::NotFound.into());
         }
-        self.with_status(caller, MessageView::just_sent(&self.people, message).await?).await
+        let seen = self.messages.seen(caller, message).await?;
+        self.changed(caller, seen).await
     }
 
     /// Shows messages of all the caller's conversations, in a few queries however many they are.
@@ -191,7 +213,9 @@ impl Screens {
     /// Only that something is unavailable.
     pub async fn own_messages(&self, caller: &Caller, query: &OwnQuery) -> Result<Page<MessageView>, Error> {
         let Page { items, next_cursor } = self.messages.own(caller, query).await?;
-        let people = self.people.summaries(named(&items)).await?;
+        let mut aftermath = self.messages.aftermath(&items).await?;
+        let everyone = named(&items).into_iter().chain(aftermath.values().flat_map(reactors));
+        let people = self.people.summaries(everyone.collect::<HashSet<_>>()).await?;
         let conversations: HashSet<_> = items.iter().map(|message| message.conversation_id).collect();
         let conversations: Vec<_> = conversations.into_iter().collect();
         let digests = self.messages.digests(caller, &conversations).await?;
@@ -209,19 +233,39 @@ impl Screens {
                 self.silence.hush(caller, *conversation, marks).await?;
             }
         }
-        let show = |message: Message| {
+        let mut show = |message: Message| {
+            let aftermath = aftermath.remove(&message.id).unwrap_or_default();
             let marks = marks.get(&message.conversation_id).map_or(&[][..], Vec::as_slice);
-            show(message, &people, marks)
+            show(message, &people, marks, aftermath)
         };
-        Ok(Page { items: items.into_iter().filter_map(show).collect(), next_cursor })
+        Ok(Page { items: items.into_iter().filter_map(&mut show).collect(), next_cursor })
     }
 
-    async fn with_status(&self, caller: &Caller, view: MessageView) -> Result<MessageView, Error> {
-        let conversation = view.message.conversation_id;
-        let mut marks = self.messages.position(caller, conversation).await?.marks;
-        self.silence.hush(caller, conversation, &mut marks).await?;
-        let status = delivery_status(view.message.seq, view.message.sender_id, &marks);
-        Ok(MessageView { status, ..view })
+    /// Shows a message that the caller has just changed.
+    ///
+    /// # Errors
+    /// Only that something is unavailable.
+    pub async fn changed(&self, caller: &Caller, mut changed: Changed) -> Result<MessageView, Error> {
+        self.silence.hush(caller, changed.message.conversation_id, &mut changed.marks).await?;
+        changed_view(&self.people, changed).await
+    }
+
+    /// Shows who has received and read a message, each with their name.
+    ///
+    /// # Errors
+    /// Not found.
+    pub async fn receipts(
+        &self,
+        caller: &Caller,
+        message: MessageId,
+        after: Option<UserId>,
+        size: PageSize,
+    ) -> Result<Page<(Receipt, Arc<UserSummary>)>, Error> {
+        let Page { items, next_cursor } = self.messages.receipts(caller, message, after, size).await?;
+        let everyone: std::collections::HashSet<_> = items.iter().map(|receipt| receipt.user_id).collect();
+        let people = self.people.summaries(everyone).await?;
+        let named = |receipt: Receipt| Some((receipt, Arc::clone(people.get(&receipt.user_id)?)));
+        Ok(Page { items: items.into_iter().filter_map(named).collect(), next_cursor })
     }
 
     /// Shows a part of the log.
@@ -261,10 +305,16 @@ impl Screens {
 
     /// Shows what was read of the log.
     pub(crate) async fn shown(&self, history: History) -> Result<Page<MessageView>, Error> {
-        let people = self.people.summaries(named(&history.page.items)).await?;
-        let Page { items, next_cursor } = history.page;
-        let items = items.into_iter().filter_map(|m| show(m, &people, &history.marks)).collect();
-        Ok(Page { items, next_cursor })
+        let History { page: Page { items, next_cursor }, marks, mut aftermath } = history;
+        let senders = named(&items);
+        let reactors = aftermath.values().flat_map(reactors);
+        let people: HashSet<_> = senders.into_iter().chain(reactors).collect();
+        let people = self.people.summaries(people).await?;
+        let items = items.into_iter().filter_map(|message| {
+            let aftermath = aftermath.remove(&message.id).unwrap_or_default();
+            show(message, &people, &marks, aftermath)
+        });
+        Ok(Page { items: items.collect(), next_cursor })
     }
 
     fn view(
@@ -294,7 +344,7 @@ impl Screens {
         let read_up_to = marks.iter().find(|m| m.user_id == caller.user_id).map_or(0, |m| m.read_up_to);
         let last_message = last.and_then(|message| {
             let is_read = message.sender_id == caller.user_id || message.seq <= read_up_to;
-            Some(LastMessage { view: show(message, people, &marks)?, is_read })
+            Some(LastMessage { view: show(message, people, &marks, Aftermath::default())?, is_read })
         });
         ConversationView { conversation, participants, unread, last_message }
     }
@@ -304,7 +354,28 @@ fn show(
     message: Message,
     people: &HashMap<UserId, Arc<UserSummary>>,
     marks: &[Marks],
+    aftermath: Aftermath,
 ) -> Option<MessageView> {
     let status = delivery_status(message.seq, message.sender_id, marks);
-    MessageView::of(message, people, status)
+    let view = MessageView::of(message, people, status)?;
+    let Aftermath { rewordings, reactions, read_by } = aftermath;
+    let named = |(user, at)| Some((Arc::clone(people.get(&user)?), at));
+    let reactions = reactions.into_iter().map(|Reacted { emoji, count, people }| ReactionView {
+        emoji,
+        count,
+        people: people.into_iter().filter_map(named).collect(),
+    });
+    Some(MessageView { rewordings, reactions: reactions.collect(), read_by, ..view })
+}
+
+fn reactors(aftermath: &Aftermath) -> impl Iterator<Item = UserId> + '_ {
+    aftermath.reactions.iter().flat_map(|reacted| reacted.people.iter().map(|(user, _)| *user))
+}
+
+/// A message as everyone in its conversation may see it.
+pub(crate) async fn changed_view(people: &PeopleDirectory, changed: Changed) -> Result<MessageView, Error> {
+    let Changed { message, aftermath, marks } = changed;
+    let everyone = named(std::slice::from_ref(&message)).into_iter().chain(reactors(&aftermath));
+    let people = people.summaries(everyone.collect::<HashSet<_>>()).await?;
+    show(message, &people, &marks, aftermath).ok_or(alivio_messages::Error::NotFound.into())
 }

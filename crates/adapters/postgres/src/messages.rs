@@ -23,17 +23,11 @@ macro_rules! message_columns {
         "m.id, m.ref_number, m.conversation_id, m.seq, m.sender_id, m.message_type, m.priority, m.content,
          m.client_message_id, m.created_at, m.reply_to, m.forwarded_from, m.corrects, m.scheduled_for, m.expires_at,
          m.source, m.is_automated, m.confidence, m.version, m.edited_at, m.deleted_at, m.deleted_by,
-         m.payload, m.client_sent_at"
+         m.payload, m.client_sent_at, m.corrected_by, m.revision"
     };
 }
 
 use message_columns;
-
-mod feed;
-mod group_commit;
-mod reader;
-
-pub use group_commit::GroupCommit;
 
 // One row without a message stands for an empty page; no row at all for no access.
 macro_rules! history {
@@ -104,15 +98,31 @@ const MARKS: &str = "
     SELECT coalesce(array_agg(p.user_id), '{}') AS users, coalesce(array_agg(p.delivered_up_to), '{}') AS delivered,
         coalesce(array_agg(p.read_up_to), '{}') AS read
     FROM participants p WHERE p.conversation_id = $1 AND p.left_seq IS NULL";
-const POSITION: &str = "
-    SELECT me.joined_seq, c.last_seq, c.members_version, k.users, k.delivered, k.read
+
+/// Everyone's marks in `conversations c`, as `viewer` may see them: where it is not shown who has read what (S0-36),
+/// only the viewer's own tells it.
+macro_rules! shown_marks {
+    ($viewer:literal) => {
+        concat!(
+            "SELECT coalesce(array_agg(p.user_id), '{}') AS users,
+                coalesce(array_agg(p.delivered_up_to), '{}') AS delivered,
+                coalesce(array_agg(CASE WHEN p.user_id = ",
+            $viewer,
+            " OR c.settings ->> 'read_receipts' IS DISTINCT FROM 'false' THEN p.read_up_to ELSE 0 END), '{}') AS read
+            FROM participants p WHERE p.conversation_id = c.id AND p.left_seq IS NULL"
+        )
+    };
+}
+
+const POSITION: &str = concat!(
+    "SELECT me.joined_seq, c.last_seq, c.members_version, k.users, k.delivered, k.read
     FROM participants me
     JOIN conversations c ON c.id = me.conversation_id
-    CROSS JOIN LATERAL (
-        SELECT array_agg(p.user_id) AS users, array_agg(p.delivered_up_to) AS delivered, array_agg(p.read_up_to) AS read
-        FROM participants p WHERE p.conversation_id = c.id AND p.left_seq IS NULL
-    ) k
-    WHERE me.conversation_id = $1 AND me.user_id = $2 AND me.left_seq IS NULL";
+    CROSS JOIN LATERAL (",
+    shown_marks!("me.user_id"),
+    ") k
+    WHERE me.conversation_id = $1 AND me.user_id = $2 AND me.left_seq IS NULL"
+);
 
 /// Messages by others that a participant has not read, without looking at messages. Of `conversations c`.
 macro_rules! unread {
@@ -120,6 +130,14 @@ macro_rules! unread {
         concat!("(c.last_seq - ", $me, ".read_up_to) - (", $me, ".own_total - ", $me, ".own_read)")
     };
 }
+
+// After the macros, which they use.
+mod changes;
+mod feed;
+mod group_commit;
+mod reader;
+
+pub use group_commit::GroupCommit;
 
 // The lock waits for whoever moves the same marks, and then shows where they left them.
 const ADVANCE: &str = "
@@ -163,15 +181,18 @@ const NEWEST_OF: &str = "
     ORDER BY m.seq DESC LIMIT 1";
 
 const DIGESTS: &str = concat!(
-    "SELECT me.conversation_id AS digest_id, ", unread!("me"), " AS unread, k.users, k.delivered, k.read, m.*
+    "SELECT me.conversation_id AS digest_id, ",
+    unread!("me"),
+    " AS unread, k.users, k.delivered, k.read, m.*
     FROM participants me
     JOIN conversations c ON c.id = me.conversation_id
-    CROSS JOIN LATERAL (
-        SELECT array_agg(p.user_id) AS users, array_agg(p.delivered_up_to) AS delivered, array_agg(p.read_up_to) AS read
-        FROM participants p WHERE p.conversation_id = me.conversation_id AND p.left_seq IS NULL
-    ) k
+    CROSS JOIN LATERAL (",
+    shown_marks!("me.user_id"),
+    ") k
     LEFT JOIN LATERAL (
-        SELECT ", message_columns!(), " FROM messages m
+        SELECT ",
+    message_columns!(),
+    " FROM messages m
         WHERE m.conversation_id = me.conversation_id AND m.seq >= me.joined_seq
         ORDER BY m.seq DESC LIMIT 1
     ) m ON true
@@ -229,6 +250,10 @@ struct MessageRow {
     payload: Option<Vec<u8>>,
     #[diesel(sql_type = Nullable<Timestamptz>)]
     client_sent_at: Option<DateTime<Utc>>,
+    #[diesel(sql_type = Nullable<SqlUuid>)]
+    corrected_by: Option<Uuid>,
+    #[diesel(sql_type = Nullable<BigInt>)]
+    revision: Option<i64>,
 }
 
 impl MessageRow {
@@ -269,6 +294,8 @@ impl MessageRow {
             edited_at: self.edited_at,
             deleted_at: self.deleted_at,
             deleted_by: self.deleted_by.map(UserId::from),
+            corrected_by: self.corrected_by.map(MessageId::from),
+            revision: self.revision?,
         };
         let (content, payload) = (self.content.map(Sealed::from_bytes), self.payload.map(Sealed::from_bytes));
         Some(Ok(StoredMessage { header, content, payload }))

@@ -1,4 +1,4 @@
-use alivio_kernel::ids::FileId;
+use alivio_kernel::ids::{FileId, MessageId};
 use alivio_kernel::sealing::SealError;
 use alivio_kernel::{BoxError, DomainError, ErrorKind, FieldError};
 use serde_json::{Value, json};
@@ -36,6 +36,30 @@ pub enum Error {
     /// Someone else has changed it at the same time.
     #[error("changed meanwhile")]
     Stale,
+    /// Only who sent a message may do this.
+    #[error("not the sender")]
+    NotTheSender,
+    /// The words of the message are gone: it was taken back, or has expired.
+    #[error("the message is gone")]
+    Gone,
+    /// Nobody may change words here (S0-37).
+    #[error("editing is disabled")]
+    EditingDisabled,
+    /// Nobody may take messages back here (S0-38).
+    #[error("deletion is disabled")]
+    DeletionDisabled,
+    /// It is too late to change the words; a correction still can be sent (C-26).
+    #[error("the time to edit is over")]
+    EditWindowOver,
+    /// Another message puts it right already.
+    #[error("already corrected")]
+    AlreadyCorrected {
+        /// Which.
+        by: MessageId,
+    },
+    /// The message has as many different emoji as it can.
+    #[error("too many reactions")]
+    TooManyReactions,
     /// A field breaks a rule.
     #[error(transparent)]
     Field(#[from] FieldError),
@@ -49,12 +73,21 @@ impl DomainError for Error {
     fn kind(&self) -> ErrorKind {
         match self {
             Self::NotFound => ErrorKind::NotFound,
-            Self::Blocked | Self::CliniciansOnly | Self::FileSharingDisabled | Self::ForwardingNotAllowed => {
-                ErrorKind::Forbidden
-            }
-            Self::Closed | Self::ClientMessageIdReused | Self::ScheduledSettled | Self::Stale => {
-                ErrorKind::Conflict
-            }
+            Self::Blocked
+            | Self::CliniciansOnly
+            | Self::FileSharingDisabled
+            | Self::ForwardingNotAllowed
+            | Self::NotTheSender
+            | Self::EditingDisabled
+            | Self::DeletionDisabled => ErrorKind::Forbidden,
+            Self::Closed
+            | Self::ClientMessageIdReused
+            | Self::ScheduledSettled
+            | Self::Gone
+            | Self::EditWindowOver
+            | Self::AlreadyCorrected { .. }
+            | Self::Stale
+            | Self::TooManyReactions => ErrorKind::Conflict,
             Self::Field(_) | Self::AttachmentNotFound(_) => ErrorKind::Invalid,
             Self::Unavailable(_) => ErrorKind::Unavailable,
         }
@@ -72,6 +105,13 @@ impl DomainError for Error {
             Self::ForwardingNotAllowed => "forwarding_not_allowed",
             Self::ScheduledSettled => "scheduled_message_settled",
             Self::Stale => "stale",
+            Self::NotTheSender => "not_the_sender",
+            Self::Gone => "message_gone",
+            Self::EditingDisabled => "message_editing_disabled",
+            Self::DeletionDisabled => "message_deletion_disabled",
+            Self::EditWindowOver => "edit_window_over",
+            Self::AlreadyCorrected { .. } => "already_corrected",
+            Self::TooManyReactions => "too_many_reactions",
             Self::Field(_) => "validation_failed",
             Self::Unavailable(_) => "unavailable",
         }
@@ -81,6 +121,8 @@ impl DomainError for Error {
         match self {
             Self::Field(field) => Some(field.details()),
             Self::AttachmentNotFound(files) => Some(json!({"file_ids": files})),
+            Self::AlreadyCorrected { by } => Some(json!({"corrected_by": by})),
+            Self::EditWindowOver => Some(json!({"use": "corrections"})),
             _ => None,
         }
     }

@@ -29,3 +29,33 @@ pub struct ScheduledMessageDue {
 impl DomainEvent for ScheduledMessageDue {
     const KIND: &'static str = "messages.scheduled_message_due";
 }
+
+/// The words of a message were changed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MessageEdited {
+    /// Where.
+    pub conversation_id: ConversationId,
+    /// The message.
+    pub message_id: MessageId,
+    /// Which wording it has now, from 2.
+    pub version: u32,
+}
+
+impl DomainEvent for MessageEdited {
+    const KIND: &'static str = "messages.message_edited";
+}
+
+/// A message was taken back, or has expired. Its words are withheld from now on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MessageDeleted {
+    /// Where.
+    pub conversation_id: ConversationId,
+    /// The message.
+    pub message_id: MessageId,
+    /// By whom; by nobody, if it had expired.
+    pub deleted_by: Option<UserId>,
+}
+
+impl DomainEvent for MessageDeleted {
+    const KIND: &'static str = "messages.message_deleted";
+}

@@ -4,6 +4,10 @@
 //! |---|---|
 //! | log | the messages of a conversation, numbered 1, 2, 3 … by `seq`, without gaps, for ever |
 //! | client message id | the sender's own name for a message; sending it twice makes one message |
+//! | wording | the words of a message at a time; each edit makes another, and none is lost before all are |
+//! | correction | a message that puts another one right, when it is too late to edit that one |
+//! | gone | taken back or expired: the place in the log stays, the words are withheld |
+//! | aftermath | what has gathered around a message: wordings, reactions, who has read it |
 //! | marks | how far each participant has received and read the log; they only move forward |
 //! | delivered | a device of the recipient has acknowledged it (C-55) |
 //! | quote | the beginning of a message, beside an answer to it; withheld from those who may not read that one |

@@ -1,7 +1,7 @@
 //! Messages as they are shown.
 
-use alivio_messages::{MessageType, Priority};
-use alivio_platform::MessageView;
+use alivio_messages::{DeliveryStatus, MessageType, Priority, Rewording, TakenBackBy};
+use alivio_platform::{MessageView, ReactionView};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -99,13 +99,43 @@ pub(crate) struct MessageBody {
     /// How far it has come: `sent`, `delivered` to a device of every recipient, `read` by every recipient.
     #[schema(example = "delivered")]
     delivery_status: &'static str,
+    /// Those who have read it, the first one first. Empty where that is not shown, and in conversations of more than 50
+    /// people: see `GET /messages/{id}/receipts`.
+    read_by: Vec<ReadByBody>,
+    /// Who reacts to it, in the order in which each emoji came first.
+    reactions: Vec<ReactionBody>,
+    /// Which wording this is, from 1.
+    #[schema(example = 1)]
+    version: u32,
+    /// Counts everything that changed about it. Ignore an event that shows a lower one than you have.
+    #[schema(example = 0)]
+    revision: i64,
+    /// Whether it had other words before.
+    #[schema(example = false)]
+    is_edited: bool,
+    /// When its words last changed.
+    edited_at: Option<DateTime<Utc>>,
+    /// Its former wordings, the oldest first; `GET /messages/{id}/history` has their words.
+    edit_history: Vec<EditBody>,
+    /// The message that this one puts right.
+    corrects: Option<Uuid>,
+    /// The message that puts this one right: read that one instead.
+    corrected_by: Option<Uuid>,
+    /// Whether it was taken back or has expired. Its place stays, its words are withheld.
+    #[schema(example = false)]
+    is_deleted: bool,
+    /// Since when.
+    deleted_at: Option<DateTime<Utc>>,
+    /// By whom: `sender`, `moderator`, or `system` when it had expired.
+    #[schema(example = "sender")]
+    deleted_by: Option<&'static str>,
+    /// When it disappears.
+    expires_at: Option<DateTime<Utc>>,
     /// The sender's name for it.
     #[schema(example = "client_msg_12345")]
     client_message_id: String,
     /// When it was to be sent, if that was decided before.
     scheduled_for: Option<DateTime<Utc>>,
-    /// When it disappears.
-    expires_at: Option<DateTime<Utc>>,
     /// When it was stored.
     created_at: DateTime<Utc>,
     /// When its words last changed, or it was taken back.
@@ -178,9 +208,21 @@ impl From<&MessageView> for MessageBody {
             }),
             priority: message.priority.as_str(),
             delivery_status: view.status.as_str(),
+            read_by: view.read_by.iter().map(|(user, at)| ReadByBody::new(user.uuid(), *at)).collect(),
+            reactions: view.reactions.iter().map(ReactionBody::from).collect(),
+            version: message.version,
+            revision: message.revision,
+            is_edited: message.edited_at.is_some(),
+            edited_at: message.edited_at,
+            edit_history: view.rewordings.iter().map(EditBody::from).collect(),
+            corrects: message.corrects.map(Uuid::from),
+            corrected_by: message.corrected_by.map(Uuid::from),
+            is_deleted: message.deleted_at.is_some(),
+            deleted_at: message.deleted_at,
+            deleted_by: message.taken_back_by().map(TakenBackBy::as_str),
+            expires_at: message.expires_at,
             client_message_id: message.client_message_id.as_str().to_owned(),
             scheduled_for: message.scheduled_for,
-            expires_at: message.expires_at,
             created_at: message.created_at,
             updated_at: message.deleted_at.max(message.edited_at).unwrap_or(message.created_at),
             metadata: MetadataBody {
@@ -193,6 +235,80 @@ impl From<&MessageView> for MessageBody {
                 confidence_score: message.automation.and_then(|a| a.confidence),
             },
         }
+    }
+}
+
+/// Someone who has read a message.
+#[derive(Serialize, ToSchema)]
+#[schema(as = ReadBy)]
+pub(crate) struct ReadByBody {
+    /// Who.
+    user_id: Uuid,
+    /// When they first had read so far.
+    read_at: DateTime<Utc>,
+    /// `read`.
+    #[schema(example = "read")]
+    delivery_status: &'static str,
+}
+
+impl ReadByBody {
+    const fn new(user_id: Uuid, read_at: DateTime<Utc>) -> Self {
+        Self { user_id, read_at, delivery_status: DeliveryStatus::Read.as_str() }
+    }
+}
+
+/// Those who react to a message with one emoji.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Reaction)]
+pub(crate) struct ReactionBody {
+    /// With what.
+    #[schema(example = "👍")]
+    emoji: String,
+    /// How many.
+    #[schema(example = 1)]
+    count: i64,
+    /// The first 20 of them, the first one first.
+    users: Vec<ReactorBody>,
+}
+
+impl From<&ReactionView> for ReactionBody {
+    fn from(view: &ReactionView) -> Self {
+        let users = view.people.iter().map(|(person, at)| ReactorBody {
+            id: person.id.uuid(),
+            name: person.display_name.expose().clone(),
+            reacted_at: *at,
+        });
+        Self { emoji: view.emoji.clone(), count: view.count, users: users.collect() }
+    }
+}
+
+/// Someone who reacts to a message.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Reactor)]
+pub(crate) struct ReactorBody {
+    /// Who.
+    id: Uuid,
+    /// Their name.
+    #[schema(example = "Ana López")]
+    name: String,
+    /// Since when.
+    reacted_at: DateTime<Utc>,
+}
+
+/// A wording that a message had before.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Edit)]
+pub(crate) struct EditBody {
+    /// Which wording it was, from 1.
+    #[schema(example = 1)]
+    version: u32,
+    /// When it gave way to the next.
+    edited_at: DateTime<Utc>,
+}
+
+impl From<&Rewording> for EditBody {
+    fn from(rewording: &Rewording) -> Self {
+        Self { version: rewording.version, edited_at: rewording.edited_at }
     }
 }
 

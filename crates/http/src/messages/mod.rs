@@ -1,12 +1,15 @@
 //! `/api/v1/messages`, `/api/v1/conversations/{id}/messages`, the read marker, and what is not sent yet.
 
 mod body;
+mod changes;
 mod drafts;
 mod forward;
 mod history;
 mod marks;
 mod payload;
+mod reactions;
 mod read;
+mod receipts;
 mod scheduled;
 mod send;
 
@@ -33,5 +36,14 @@ pub(crate) fn routes(config: &mut utoipa_actix_web::service_config::ServiceConfi
         .service(drafts::get_draft)
         .service(drafts::delete_draft)
         .service(drafts::list_drafts)
-        .service(marks::set_read_marker);
+        .service(marks::set_read_marker)
+        .service(marks::mark_read)
+        .service(changes::edit)
+        .service(changes::take_back)
+        .service(changes::correct)
+        .service(changes::read_wordings)
+        .service(reactions::set)
+        .service(reactions::clear)
+        .service(receipts::list)
+        .service(receipts::set);
 }

@@ -4,8 +4,8 @@ use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, post, web};
 use alivio_kernel::ids::{FileId, MessageId};
 use alivio_kernel::{FieldError, Rule};
-use alivio_messages::{ClientMessageId, Content, Draft, MessageType, Source};
-use chrono::{DateTime, Utc};
+use alivio_messages::{ClientMessageId, Content, Draft, LONGEST_LIFE, MessageType, SHORTEST_LIFE, Source};
+use chrono::{DateTime, TimeDelta, Utc};
 use serde::Deserialize;
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -48,6 +48,11 @@ pub(crate) struct NewMessage {
     pub(crate) client_sent_at: Option<DateTime<Utc>>,
     /// When to send it, within a year. Everything is checked again then.
     pub(crate) scheduled_for: Option<DateTime<Utc>>,
+    /// How many seconds after it was sent it disappears: from 10 to 31,536,000 (a year).
+    #[schema(example = 3600, minimum = 10, maximum = 31_536_000)]
+    pub(crate) expires_in_seconds: Option<i64>,
+    /// When it disappears, instead of `expires_in_seconds`.
+    pub(crate) expires_at: Option<DateTime<Utc>>,
     /// Your name for it, 1 to 128 visible ASCII characters. Sending it again under the same name answers the
     /// first result; without a name every request makes a new message.
     #[schema(example = "client_msg_12345", min_length = 1, max_length = 128, pattern = "^[!-~]+$")]
@@ -70,6 +75,8 @@ impl NewMessage {
                     .map(ClientMessageId::parse)
                     .transpose()?,
                 reply_to: self.reply_to.map(MessageId::from),
+                expires_at: self.expires_at,
+                expires_in: self.expires_in_seconds.map(lifetime).transpose()?,
                 client_sent_at: self.client_sent_at,
                 scheduled_for: self.scheduled_for,
                 source: self.source.as_deref().map(Source::parse).transpose()?.unwrap_or_default(),
@@ -82,6 +89,11 @@ impl NewMessage {
         };
         draft().map_err(invalid)
     }
+}
+
+fn lifetime(seconds: i64) -> std::result::Result<TimeDelta, FieldError> {
+    let rule = Rule::OutOfRange { min: SHORTEST_LIFE.num_seconds(), max: LONGEST_LIFE.num_seconds() };
+    TimeDelta::try_seconds(seconds).ok_or(FieldError::new("expires_in_seconds", rule))
 }
 
 /// Send a message

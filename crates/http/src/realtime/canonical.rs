@@ -3,7 +3,7 @@
 use alivio_accounts::ChosenPresence;
 use alivio_kernel::ids::{ConversationId, UserId};
 use alivio_kernel::{FieldError, Rule};
-use alivio_messages::{Anchor, ClientMessageId, Mark, MarksMoved};
+use alivio_messages::{Anchor, ClientMessageId, Content, Emoji, Mark, MarksMoved};
 use alivio_platform::live::{Frame, Happening, LiveSession, TYPING_LIFETIME, Vocabulary};
 use bytestring::ByteString;
 use chrono::{DateTime, Utc};
@@ -58,8 +58,13 @@ commands! {
         payload: Option<Value>,
         reply_to: Option<Uuid>,
         source: Option<String>,
-        client_sent_at: Option<DateTime<Utc>>
+        client_sent_at: Option<DateTime<Utc>>,
+        expires_in_seconds: Option<i64>,
+        expires_at: Option<DateTime<Utc>>
     }
+    Edit { message_id: Uuid, content: String, #[serde(default)] version: Option<u32> }
+    Delete { message_id: Uuid }
+    Reaction { message_id: Uuid, emoji: String }
     Resume { conversation_id: Uuid, last_seq: i64 }
     Typing { conversation_id: Uuid, is_typing: bool }
     Read { conversation_id: Uuid, message_id: Uuid }
@@ -99,6 +104,10 @@ impl Words for Canonical {
                 id: view.message.id.uuid(),
                 seq: Some(view.message.seq),
                 ..Event::new("message.created", frame, view.message.sender_id, MessageBody::from(view))
+            }),
+            Happening::MessageChanged { change, actor, view, .. } => text(&Event {
+                seq: Some(view.message.seq),
+                ..Event::new(change.kind(), frame, *actor, MessageBody::from(&**view))
             }),
             Happening::Typing { person, is_typing } => text(&Event::new(
                 "typing",
@@ -209,8 +218,24 @@ fn command(kind: &str, text: &str) -> Result<Command, Problem> {
                 client_sent_at: send.client_sent_at,
                 client_message_id: Some(send.client_message_id),
                 scheduled_for: None,
+                expires_in_seconds: send.expires_in_seconds,
+                expires_at: send.expires_at,
             };
             Act::Send { conversation: send.conversation_id.into(), draft: new.parse()? }
+        }
+        "message.edit" => {
+            let Edit { message_id, content, version, .. } = body(text)?;
+            let content = Content::parse(&content).map_err(invalid)?;
+            Act::Edit { message: message_id.into(), content, version }
+        }
+        "message.delete" => {
+            let Delete { message_id, .. } = body(text)?;
+            Act::Delete { message: message_id.into() }
+        }
+        "reaction.set" | "reaction.clear" => {
+            let Reaction { message_id, emoji, .. } = body(text)?;
+            let emoji = Emoji::parse(&emoji).map_err(invalid)?;
+            Act::React { message: message_id.into(), emoji, is_set: kind == "reaction.set" }
         }
         "typing.set" => {
             let Typing { conversation_id, is_typing, .. } = body(text)?;
@@ -249,14 +274,24 @@ struct Event<T> {
     #[serde(skip_serializing_if = "Option::is_none")]
     conversation_id: Option<ConversationId>,
     at: DateTime<Utc>,
-    actor: UserId,
+    /// Nobody, when a time was over.
+    actor: Option<UserId>,
     data: T,
 }
 
 impl<T> Event<T> {
-    const fn new(kind: &'static str, frame: &Frame, actor: UserId, data: T) -> Self {
+    fn new(kind: &'static str, frame: &Frame, actor: impl Into<Option<UserId>>, data: T) -> Self {
         let (conversation_id, at) = (frame.conversation_id, frame.at);
-        Self { v: VERSION, id: frame.id, r#type: kind, seq: None, conversation_id, at, actor, data }
+        Self {
+            v: VERSION,
+            id: frame.id,
+            r#type: kind,
+            seq: None,
+            conversation_id,
+            at,
+            actor: actor.into(),
+            data,
+        }
     }
 }
 

@@ -11,7 +11,7 @@ use actix_ws::{AggregatedMessage, AggregatedMessageStream, CloseCode, CloseReaso
 use alivio_accounts::ChosenPresence;
 use alivio_kernel::ids::{ConversationId, MessageId, UserId};
 use alivio_kernel::{Clock, SystemClock};
-use alivio_messages::{Anchor, Draft, Error, Mark, Marks, Position};
+use alivio_messages::{Anchor, Content, Draft, Emoji, Error, Mark, Marks, Position};
 use alivio_platform::live::{Desk, Fate, Frame, Inbox, LiveSession, Verdict, Vocabulary};
 use bytestring::ByteString;
 use chrono::{DateTime, Utc};
@@ -54,6 +54,9 @@ pub(crate) enum Listen {
 
 pub(crate) enum Act {
     Send { conversation: ConversationId, draft: Draft },
+    Edit { message: MessageId, content: Content, version: Option<u32> },
+    Delete { message: MessageId },
+    React { message: MessageId, emoji: Emoji, is_set: bool },
     Typing { conversation: ConversationId, is_typing: bool },
     Advance { conversation: ConversationId, mark: Mark, target: Anchor },
     ReadNewestOf { conversation: ConversationId, messages: Vec<MessageId> },
@@ -65,7 +68,12 @@ impl Act {
     /// Whether it keeps the session from going idle. What devices do by themselves does not (AU-09).
     const fn is_activity(&self) -> bool {
         match self {
-            Self::Send { .. } | Self::Advance { mark: Mark::Read, .. } | Self::ReadNewestOf { .. } => true,
+            Self::Send { .. }
+            | Self::Edit { .. }
+            | Self::Delete { .. }
+            | Self::React { .. }
+            | Self::Advance { mark: Mark::Read, .. }
+            | Self::ReadNewestOf { .. } => true,
             Self::Typing { .. }
             | Self::Advance { mark: Mark::Delivered, .. }
             | Self::ShowAs(_)
@@ -320,17 +328,29 @@ impl<W: Words> Socket<W> {
         match self.session.accept(frame) {
             Verdict::Deliver => self.tell(frame).await,
             Verdict::Drop => Ok(()),
-            Verdict::Behind(conversation) => {
-                let caught_up = match self.session.catch_up(conversation).await {
-                    Ok(()) => self.replay(conversation).await?.map(drop),
-                    Err(error) => Err(error),
-                };
-                match caught_up {
-                    // Someone who was removed is told so by an event of its own.
-                    Ok(()) | Err(Error::NotFound) => Ok(()),
-                    Err(_) => Err(End::Close(CloseCode::Again, "try_again")),
-                }
-            }
+            Verdict::Unsure(conversation) => match self.session.catch_up(conversation).await {
+                Ok(()) => match self.session.accept(frame) {
+                    Verdict::Drop => Ok(()),
+                    Verdict::Deliver => self.tell(frame).await,
+                    Verdict::Behind(_) | Verdict::Unsure(_) => self.recover(conversation).await,
+                },
+                Err(Error::NotFound) => Ok(()),
+                Err(_) => Err(End::Close(CloseCode::Again, "try_again")),
+            },
+            Verdict::Behind(conversation) => self.recover(conversation).await,
+        }
+    }
+
+    /// Sends what is missing before an event, and what the event was about.
+    async fn recover(&mut self, conversation: ConversationId) -> std::result::Result<(), End> {
+        let caught_up = match self.session.catch_up(conversation).await {
+            Ok(()) => self.replay(conversation).await?.map(drop),
+            Err(error) => Err(error),
+        };
+        match caught_up {
+            // Someone who was removed is told so by an event of its own.
+            Ok(()) | Err(Error::NotFound) => Ok(()),
+            Err(_) => Err(End::Close(CloseCode::Again, "try_again")),
         }
     }
 
@@ -465,6 +485,20 @@ async fn perform(desk: &Desk, act: Act) -> Result<Value> {
                 "created_at": sent.message.created_at,
                 "created": sent.created,
             }))
+        }
+        Act::Edit { message, content, version } => {
+            let changed = desk.edit(message, content, version).await?;
+            Ok(json!({
+                "message_id": message, "version": changed.message.version, "edited_at": changed.message.edited_at,
+            }))
+        }
+        Act::Delete { message } => {
+            desk.delete(message).await?;
+            Ok(json!({"message_id": message}))
+        }
+        Act::React { message, emoji, is_set } => {
+            desk.react(message, emoji, is_set).await?;
+            Ok(json!({"message_id": message, "emoji": emoji.as_str()}))
         }
         Act::Typing { conversation, is_typing } => {
             desk.type_in(conversation, is_typing).await?;

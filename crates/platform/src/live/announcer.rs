@@ -1,11 +1,12 @@
 use std::sync::Arc;
 
 use alivio_kernel::ids::{ConversationId, ScheduledMessageId, UserId};
-use alivio_messages::{LiveFeed, Mark, MarksMoved, Message, Rooms, ScheduledState};
+use alivio_messages::{Changed, LiveFeed, Mark, MarksMoved, Message, MessageChanged, Rooms, ScheduledState};
 use async_trait::async_trait;
 
 use super::{Happening, Hub, Silence};
 use crate::people::PeopleDirectory;
+use crate::screens::changed_view;
 use crate::{Error, MessageView};
 
 /// Tells the hub what the messages domain has made true.
@@ -62,6 +63,26 @@ impl LiveFeed for LiveAnnouncer {
     async fn draft_changed(&self, user: UserId, conversation: ConversationId) {
         let what = Happening::DraftChanged { user_id: user, conversation_id: conversation };
         self.hub.tell_person(user, what);
+    }
+
+    fn has_audience(&self, conversation: ConversationId) -> bool {
+        self.hub.has_audience(conversation)
+    }
+
+    async fn message_changed(&self, changed: MessageChanged) {
+        let MessageChanged { change, actor, at, message, aftermath, marks, members_version } = changed;
+        let conversation = message.conversation_id;
+        if !self.hub.has_audience(conversation) {
+            return;
+        }
+        let changed = Changed { message, aftermath, marks };
+        match changed_view(&self.people, changed).await {
+            Ok(view) => {
+                let what = |view| Happening::MessageChanged { change, actor, view, members_version };
+                self.hub.publish_change(conversation, at, what, view);
+            }
+            Err(error) => tracing::warn!(error = %error, "live.change_not_announced"),
+        }
     }
 
     async fn marks_moved(&self, moved: &MarksMoved) {

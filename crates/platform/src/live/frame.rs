@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use alivio_accounts::{Presence, UserSummary};
 use alivio_kernel::ids::{ConversationId, GrantId, ScheduledMessageId, UserId, Uuid};
-use alivio_messages::{MarksMoved, ScheduledState};
+use alivio_messages::{Change, MarksMoved, ScheduledState};
 use bytestring::ByteString;
 use chrono::{DateTime, Utc};
 
@@ -30,6 +30,17 @@ pub enum Happening {
     MessageCreated {
         /// The message.
         view: MessageView,
+        /// The membership that may receive it.
+        members_version: i64,
+    },
+    /// Something became of a message.
+    MessageChanged {
+        /// What.
+        change: Change,
+        /// Who did it; nobody, if its time was over.
+        actor: Option<UserId>,
+        /// The message as it is now.
+        view: Arc<MessageView>,
         /// The membership that may receive it.
         members_version: i64,
     },

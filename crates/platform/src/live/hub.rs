@@ -1,4 +1,4 @@
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -11,12 +11,17 @@ use tokio::sync::{mpsc, watch};
 
 use super::order::Order;
 use super::{Frame, Happening};
+use crate::MessageView;
 
 /// Events that may wait for a socket: handles to shared ones, so a full queue costs 8 KiB. A socket that falls
 /// further behind is closed, and resumes. Bursts of a lively room must fit, or readers that are merely busy go too.
 const QUEUE: usize = 1024;
 /// How long a message may wait for the one before it. Commits take milliseconds.
 const PATIENCE: Duration = Duration::from_millis(100);
+
+/// So many changes of messages are remembered, to tell which came first. They are announced within moments of each
+/// other, or not at the same time.
+const RECENT: usize = 256;
 
 /// Why a socket must close.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,11 +71,29 @@ pub struct Inbox {
 struct Topic {
     subscribers: HashMap<u64, Arc<Socket>>,
     order: Order<Arc<Frame>>,
+    /// How messages were last shown.
+    shown: VecDeque<Arc<MessageView>>,
 }
 
 impl Topic {
     fn tell(&self, frame: &Arc<Frame>) {
         self.subscribers.values().for_each(|socket| socket.push(frame));
+    }
+
+    /// The later of `view` and how its message was last shown.
+    fn latest(&mut self, view: Arc<MessageView>) -> Arc<MessageView> {
+        let known = self.shown.iter_mut().find(|known| known.message.id == view.message.id);
+        if let Some(known) = known {
+            if known.message.revision < view.message.revision {
+                *known = view;
+            }
+            return Arc::clone(known);
+        }
+        if self.shown.len() == RECENT {
+            self.shown.pop_front();
+        }
+        self.shown.push_back(Arc::clone(&view));
+        view
     }
 }
 
@@ -127,6 +150,22 @@ impl Hub {
                 tokio::time::sleep(PATIENCE).await;
                 hub.release(conversation);
             });
+        }
+    }
+
+    /// Sends what became of a message to those who listen. Changes are announced in any order; who hears of an earlier
+    /// one after a later one is shown the message as the later one left it.
+    pub(crate) fn publish_change(
+        &self,
+        conversation: ConversationId,
+        at: DateTime<Utc>,
+        what: impl FnOnce(Arc<MessageView>) -> Happening,
+        view: MessageView,
+    ) {
+        if let Some(mut topic) = self.topics.get_mut(&conversation) {
+            let view = topic.latest(Arc::new(view));
+            let frame = self.frame(conversation, at, what(view));
+            topic.tell(&frame);
         }
     }
 

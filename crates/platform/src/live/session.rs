@@ -4,12 +4,11 @@ use std::sync::Arc;
 use alivio_accounts::ChosenPresence;
 use alivio_kernel::ids::{ConversationId, MessageId, UserId};
 use alivio_kernel::{Caller, FieldError, PageSize, Rule};
-use alivio_messages::{Anchor, DeliveryStatus, Draft, Error, Mark, Moved, Position, Rooms, Sent};
+use alivio_messages::{Anchor, Changed, Content, Draft, Emoji, Error, Mark, Moved, Position, Rooms, Sent};
 
 use super::hub::Socket;
 use super::{Frame, Happening, Inbox};
-use crate::screens::named;
-use crate::{MessageView, Platform};
+use crate::Platform;
 
 /// What to do with an event that the hub brought.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,10 +19,14 @@ pub enum Verdict {
     Drop,
     /// Something is missing before it, or membership has changed: [`LiveSession::catch_up`].
     Behind(ConversationId),
+    /// Membership has changed: [`LiveSession::catch_up`], and judge it again.
+    Unsure(ConversationId),
 }
 
 /// How far a device has come in a conversation.
 struct Subscription {
+    /// It may read from here on.
+    joined_seq: i64,
     /// It has everything up to here.
     cursor: i64,
     /// Membership was last checked at this version.
@@ -132,19 +135,18 @@ impl LiveSession {
         let subscription = self.subscriptions.get(&conversation).ok_or(Error::NotFound)?;
         let (cursor, members_version) = (subscription.cursor, subscription.members_version);
         let size = PageSize::parse(None, 100)?;
-        let page = match self.platform.messages.replay(&self.caller, conversation, cursor, size).await {
+        let missed = match self.platform.messages.replay(&self.caller, conversation, cursor, size).await {
             Err(Error::NotFound) => {
                 self.unsubscribe(&[conversation]);
                 return Err(Error::NotFound);
             }
-            page => page?,
+            missed => missed?,
         };
-        let people = self.platform.people.summaries(named(&page.items)).await;
-        let people = people.map_err(|e| Error::Unavailable(Box::new(e)))?;
+        let page = self.platform.screens.shown(missed).await;
+        let page = page.map_err(|e| Error::Unavailable(Box::new(e)))?;
         let mut frames = Vec::with_capacity(page.items.len());
-        for message in page.items {
-            let (seq, at) = (message.seq, message.created_at);
-            let view = MessageView::of(message, &people, DeliveryStatus::Sent).ok_or(Error::NotFound)?;
+        for view in page.items {
+            let (seq, at) = (view.message.seq, view.message.created_at);
             let what = Happening::MessageCreated { view, members_version };
             frames.push(self.platform.hub.frame(conversation, at, what));
             if let Some(subscription) = self.subscriptions.get_mut(&conversation) {
@@ -171,6 +173,19 @@ impl LiveSession {
                     Verdict::Behind(conversation)
                 } else {
                     subscription.cursor = seq;
+                    Verdict::Deliver
+                }
+            }
+            (Happening::MessageChanged { view, members_version, .. }, Some(subscription)) => {
+                let seq = view.message.seq;
+                if *members_version > subscription.members_version {
+                    Verdict::Unsure(conversation)
+                } else if seq < subscription.joined_seq {
+                    Verdict::Drop
+                } else if seq > subscription.cursor {
+                    // It reads the message from the log, as it is now.
+                    Verdict::Behind(conversation)
+                } else {
                     Verdict::Deliver
                 }
             }
@@ -202,6 +217,7 @@ impl LiveSession {
             Ok(position) => {
                 if let Some(subscription) = self.subscriptions.get_mut(&conversation) {
                     subscription.members_version = position.members_version;
+                    subscription.joined_seq = position.joined_seq;
                     // Someone who was away and came back reads from where they came back.
                     subscription.cursor = subscription.cursor.max(position.joined_seq - 1);
                 }
@@ -262,7 +278,8 @@ impl LiveSession {
     fn admit(&mut self, conversation: ConversationId, last_seq: i64, position: &Position) {
         let cursor = last_seq.max(position.joined_seq - 1);
         let members_version = position.members_version;
-        self.subscriptions.insert(conversation, Subscription { cursor, members_version });
+        let joined_seq = position.joined_seq;
+        self.subscriptions.insert(conversation, Subscription { joined_seq, cursor, members_version });
     }
 }
 
@@ -288,6 +305,35 @@ impl Desk {
     /// As [`alivio_messages::Messages::send`].
     pub async fn send(&self, conversation: ConversationId, draft: Draft) -> Result<Sent, Error> {
         self.platform.send(&self.caller, conversation, draft).await
+    }
+
+    /// Gives a message other words.
+    ///
+    /// # Errors
+    /// As [`alivio_messages::Messages::edit`].
+    pub async fn edit(
+        &self,
+        message: MessageId,
+        content: Content,
+        version: Option<u32>,
+    ) -> Result<Changed, Error> {
+        self.platform.edit(&self.caller, message, content, version).await
+    }
+
+    /// Takes a message back.
+    ///
+    /// # Errors
+    /// As [`alivio_messages::Messages::delete`].
+    pub async fn delete(&self, message: MessageId) -> Result<(), Error> {
+        self.platform.delete(&self.caller, message).await
+    }
+
+    /// Sets or clears a reaction.
+    ///
+    /// # Errors
+    /// As [`alivio_messages::Messages::react`].
+    pub async fn react(&self, message: MessageId, emoji: Emoji, is_set: bool) -> Result<Changed, Error> {
+        self.platform.react(&self.caller, message, emoji, is_set).await
     }
 
     /// Moves a mark.

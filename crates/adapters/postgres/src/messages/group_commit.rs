@@ -12,10 +12,10 @@ use alivio_kernel::ids::{ConversationId, UserId, Uuid};
 use alivio_kernel::{BoxError, Sealed};
 use alivio_messages::{Appended, Error, NewEntry, StoredMessage};
 use chrono::{DateTime, Utc};
-use diesel::QueryableByName;
 use diesel::sql_types::{
     Array, BigInt, Bool, Bytea, Float, Jsonb, Nullable, Text, Timestamptz, Uuid as SqlUuid,
 };
+use diesel::{QueryResult, QueryableByName};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use tokio::sync::{mpsc, oneshot};
 
@@ -138,7 +138,8 @@ impl Writer {
             Some(connection) => connection,
             None => tokio::time::timeout(DEADLINE, self.database.dedicated()).await??,
         };
-        let outcomes = tokio::time::timeout(DEADLINE, offer(&mut connection, group)).await??;
+        let entries: Vec<_> = group.iter().map(|job| &job.entry).collect();
+        let outcomes = tokio::time::timeout(DEADLINE, offer(&mut connection, &entries)).await??;
         // Only a connection that has just worked is kept.
         self.connection = Some(connection);
         self.database.ring();
@@ -183,9 +184,13 @@ fn take_group(waiting: &mut VecDeque<Job>) -> Vec<Job> {
     waiting.drain(..size).collect()
 }
 
-async fn offer(connection: &mut AsyncPgConnection, group: &[Job]) -> Result<Vec<Outcome>, BoxError> {
-    fn column<'a, T>(group: &'a [Job], of: impl Fn(&'a NewEntry) -> T) -> Vec<T> {
-        group.iter().map(|job| of(&job.entry)).collect()
+/// Appends `group` in the transaction that `connection` is in, or in one of its own.
+pub(super) async fn offer(
+    connection: &mut AsyncPgConnection,
+    group: &[&NewEntry],
+) -> QueryResult<Vec<Outcome>> {
+    fn column<'a, T>(group: &[&'a NewEntry], of: impl Fn(&'a NewEntry) -> T) -> Vec<T> {
+        group.iter().map(|entry| of(entry)).collect()
     }
     let query = diesel::sql_query(APPEND)
         .bind::<Array<SqlUuid>, _>(column(group, |e| e.id.uuid()))
@@ -210,17 +215,17 @@ async fn offer(connection: &mut AsyncPgConnection, group: &[Job]) -> Result<Vec<
         .bind::<Array<Nullable<Float>>, _>(column(group, |e| e.automation.and_then(|a| a.confidence)))
         .bind::<Array<Nullable<Bytea>>, _>(column(group, |e| e.payload.as_ref().map(Sealed::as_bytes)))
         .bind::<Array<Nullable<Timestamptz>>, _>(column(group, |e| e.client_sent_at));
-    Ok(prepared(query).load(connection).await?)
+    prepared(query).load(connection).await
 }
 
 #[derive(QueryableByName)]
-struct Outcome {
+pub(super) struct Outcome {
     #[diesel(sql_type = BigInt)]
     ord: i64,
     #[diesel(sql_type = Text)]
-    outcome: String,
+    pub(super) outcome: String,
     #[diesel(sql_type = SqlUuid)]
-    message_id: Uuid,
+    pub(super) message_id: Uuid,
     #[diesel(sql_type = Nullable<BigInt>)]
     seq: Option<i64>,
     #[diesel(sql_type = Nullable<BigInt>)]
@@ -232,7 +237,7 @@ struct Outcome {
 }
 
 impl Outcome {
-    fn appended(self, earlier: &HashMap<Uuid, StoredMessage>) -> Option<Appended> {
+    pub(super) fn appended(self, earlier: &HashMap<Uuid, StoredMessage>) -> Option<Appended> {
         match self.outcome.as_str() {
             "stored" => Some(Appended::Stored {
                 seq: self.seq?,

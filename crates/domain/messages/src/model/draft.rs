@@ -2,10 +2,13 @@ use std::collections::HashSet;
 
 use alivio_kernel::ids::{FileId, MessageId};
 use alivio_kernel::{FieldError, Rule};
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::{Automation, ClientMessageId, Content, MAX_ATTACHMENTS, MessageType, Payload, Priority, Source};
+use super::{
+    Automation, ClientMessageId, Content, LONGEST_LIFE, MAX_ATTACHMENTS, MessageType, Payload, Priority,
+    SHORTEST_LIFE, Source,
+};
 
 /// A message that someone wants to send, checked for form.
 #[derive(Debug, Clone, PartialEq)]
@@ -32,6 +35,8 @@ pub struct Draft {
     pub scheduled_for: Option<DateTime<Utc>>,
     /// When it is to disappear.
     pub expires_at: Option<DateTime<Utc>>,
+    /// How long it is to last from when it is sent; not with `expires_at`.
+    pub expires_in: Option<TimeDelta>,
     /// When the client says it was written (C-51).
     pub client_sent_at: Option<DateTime<Utc>>,
     /// What it was written with.
@@ -60,10 +65,29 @@ impl Draft {
             corrects: None,
             scheduled_for: None,
             expires_at: None,
+            expires_in: None,
             client_sent_at: None,
             source: Source::default(),
             automation: None,
         }
+    }
+
+    /// When it is to disappear if it is sent at `now`.
+    ///
+    /// # Errors
+    /// It is less than [`SHORTEST_LIFE`] or more than [`LONGEST_LIFE`] away, or told twice.
+    pub fn expiry(&self, now: DateTime<Utc>) -> Result<Option<DateTime<Utc>>, FieldError> {
+        let (field, life) = match (self.expires_at, self.expires_in) {
+            (None, None) => return Ok(None),
+            (Some(at), None) => ("expires_at", at - now),
+            (None, Some(life)) => ("expires_in_seconds", life),
+            (Some(_), Some(_)) => return Err(FieldError::new("expires_in_seconds", Rule::Malformed)),
+        };
+        if (SHORTEST_LIFE..=LONGEST_LIFE).contains(&life) {
+            return Ok(Some(now + life));
+        }
+        let rule = Rule::OutOfRange { min: SHORTEST_LIFE.num_seconds(), max: LONGEST_LIFE.num_seconds() };
+        Err(FieldError::new(field, rule))
     }
 
     /// Whether it holds what its type needs, and nothing else.
@@ -107,6 +131,8 @@ pub(crate) struct KeptDraft {
     attachments: Vec<FileId>,
     reply_to: Option<MessageId>,
     client_sent_at: Option<DateTime<Utc>>,
+    expires_at: Option<DateTime<Utc>>,
+    expires_in_seconds: Option<i64>,
     source: String,
 }
 
@@ -120,6 +146,8 @@ impl KeptDraft {
             attachments: draft.attachments.clone(),
             reply_to: draft.reply_to,
             client_sent_at: draft.client_sent_at,
+            expires_at: draft.expires_at,
+            expires_in_seconds: draft.expires_in.map(|life| life.num_seconds()),
             source: draft.source.as_str().to_owned(),
         }
     }
@@ -132,6 +160,8 @@ impl KeptDraft {
             attachments: self.attachments,
             reply_to: self.reply_to,
             client_sent_at: self.client_sent_at,
+            expires_at: self.expires_at,
+            expires_in: self.expires_in_seconds.and_then(TimeDelta::try_seconds),
             source: Source::parse(&self.source)?,
             ..Draft::empty(self.message_type.parse()?)
         })

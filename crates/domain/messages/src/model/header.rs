@@ -4,6 +4,7 @@ use alivio_kernel::ids::{ConversationId, MessageId, UserId};
 use alivio_kernel::{FieldError, Rule};
 use chrono::{DateTime, Datelike, Utc};
 
+use super::change::TakenBackBy;
 use super::{ClientMessageId, Content, MessageType, Payload, Priority};
 
 /// All that is known of a message besides its words.
@@ -33,6 +34,8 @@ pub struct Header {
     pub forwarded_from: Option<MessageId>,
     /// The message that it puts right (C-26).
     pub corrects: Option<MessageId>,
+    /// The message that puts it right.
+    pub corrected_by: Option<MessageId>,
     /// When it was to be sent, if that was decided before (S0-64).
     pub scheduled_for: Option<DateTime<Utc>>,
     /// When it disappears (S0-65).
@@ -49,8 +52,10 @@ pub struct Header {
     pub edited_at: Option<DateTime<Utc>>,
     /// When it was taken back; its words are withheld since.
     pub deleted_at: Option<DateTime<Utc>>,
-    /// By whom it was taken back.
+    /// By whom it was taken back; by nobody, if it had expired.
     pub deleted_by: Option<UserId>,
+    /// Counts everything that changed about it, from 0: of two ways to show it, the higher one is the later.
+    pub revision: i64,
 }
 
 impl Header {
@@ -75,6 +80,7 @@ impl Header {
             reply_to: None,
             forwarded_from: None,
             corrects: None,
+            corrected_by: None,
             scheduled_for: None,
             expires_at: None,
             client_sent_at: None,
@@ -84,6 +90,7 @@ impl Header {
             edited_at: None,
             deleted_at: None,
             deleted_by: None,
+            revision: 0,
         }
     }
 
@@ -95,6 +102,16 @@ impl Header {
     /// Whether its words are withheld at `now`: taken back, or expired.
     pub fn is_gone(&self, now: DateTime<Utc>) -> bool {
         self.deleted_at.is_some() || self.expires_at.is_some_and(|at| at <= now)
+    }
+
+    /// Who took it back, if someone did or its time was over.
+    pub fn taken_back_by(&self) -> Option<TakenBackBy> {
+        self.deleted_at?;
+        Some(match self.deleted_by {
+            Some(user) if user == self.sender_id => TakenBackBy::Sender,
+            Some(_) => TakenBackBy::Moderator,
+            None => TakenBackBy::System,
+        })
     }
 }
 

@@ -1,3 +1,4 @@
+mod change;
 mod draft;
 mod header;
 mod kind;
@@ -13,6 +14,11 @@ use alivio_kernel::text::{self, Lines};
 use alivio_kernel::{FieldError, Rule};
 use chrono::{DateTime, Utc};
 
+pub use change::{
+    Aftermath, Change, ChangePolicy, CorrectionReason, Emoji, LONGEST_LIFE, MAX_EMOJI, NAMED_REACTORS,
+    NAMED_READERS, PURGE_GRACE, Reacted, Receipt, Rewording, SHORTEST_LIFE, Standing, TakenBackBy,
+    parse_status,
+};
 pub use draft::Draft;
 pub(crate) use draft::KeptDraft;
 pub use header::{Automation, Header, Message, PREVIEW, Quote, Source};
@@ -226,6 +232,26 @@ mod tests {
         for bad in ["", "a b", "ñ", "a\0", &"x".repeat(129)] {
             assert!(ClientMessageId::parse(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_message_lasts_from_ten_seconds_to_a_year() {
+        let now = DateTime::UNIX_EPOCH;
+        let life = |seconds| Some(TimeDelta::seconds(seconds));
+        let draft = |expires_in, expires_at| Draft {
+            expires_in,
+            expires_at,
+            ..Draft::text(Content::parse("a").unwrap())
+        };
+        let year = LONGEST_LIFE.num_seconds();
+        for (seconds, good) in [(9, false), (10, true), (year, true), (year + 1, false), (-1, false)] {
+            let at = now + TimeDelta::seconds(seconds);
+            for draft in [draft(life(seconds), None), draft(None, Some(at))] {
+                assert_eq!(draft.expiry(now).ok(), good.then_some(Some(at)), "{seconds}");
+            }
+        }
+        assert_eq!(draft(None, None).expiry(now), Ok(None));
+        assert!(draft(life(60), Some(now + TimeDelta::seconds(60))).expiry(now).is_err(), "told twice");
     }
 
     #[test]

@@ -7,12 +7,14 @@ use chrono::{DateTime, Utc};
 
 use crate::{Error, Header, Mark, Marks, MarksMoved, Message, ScheduledState};
 
+mod changes;
 mod feed;
 mod questions;
 mod reader;
 mod rooms;
 mod scheduled;
 
+pub use changes::*;
 pub use feed::*;
 pub use questions::*;
 pub use reader::*;
@@ -226,6 +228,10 @@ pub trait MessageLog: Send + Sync {
 pub trait LiveFeed: Send + Sync {
     /// A message is in the log. `members_version` names the membership that may receive it.
     async fn message_created(&self, message: &Message, members_version: i64);
+    /// Whether anyone listens to the conversation.
+    fn has_audience(&self, conversation: ConversationId) -> bool;
+    /// A message has changed.
+    async fn message_changed(&self, changed: MessageChanged);
     /// Someone's marks have moved.
     async fn marks_moved(&self, moved: &MarksMoved);
     /// A message that `sender` had put off has changed its state. Nobody else is to know.

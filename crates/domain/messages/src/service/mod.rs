@@ -1,23 +1,27 @@
+mod changes;
 mod feed;
 mod forward;
 mod read;
 mod scheduled;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use alivio_kernel::ids::{ConversationId, FileId, IdSource, MessageId, UserId};
 use alivio_kernel::sealing::Scope;
 use alivio_kernel::{Caller, Clock, Event, FieldError, Page, PageSize, Role, Rule, Sealed, Sealer};
+use chrono::{DateTime, Utc};
 
+pub use changes::{Changed, Wording, Wordings};
 pub use forward::{Forwarded, MAX_TARGETS};
 use read::acquaint;
 pub use scheduled::Rewrite;
 
 use crate::{
-    Anchor, Appended, Attachments, Automation, ChangeLog, ClientMessageId, Content, Correspondents, Draft,
-    DraftStore, Error, GrantedLog, Header, HistoryQuery, LiveFeed, Mark, Marks, MarksMoved, Message,
-    MessageLog, MessageReader, MessageSent, MessageType, Moved, NewEntry, Pass, Payload, Position, Rooms,
-    ScheduledStore, StoredMessage,
+    Aftermath, Anchor, Appended, Attachments, Automation, ChangeLog, ChangePolicy, ClientMessageId, Content,
+    Correspondents, Draft, DraftStore, Error, GrantedLog, Header, HistoryQuery, LiveFeed, Mark, Marks,
+    MarksMoved, Message, MessageChanges, MessageLog, MessageReader, MessageSent, MessageType, Moved,
+    NewEntry, Pass, Payload, Position, Rooms, ScheduledStore, StoredMessage,
 };
 
 pub use feed::{CHANGES_KEPT, Feed, FeedItem};
@@ -27,6 +31,10 @@ pub use feed::{CHANGES_KEPT, Feed, FeedItem};
 pub struct MessagesPorts {
     /// The log.
     pub log: Arc<dyn MessageLog>,
+    /// What becomes of what is in it.
+    pub changes: Arc<dyn MessageChanges>,
+    /// How free people are to change it.
+    pub policy: ChangePolicy,
     /// The log, for those who hold a grant to it.
     pub granted: Arc<dyn GrantedLog>,
     /// What happened, for those who come back.
@@ -69,6 +77,8 @@ pub struct History {
     pub page: Page<Message>,
     /// Everyone's marks.
     pub marks: Vec<Marks>,
+    /// What has gathered around the messages; nothing around those that are not named.
+    pub aftermath: HashMap<MessageId, Aftermath>,
 }
 
 /// The state of one conversation for the list of them.
@@ -145,32 +155,16 @@ impl Messages {
     ) -> Result<Sent, Error> {
         draft.check()?;
         let p = &self.ports;
-        let id = MessageId::generate(&*p.ids);
         let now = p.clock.now();
-        let sent = MessageSent { conversation_id: conversation, message_id: id, sender_id: sender, seq: 0 };
-        let client_message_id = match draft.client_message_id.clone() {
-            Some(id) => id,
-            None => ClientMessageId::parse(&id.to_string())?,
-        };
+        let header = self.header(sender, conversation, &draft, now)?;
+        let sent =
+            MessageSent { conversation_id: conversation, message_id: header.id, sender_id: sender, seq: 0 };
         // A stranger must not make a key for a conversation that is not theirs, or is none.
         if !p.sealer.has_key(Scope::Conversation(conversation)).await? {
             self.position_of(sender, conversation).await?;
         }
         let payload = self.payload_of(sender, role, conversation, &draft).await?;
         let fingerprint = self.fingerprint(conversation, &draft)?;
-        let header = Header {
-            message_type: draft.message_type,
-            priority: draft.priority,
-            reply_to: draft.reply_to,
-            forwarded_from: draft.forwarded_from,
-            corrects: draft.corrects,
-            scheduled_for: draft.scheduled_for,
-            expires_at: draft.expires_at,
-            client_sent_at: draft.client_sent_at,
-            source: draft.source,
-            automation: draft.automation,
-            ..Header::new(id, conversation, sender, client_message_id, now)
-        };
         let sealed = match &draft.content {
             Some(words) => Some(p.sealer.seal(&Content::context(&header), words.as_str().as_bytes()).await?),
             None => None,
@@ -182,10 +176,50 @@ impl Messages {
             fingerprint,
             event: Event::new(&*p.ids, now, &sent),
         };
-        match p.log.append(entry).await? {
+        let appended = p.log.append(entry).await?;
+        self.appended(sender, appended, header, (draft.content, payload)).await
+    }
+
+    /// What is known of a message before it is in the log.
+    fn header(
+        &self,
+        sender: UserId,
+        conversation: ConversationId,
+        draft: &Draft,
+        now: DateTime<Utc>,
+    ) -> Result<Header, Error> {
+        let id = MessageId::generate(&*self.ports.ids);
+        let client_message_id = match draft.client_message_id.clone() {
+            Some(id) => id,
+            None => ClientMessageId::parse(&id.to_string())?,
+        };
+        Ok(Header {
+            message_type: draft.message_type,
+            priority: draft.priority,
+            reply_to: draft.reply_to,
+            forwarded_from: draft.forwarded_from,
+            corrects: draft.corrects,
+            scheduled_for: draft.scheduled_for,
+            expires_at: draft.expiry(now)?,
+            source: draft.source.clone(),
+            automation: draft.automation,
+            client_sent_at: draft.client_sent_at,
+            ..Header::new(id, conversation, sender, client_message_id, now)
+        })
+    }
+
+    /// What to answer once it was tried to append a message; those connected are told.
+    async fn appended(
+        &self,
+        sender: UserId,
+        appended: Appended,
+        header: Header,
+        (content, payload): (Option<Content>, Option<Payload>),
+    ) -> Result<Sent, Error> {
+        match appended {
             Appended::Stored { seq, number, members_version, expires_at } => {
                 let header = Header { seq, number, expires_at, ..header };
-                let message = Message::new(header, draft.content, payload);
+                let message = Message::new(header, content, payload);
                 Ok(Sent { message: self.announce(sender, message, members_version).await, created: true })
             }
             Appended::Repeat(stored) => {
@@ -271,7 +305,9 @@ impl Messages {
     pub async fn granted_history(&self, pass: &Pass, query: &HistoryQuery) -> Result<History, Error> {
         let p = &self.ports;
         let found = p.granted.granted_history(pass, query, p.clock.now()).await?.ok_or(Error::NotFound)?;
-        Ok(History { page: self.page(found.messages, query).await?, marks: found.marks })
+        let page = self.page(found.messages, query).await?;
+        let aftermath = self.aftermath(&page.items).await?;
+        Ok(History { page, marks: found.marks, aftermath })
     }
 
     /// What came after `seq`, oldest first: at most `size`, with a cursor if there is more.
@@ -284,12 +320,14 @@ impl Messages {
         conversation: ConversationId,
         seq: i64,
         size: PageSize,
-    ) -> Result<Page<Message>, Error> {
+    ) -> Result<History, Error> {
         let query = HistoryQuery::After(Anchor::Seq(seq), size);
         let rows = self.ports.log.history(caller.user_id, conversation, &query).await?;
         let page = self.page(rows.ok_or(Error::NotFound)?, &query).await?;
+        let aftermath = self.aftermath(&page.items).await?;
         let items = self.known_to(caller.user_id, page.items).await?;
-        Ok(Page { items, next_cursor: page.next_cursor })
+        let page = Page { items, next_cursor: page.next_cursor };
+        Ok(History { page, marks: Vec::new(), aftermath })
     }
 
     /// Where the caller stands in a conversation.
@@ -379,8 +417,13 @@ impl Messages {
         } else {
             let words = draft.content.as_ref().map_or("", |content| content.as_str());
             let reply_to = id(draft.reply_to);
-            let mut asked =
-                [draft.message_type.as_str(), draft.priority.as_str(), words, reply_to.as_str()].join("\0");
+            let life = match (draft.expires_at, draft.expires_in) {
+                (Some(at), _) => at.to_rfc3339(),
+                (None, Some(life)) => life.num_seconds().to_string(),
+                (None, None) => String::new(),
+            };
+            let (kind, priority) = (draft.message_type.as_str(), draft.priority.as_str());
+            let mut asked = [kind, priority, words, &reply_to, &life, &id(draft.corrects)].join("\0");
             if draft.message_type != MessageType::Text {
                 let rest = serde_json::to_string(&(&draft.payload, &draft.attachments));
                 asked.push('\0');

@@ -27,7 +27,8 @@ impl Messages {
         let next = if more { rows.last().map(|last| last.seq) } else { found.edge };
         let items = self.known_to(caller.user_id, self.unseal(rows).await?).await?;
         let marks = self.position(caller, conversation).await?.marks;
-        Ok(History { page: Page { items, next_cursor: next.map(|seq| seq.to_string()) }, marks })
+        let aftermath = self.aftermath(&items).await?;
+        Ok(History { page: Page { items, next_cursor: next.map(|seq| seq.to_string()) }, marks, aftermath })
     }
 
     /// One message, whatever conversation it is in.
@@ -79,7 +80,8 @@ impl Messages {
         viewer: UserId,
         messages: impl Iterator<Item = &Message>,
     ) -> Result<Known, Error> {
-        let ids: Vec<_> = messages.flat_map(|m| m.reply_to.into_iter().chain(m.forwarded_from)).collect();
+        let shown = messages.filter(|m| m.deleted_at.is_none());
+        let ids: Vec<_> = shown.flat_map(|m| m.reply_to.into_iter().chain(m.forwarded_from)).collect();
         if ids.is_empty() {
             return Ok(Known::new());
         }
@@ -105,8 +107,12 @@ impl Messages {
         }
         let mut opened = self.ports.sealer.open_many(&sealed).await?.into_iter();
         rows.into_iter()
-            .map(|row| {
+            .map(|mut row| {
                 let (content, payload) = places(&row);
+                // Its time is over, though nobody may have noted it yet.
+                if row.is_gone(now) {
+                    row.header.deleted_at = row.deleted_at.or(row.expires_at);
+                }
                 let mut take = |there: bool| if there { opened.next() } else { None };
                 let text = take(content).map(String::from_utf8).transpose();
                 let payload = take(payload).map(|plain| serde_json::from_slice(&plain)).transpose();

@@ -1,0 +1,45 @@
+//! What is to be done again and again.
+
+use std::time::Duration;
+
+use alivio_kernel::BoxError;
+use alivio_messages::Messages;
+use async_trait::async_trait;
+
+use crate::Chore;
+
+/// Takes back the messages whose time is over. They are withheld from when it is; this tells those who look at them.
+pub(crate) struct ExpireMessages(pub(crate) Messages);
+
+#[async_trait]
+impl Chore for ExpireMessages {
+    fn name(&self) -> &'static str {
+        "messages.expire"
+    }
+
+    fn rest(&self) -> Duration {
+        Duration::from_secs(1)
+    }
+
+    async fn run(&self) -> Result<bool, BoxError> {
+        Ok(self.0.expire().await?)
+    }
+}
+
+/// Destroys the words of what was taken back, where they belong to no record.
+pub(crate) struct PurgeMessages(pub(crate) Messages);
+
+#[async_trait]
+impl Chore for PurgeMessages {
+    fn name(&self) -> &'static str {
+        "messages.purge"
+    }
+
+    fn rest(&self) -> Duration {
+        Duration::from_secs(5)
+    }
+
+    async fn run(&self) -> Result<bool, BoxError> {
+        Ok(self.0.purge().await?)
+    }
+}
