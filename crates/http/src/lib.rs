@@ -84,6 +84,7 @@ pub fn app(
         .configure(docs::routes)
         .configure(dialects::routes)
         .default_service(web::to(nowhere))
+        .wrap(from_fn(dialects::within))
         .wrap(from_fn(rate_limit::limit))
         .wrap(NormalizePath::trim())
         .wrap(from_fn(dialects::translate))

@@ -194,6 +194,7 @@ pub(crate) fn assemble(ports: Ports) -> (Platform, Relay, Housekeeping) {
         Arc::new(ForgetChanges(messages.clone())),
         Arc::new(ExpireMessages(messages.clone())),
         Arc::new(PurgeMessages(messages.clone())),
+        Arc::new(ForgetChanges(messages.clone())),
     ]);
     let platform = Platform {
         accounts,

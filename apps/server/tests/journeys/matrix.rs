@@ -657,7 +657,10 @@ async fn aliases(world: &World) -> Vec<Alias> {
                 path: path.clone(),
                 canonical: format!("{to_method} {}", pattern(to_path)),
                 parameters: names.map(str::to_owned).collect(),
-                body: body.map(Value::to_string),
+                body: match operation.get("requestBody") {
+                    Some(_) => body.map(Value::to_string),
+                    None => Some(String::new()),
+                },
             });
         }
     }

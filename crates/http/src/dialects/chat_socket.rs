@@ -10,6 +10,7 @@
 //! | someone types | `typing_indicator` | `typing` |
 //! | someone has read | `message_read` | `message_read`, not in the document |
 //! | presence | `user_status {status}` | |
+//! | a message changes | `message_edited`, `_deleted`, `_corrected`, `_reacted`, not in the document | the same |
 //! | people come and go | | `user_status {action: user_joined, user_left}` |
 //! | a command was refused | `error`, in neither document | `error` |
 
@@ -18,7 +19,8 @@ use actix_web::{HttpRequest, HttpResponse, get, web};
 use alivio_accounts::UserSummary;
 use alivio_kernel::ids::{ConversationId, MessageId, UserId};
 use alivio_kernel::{Clock, FieldError, Rule, SystemClock};
-use alivio_messages::{Content, Mark, MarksMoved};
+use alivio_messages::{Change, Content, Mark, MarksMoved};
+use alivio_platform::MessageView;
 use alivio_platform::live::{Frame, Happening, LiveSession, Vocabulary};
 use bytestring::ByteString;
 use serde::Deserialize;
@@ -96,6 +98,13 @@ enum Action {
     MarkRead {
         message_ids: Vec<Uuid>,
     },
+    EditMessage {
+        message_id: Uuid,
+        content: String,
+    },
+    DeleteMessage {
+        message_id: Uuid,
+    },
 }
 
 #[derive(Deserialize)]
@@ -107,7 +116,8 @@ struct Head {
 impl Documented {
     fn act(&self, text: &str) -> Result<Act> {
         let head: Head = parse_json(text.as_bytes())?;
-        if !matches!(head.action.as_str(), "send_message" | "typing" | "mark_read") {
+        const ACTIONS: [&str; 5] = ["send_message", "typing", "mark_read", "edit_message", "delete_message"];
+        if !ACTIONS.contains(&head.action.as_str()) {
             return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "unknown_command"));
         }
         let conversation = self.conversation;
@@ -131,6 +141,11 @@ impl Documented {
                 let messages = message_ids.into_iter().map(MessageId::from).collect();
                 Act::ReadNewestOf { conversation, messages }
             }
+            Action::EditMessage { message_id, content } => {
+                let content = Content::parse(&content).map_err(invalid)?;
+                Act::Edit { message: message_id.into(), content, version: None }
+            }
+            Action::DeleteMessage { message_id } => Act::Delete { message: message_id.into() },
         })
     }
 }
@@ -180,7 +195,7 @@ impl Words for Documented {
 
 impl Documented {
     /// The event's name, who it is from, and what it says; nothing if the document has no words for it.
-    fn in_s0(&self, what: &Happening) -> Option<(&'static str, UserId, Value)> {
+    fn in_s0(&self, what: &Happening) -> Option<Told> {
         Some(match what {
             Happening::MessageCreated { view, .. } => {
                 let (message, sender) = (&view.message, &view.sender);
@@ -193,13 +208,14 @@ impl Documented {
                     "timestamp": message.created_at, "attachments": attachments(message),
                     "reply_to_id": message.reply_to, "is_automated": message.automation.is_some(),
                 });
-                ("new_message", sender.id, data)
+                ("new_message", Some(sender.id), data)
             }
             Happening::Typing { person, is_typing } => {
                 let name = person.display_name.expose();
                 let data = json!({"user_id": person.id, "user_name": name, "is_typing": is_typing});
-                ("typing_indicator", person.id, data)
+                ("typing_indicator", Some(person.id), data)
             }
+            Happening::MessageChanged { change, actor, view, .. } => changed(*change, *actor, view),
             Happening::MarksMoved(moved) => read(moved)?,
             // Only what concerns those in this conversation.
             Happening::PresenceChanged { user_id, presence, last_seen_at, conversations }
@@ -207,7 +223,7 @@ impl Documented {
             {
                 let status = presence.as_str();
                 let data = json!({"user_id": user_id, "status": status, "last_seen": last_seen_at});
-                ("user_status", *user_id, data)
+                ("user_status", Some(*user_id), data)
             }
             // The document has no words for the rest.
             _ => return None,
@@ -215,7 +231,7 @@ impl Documented {
     }
 
     /// The same in the words of S2.
-    fn in_s2(what: &Happening) -> Option<(&'static str, UserId, Value)> {
+    fn in_s2(what: &Happening) -> Option<Told> {
         Some(match what {
             Happening::MessageCreated { view, .. } => {
                 let (message, sender) = (&view.message, &view.sender);
@@ -225,13 +241,14 @@ impl Documented {
                     "message_type": message.message_type.as_str(), "reply_to": message.reply_to,
                     "is_automated": message.automation.is_some(),
                 });
-                ("message", sender.id, data)
+                ("message", Some(sender.id), data)
             }
             Happening::Typing { person, is_typing } => {
                 let name = person.display_name.expose();
                 let data = json!({"user_id": person.id, "username": name, "is_typing": is_typing});
-                ("typing", person.id, data)
+                ("typing", Some(person.id), data)
             }
+            Happening::MessageChanged { change, actor, view, .. } => changed(*change, *actor, view),
             Happening::MarksMoved(moved) => read(moved)?,
             Happening::ParticipantJoined { person, .. } => came_or_went("user_joined", person),
             Happening::ParticipantRemoved { person, .. } => came_or_went("user_left", person),
@@ -240,7 +257,7 @@ impl Documented {
         })
     }
 
-    fn envelope(&self, kind: &str, frame: &Frame, sender: UserId, data: &Value) -> ByteString {
+    fn envelope(&self, kind: &str, frame: &Frame, sender: Option<UserId>, data: &Value) -> ByteString {
         json!({
             "type": kind, "data": data, "timestamp": frame.at,
             "conversation_id": self.conversation, "sender_id": sender,
@@ -250,11 +267,33 @@ impl Documented {
     }
 }
 
+/// What an event is called, who it is from, and what it says.
+type Told = (&'static str, Option<UserId>, Value);
+
+/// What became of a message: how it is now, as far as it changes.
+fn changed(change: Change, actor: Option<UserId>, view: &MessageView) -> Told {
+    let message = &view.message;
+    let kind = match change {
+        Change::Edited => "message_edited",
+        Change::Deleted => "message_deleted",
+        Change::Corrected => "message_corrected",
+        Change::Reacted => "message_reacted",
+    };
+    let reactions: Vec<_> =
+        view.reactions.iter().map(|r| json!({"emoji": r.emoji, "count": r.count})).collect();
+    let data = json!({
+        "message_id": message.id, "content": message.content.as_ref().map(Content::as_str),
+        "edited_at": message.edited_at, "deleted_at": message.deleted_at, "corrected_by": message.corrected_by,
+        "reactions": reactions,
+    });
+    (kind, actor, data)
+}
+
 /// That someone has read; neither document has words for what a device has merely received.
-fn read(moved: &MarksMoved) -> Option<(&'static str, UserId, Value)> {
+fn read(moved: &MarksMoved) -> Option<Told> {
     let MarksMoved { mark: Mark::Read, marks, message_id, at, .. } = moved else { return None };
     let data = json!({"message_id": message_id, "read_by": marks.user_id, "read_at": at});
-    Some(("message_read", marks.user_id, data))
+    Some(("message_read", Some(marks.user_id), data))
 }
 
 fn person(person: &UserSummary) -> Value {
@@ -263,7 +302,7 @@ fn person(person: &UserSummary) -> Value {
     })
 }
 
-fn came_or_went(action: &str, person: &UserSummary) -> (&'static str, UserId, Value) {
+fn came_or_went(action: &str, person: &UserSummary) -> Told {
     let name = person.display_name.expose();
-    ("user_status", person.id, json!({"action": action, "user_id": person.id, "username": name}))
+    ("user_status", Some(person.id), json!({"action": action, "user_id": person.id, "username": name}))
 }

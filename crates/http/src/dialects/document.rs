@@ -57,7 +57,9 @@ fn operation(api: &Value, row: &Row) -> Value {
         let example: Value = serde_json::from_str(body).unwrap_or_default();
         operation["requestBody"] =
             json!({"required": true, "content": {"application/json": {"example": example}}});
-    } else if let Some(schema) = canonical.pointer("/requestBody/content/application~1json/schema") {
+    } else if let Some(schema) =
+        canonical.pointer("/requestBody/content/application~1json/schema").filter(|_| !row.writes)
+    {
         let content = json!({"application/json": {"schema": elsewhere(schema)}});
         operation["requestBody"] = json!({"required": true, "content": content});
     }

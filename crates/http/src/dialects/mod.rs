@@ -14,7 +14,7 @@ mod table;
 mod translate;
 
 pub(crate) use document::document;
-pub(crate) use translate::translate;
+pub(crate) use translate::{translate, within};
 
 pub(crate) fn routes(config: &mut actix_web::web::ServiceConfig) {
     config.service(chat_socket::open_chat);

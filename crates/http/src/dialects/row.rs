@@ -27,6 +27,8 @@ pub(super) struct Row {
     pub(super) show: Option<Show>,
     /// A documented body, where it differs from the canonical one.
     pub(super) body: Option<&'static str>,
+    /// Whether `ask` writes a body though the documented request has none.
+    pub(super) writes: bool,
     /// What is worth knowing.
     pub(super) note: &'static str,
 }
@@ -37,7 +39,7 @@ impl Row {
         from: (Method, &'static str),
         to: (Method, &'static str),
     ) -> Self {
-        Self { source, from, to, ask: None, show: None, body: None, note: "" }
+        Self { source, from, to, ask: None, show: None, body: None, writes: false, note: "" }
     }
 
     pub(super) const fn ask(mut self, ask: Ask) -> Self {
@@ -52,6 +54,11 @@ impl Row {
 
     pub(super) const fn body(mut self, body: &'static str) -> Self {
         self.body = Some(body);
+        self
+    }
+
+    pub(super) const fn writes(mut self) -> Self {
+        self.writes = true;
         self
     }
 

@@ -17,6 +17,18 @@ pub(super) fn blocked(block: &Value) -> Value {
     block
 }
 
+/// That one has read, which the path says alone (S0-15).
+pub(super) fn read(asked: &mut Asked) -> Result<(), FieldError> {
+    asked.body.insert("status".to_owned(), json!("read"));
+    Ok(())
+}
+
+/// That one has read everything.
+pub(super) fn read_all(asked: &mut Asked) -> Result<(), FieldError> {
+    asked.body.insert("all".to_owned(), json!(true));
+    Ok(())
+}
+
 /// A page of conversations.
 pub(super) fn conversations(canonical: &Value) -> Value {
     page(canonical, conversation)

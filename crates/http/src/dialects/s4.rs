@@ -67,6 +67,17 @@ fn user(canonical: &Value) -> Value {
     pick(canonical, &fields).into()
 }
 
+/// How far a message has come to each person (S4-62).
+pub(super) fn statuses(canonical: &Value) -> Value {
+    page(canonical, |receipt| {
+        let mut shown = pick(receipt, &[("user_id", "user.id"), ("status", "delivery_status")]);
+        let moments = ["read_at", "delivered_at"].map(|moment| receipt[moment].clone());
+        let newest = moments.into_iter().find(|at| !at.is_null()).unwrap_or_default();
+        shown.insert("updated_at".to_owned(), newest);
+        shown.into()
+    })
+}
+
 /// A page of messages.
 pub(super) fn messages(canonical: &Value) -> Value {
     page(canonical, message)

@@ -82,6 +82,10 @@ pub(super) static ROWS: &[Row] = &[
     Row::new(S0, (POST, "/api/chat/conversations/{id}/messages"), (POST, "/api/v1/conversations/{id}/messages"))
         .show(s0::message),
     Row::new(S0, (GET, "/api/chat/messages/{id}"), (GET, "/api/v1/messages/{id}")).show(s0::message),
+    Row::new(S0, (PUT, "/api/chat/messages/{id}"), (PATCH, "/api/v1/messages/{id}")).show(s0::message),
+    Row::new(S0, (DELETE, "/api/chat/messages/{id}"), (DELETE, "/api/v1/messages/{id}")),
+    Row::new(S0, (POST, "/api/chat/messages/{id}/read"), (PUT, "/api/v1/messages/{id}/receipts/me"))
+        .ask(s0::read).writes(),
     Row::new(S1, (POST, "/api/messages/send"), (POST, "/api/v1/conversations/{conversation_id}/messages"))
         .ask(s1::message_to_send).body(r#"{"conversation_id": "{conversation_id}", "content": "Buenos días"}"#)
         .note("The document shows no JSON for it: the body is the canonical one with `conversation_id`."),
@@ -93,6 +97,19 @@ pub(super) static ROWS: &[Row] = &[
     Row::new(S2, (POST, "/api/v1/chat/messages"), (POST, "/api/v1/conversations/{room}/messages"))
         .ask(s2::message_to_send).show(s2::message)
         .body(r#"{"room": "{room}", "content": "Hola mundo!", "message_type": "text"}"#),
+    Row::new(S2, (PUT, "/api/v1/chat/messages/{id}"), (PATCH, "/api/v1/messages/{id}")).show(s2::message),
+    Row::new(S2, (DELETE, "/api/v1/chat/messages/{id}"), (DELETE, "/api/v1/messages/{id}")),
+    Row::new(S2, (POST, "/api/v1/chat/messages/mark_read"), (POST, "/api/v1/messages/mark-read")),
+    Row::new(S2, (POST, "/api/v1/chat/rooms/{id}/mark_all_read"), (PUT, "/api/v1/conversations/{id}/read-marker"))
+        .ask(s0::read_all).writes(),
+    Row::new(S4, (GET, "/api/chat/messages/{id}/status"), (GET, "/api/v1/messages/{id}/receipts")).show(s4::statuses),
+    Row::new(S4, (PUT, "/api/chat/messages/{id}/status"), (PUT, "/api/v1/messages/{id}/receipts/me")),
+    Row::new(S4, (POST, "/api/chat/messages/{id}/mark-read"), (PUT, "/api/v1/messages/{id}/receipts/me"))
+        .ask(s0::read).writes(),
+    Row::new(S4, (POST, "/api/chat/rooms/{room_id}/mark-all-read"),
+        (PUT, "/api/v1/conversations/{room_id}/read-marker")).ask(s0::read_all).writes(),
+    Row::new(S4, (PUT, "/api/chat/rooms/{room_id}/messages/{id}"), (PATCH, "/api/v1/messages/{id}")).show(s4::message),
+    Row::new(S4, (DELETE, "/api/chat/rooms/{room_id}/messages/{id}"), (DELETE, "/api/v1/messages/{id}")),
     Row::new(S4, (GET, "/api/chat/rooms/{room_id}/messages"), (GET, "/api/v1/conversations/{room_id}/messages"))
         .show(s4::messages),
     Row::new(S4, (POST, "/api/chat/rooms/{room_id}/messages"), (POST, "/api/v1/conversations/{room_id}/messages"))

@@ -3,7 +3,6 @@
 use std::sync::LazyLock;
 
 use actix_router::{Path, ResourceDef};
-use actix_web::Error;
 use actix_web::body::{BoxBody, MessageBody, to_bytes};
 use actix_web::dev::{Payload, ServiceRequest, ServiceResponse};
 use actix_web::http::header::{CONTENT_TYPE, HeaderName, HeaderValue, LINK};
@@ -11,12 +10,16 @@ use actix_web::http::uri::{PathAndQuery, Uri};
 use actix_web::http::{Method, StatusCode};
 use actix_web::middleware::Next;
 use actix_web::web::Bytes;
+use actix_web::{Error, HttpMessage, web};
+use alivio_kernel::{FieldError, Rule};
 use serde_json::{Map, Value};
+use uuid::Uuid;
 
 use super::row::{Asked, Row, Show};
 use super::table::ROWS;
 use crate::extract::{Body, SignedIn};
 use crate::problem::{Problem, Result as Answer, invalid};
+use crate::state::State;
 
 /// RFC 9745: since when a path is deprecated, as a structured date. Ours were from the beginning.
 const DEPRECATION: (HeaderName, HeaderValue) =
@@ -59,6 +62,35 @@ pub(crate) async fn translate(
     Ok(response)
 }
 
+/// The canonical path names the message only, the documented one its room, too.
+struct Within {
+    room: String,
+    message: String,
+}
+
+/// Lets a request pass that names a message in its room. Closer to the handlers than the limits: it looks.
+pub(crate) async fn within(
+    state: web::Data<State>,
+    mut request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<BoxBody>, Error> {
+    let named = request.extensions_mut().remove::<Within>();
+    if let Some(Within { room, message }) = named {
+        let found = async {
+            let SignedIn(caller) = request.extract::<SignedIn>().await?;
+            let malformed = |_| invalid(FieldError::new("id", Rule::Malformed));
+            let room: Uuid = room.parse().map_err(malformed)?;
+            let message: Uuid = message.parse().map_err(malformed)?;
+            state.platform.screens.one(&caller, Some(room.into()), message.into()).await?;
+            Ok::<_, Problem>(())
+        };
+        if let Err(problem) = found.await {
+            return Ok(request.error_response(problem));
+        }
+    }
+    Ok(next.call(request).await?.map_into_boxed_body())
+}
+
 /// The row of a documented method and path, and the named segments.
 fn find(method: &Method, path: &str) -> Option<(&'static Row, Asked)> {
     if !PREFIXES.iter().any(|prefix| path.starts_with(prefix)) {
@@ -84,9 +116,19 @@ async fn put(row: &Row, asked: &mut Asked, request: &mut ServiceRequest) -> Answ
     if let Some(ask) = row.ask {
         ask(asked).map_err(invalid)?;
     }
-    if row.reads_body() {
+    if row.writes {
+        let json = HeaderValue::from_static("application/json");
+        request.headers_mut().insert(CONTENT_TYPE, json);
+    }
+    if row.writes || row.reads_body() {
         let body = serde_json::to_vec(&asked.body).unwrap_or_default();
         request.set_payload(Payload::from(Bytes::from(body)));
+    }
+    if let (Some(room), Some(message)) = (asked.path.get("room_id"), asked.path.get("id"))
+        && !row.to.1.contains("{room_id}")
+    {
+        let within = Within { room: room.clone(), message: message.clone() };
+        request.extensions_mut().insert(within);
     }
     readdress(request, row.to.0.clone(), &asked.fill(row.to.1), &asked.write_query());
     Ok(())

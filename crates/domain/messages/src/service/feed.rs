@@ -96,7 +96,8 @@ impl Messages {
         };
         let about: Vec<_> = rows.iter_mut().map(|row| row.message.take()).collect();
         let has_message: Vec<_> = about.iter().map(Option::is_some).collect();
-        let mut messages = self.unseal(about.into_iter().flatten().collect()).await?.into_iter();
+        let messages = self.unseal(about.into_iter().flatten().collect()).await?;
+        let mut messages = self.known_to(caller.user_id, messages).await?.into_iter();
         let show = |(row, has_message): (StoredChange, bool)| FeedItem {
             kind: row.kind,
             conversation_id: row.conversation_id,
