@@ -149,6 +149,8 @@ pub(crate) async fn platform(config: &Config, storage: &Storage) -> Result<(Plat
         directory_policy: config.directory,
         images: Arc::new(Shrinker::new(PICTURES.0, PICTURES.1)),
         conversations: Arc::clone(&store) as _,
+        inbox: Arc::clone(&store) as _,
+        invitation_links: Arc::clone(&store) as _,
         messages: Arc::new(GroupCommit::start(database.clone(), WRITERS)),
         mailer,
         mailbox,

@@ -9,13 +9,16 @@ use alivio_accounts::{
     SecondFactorPorts,
 };
 use alivio_audit::{BreakGlass, BreakGlassPorts, Trail, TrailPorts};
-use alivio_conversations::{Conversations, ConversationsPorts};
+use alivio_conversations::{Conversations, ConversationsPorts, Inboxes, InvitationLinks};
 use alivio_messages::{Messages, MessagesPorts};
 use alivio_notifications::Notifications;
 use alivio_outbox::Relay;
 use moka::future::Cache;
 
-use crate::bridges::{MembersFromConversations, RoomsFromConversations, StandingsFromAccounts};
+use crate::bridges::{
+    LinkSecretsFromTokens, MembersFromConversations, NamesFromPeople, RoomsFromConversations,
+    StandingsFromAccounts,
+};
 use crate::correspondence::{Correspondence, LettersByMail};
 use crate::live::{Hub, LiveAnnouncer, PresenceBoard, Silence};
 use crate::reactions::{self, Around};
@@ -112,7 +115,8 @@ pub(crate) fn assemble(ports: Ports) -> (Platform, Relay) {
 
     // What they say, and who hears it
     let hub = Arc::new(Hub::new(clock(), ids()));
-    let silence = Arc::new(Silence::new(Arc::clone(&ports.blocks)));
+    let rooms = Arc::new(RoomsFromConversations::new(Arc::clone(&ports.conversations)));
+    let silence = Arc::new(Silence::new(Arc::clone(&ports.blocks), Arc::clone(&rooms) as _));
     let presence = Arc::new(PresenceBoard::new(
         Arc::clone(&hub),
         Presences::new(PresencesPorts { presence: Arc::clone(&ports.presence), clock: clock(), ids: ids() }),
@@ -128,7 +132,12 @@ pub(crate) fn assemble(ports: Ports) -> (Platform, Relay) {
         clock: clock(),
         ids: ids(),
     });
-    let rooms = Arc::new(RoomsFromConversations::new(Arc::clone(&ports.conversations)));
+    let invitation_links = InvitationLinks::new(
+        conversations.clone(),
+        Arc::clone(&ports.invitation_links),
+        Arc::new(LinkSecretsFromTokens(Arc::clone(&ports.tokens))),
+    );
+    let inboxes = Inboxes::new(Arc::clone(&ports.inbox), Arc::new(NamesFromPeople(people.clone())), sealer());
     let messages = Messages::new(MessagesPorts {
         log: Arc::clone(&ports.messages),
         granted: Arc::clone(&ports.granted_messages),
@@ -143,7 +152,14 @@ pub(crate) fn assemble(ports: Ports) -> (Platform, Relay) {
         clock: clock(),
         ids: ids(),
     });
-    let screens = Screens::new(people.clone(), messages.clone(), Arc::clone(&presence), Arc::clone(&silence));
+    let screens = Screens::new(
+        people.clone(),
+        messages.clone(),
+        inboxes.clone(),
+        Arc::clone(&presence),
+        Arc::clone(&silence),
+        clock(),
+    );
 
     // What is known of all that
     let trail = Trail::new(TrailPorts {
@@ -166,6 +182,7 @@ pub(crate) fn assemble(ports: Ports) -> (Platform, Relay) {
         sessions,
         people: people.clone(),
         conversations: conversations.clone(),
+        rooms: Arc::clone(&rooms),
         administration: administration.clone(),
         registrations: registrations.clone(),
         invitations: invitations.clone(),
@@ -190,6 +207,8 @@ pub(crate) fn assemble(ports: Ports) -> (Platform, Relay) {
         trail,
         break_glass,
         conversations,
+        invitation_links,
+        inboxes,
         messages,
         screens,
         hub,

@@ -30,6 +30,15 @@ macro_rules! message_columns {
     };
 }
 
+/// Messages by others that a participant has not read, without looking at messages. Of `conversations c`.
+macro_rules! unread {
+    ($me:literal) => {
+        concat!("(c.last_seq - ", $me, ".read_up_to) - (", $me, ".own_total - ", $me, ".own_read)")
+    };
+}
+
+pub(crate) use {message_columns, unread};
+
 // One row without a message stands for an empty page; no row at all for no access.
 macro_rules! history {
     ($reader:literal, $anchor:literal, $side:literal, $order:literal) => {
@@ -109,13 +118,6 @@ const POSITION: &str = "
     ) k
     WHERE me.conversation_id = $1 AND me.user_id = $2 AND me.left_seq IS NULL";
 
-/// Messages by others that a participant has not read, without looking at messages. Of `conversations c`.
-macro_rules! unread {
-    ($me:literal) => {
-        concat!("(c.last_seq - ", $me, ".read_up_to) - (", $me, ".own_total - ", $me, ".own_read)")
-    };
-}
-
 // The lock waits for whoever moves the same marks, and then shows where they left them.
 const ADVANCE: &str = "
     WITH me AS (
@@ -175,7 +177,7 @@ const DIGESTS: &str = concat!(
 
 /// A message, or the absence of one.
 #[derive(QueryableByName)]
-struct MessageRow {
+pub(crate) struct MessageRow {
     #[diesel(sql_type = Nullable<SqlUuid>)]
     id: Option<Uuid>,
     #[diesel(sql_type = Nullable<BigInt>)]
@@ -223,7 +225,7 @@ struct MessageRow {
 }
 
 impl MessageRow {
-    fn restore(self) -> Option<Result<StoredMessage, Error>> {
+    pub(crate) fn restore(self) -> Option<Result<StoredMessage, Error>> {
         let (message_type, priority, client_message_id, source) =
             (self.message_type?, self.priority?, self.client_message_id?, self.source?);
         let parse = || {

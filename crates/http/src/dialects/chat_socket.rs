@@ -150,6 +150,7 @@ impl Words for Documented {
             Happening::MarksMoved(_)
             | Happening::BreakGlass { .. }
             | Happening::ConversationCreated { .. }
+            | Happening::ConversationUpdated { .. }
             | Happening::ParticipantJoined { .. }
             | Happening::ParticipantRemoved { .. } => return None,
         };
