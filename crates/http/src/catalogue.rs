@@ -184,11 +184,7 @@ const MESSAGES: &[(&str, &str, &str)] = &[
         "No hay credenciales pendientes de decisión.",
         "There are no credentials waiting for a decision.",
     ),
-    (
-        "patients_do_not_moderate",
-        "Un paciente no puede moderar.",
-        "A patient cannot moderate.",
-    ),
+    ("patients_do_not_moderate", "Un paciente no puede moderar.", "A patient cannot moderate."),
     ("payload_too_large", "El cuerpo es demasiado grande.", "The body is too large."),
     ("rate_limited", "Demasiadas solicitudes. Espere un momento.", "Too many requests. Wait a moment."),
     (

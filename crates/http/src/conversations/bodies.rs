@@ -308,8 +308,8 @@ impl From<LastMessage> for LastMessageBody {
 
 impl From<ConversationView> for ConversationBody {
     fn from(view: ConversationView) -> Self {
-        let conversation = view.conversation;
-        let closed = conversation.closed;
+        let mut conversation = view.conversation;
+        let closed = conversation.closed.take();
         Self {
             id: conversation.id.uuid(),
             r#ref: conversation.reference(),

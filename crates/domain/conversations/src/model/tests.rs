@@ -145,16 +145,23 @@ fn conversation(kind: Kind, roles: &[ParticipantRole]) -> Conversation {
         id: ConversationId::generate(&SequentialIds::default()),
         number: 1001,
         kind,
+        purpose: Purpose::default(),
+        settings: Settings::default(),
         title: None,
         description: None,
         participants: participants.collect(),
         created_by: id(1),
         created_at: at,
         updated_at: at,
+        metadata: Metadata::default(),
         is_active: true,
+        expires_at: None,
+        closed: None,
+        mine: Personal::default(),
         last_seq: 0,
         message_count: 0,
         members_version: 1,
+        details_version: 1,
     }
 }
 
@@ -183,7 +190,7 @@ proptest! {
         let mut conversation = conversation(kind, &roles);
         let before = conversation.participants.len();
         for (by, user) in removals {
-            if conversation.check_removal_by(id(by), id(user)).is_ok() {
+            if conversation.check_removal_by(id(by), id(user), |_| false).is_ok() {
                 conversation.participants.retain(|p| p.user_id != id(user));
             }
             prop_assert!(conversation.participants.iter().any(|p| p.role == ParticipantRole::Moderator));
@@ -203,4 +210,113 @@ proptest! {
             prop_assert!(!(moderates(2) && other == Role::Patient));
         }
     }
+
+    /// Whatever people do, in whatever order: someone moderates, where a patient is treated a clinician, and a patient
+    /// never.
+    #[test]
+    fn somebody_always_moderates(
+        kind in any_kind(),
+        steps in prop::collection::vec((0..4_u8, 1_u128..9, 1_u128..9), 0..60),
+    ) {
+        // 1 and 2 are clinicians, 3 and 4 the administration, the others patients.
+        let account = |user: UserId| match user.uuid().as_u128() {
+            1 | 2 => Role::Doctor,
+            3 | 4 => Role::MedicalAdmin,
+            _ => Role::Patient,
+        };
+        let is_clinician = |user: UserId| account(user).is_clinician();
+        let now = DateTime::UNIX_EPOCH;
+        let mut conversation = conversation(kind, &[ParticipantRole::Moderator, ParticipantRole::Member]);
+        for (what, by, user) in steps {
+            let (by, user) = (id(by), id(user));
+            match what {
+                0 if conversation.check_addition(by, now).is_ok() && conversation.participant(user).is_none() => {
+                    let role = ParticipantRole::Member;
+                    let comes = Participant { user_id: user, role, joined_at: now, joined_seq: 1 };
+                    conversation.participants.push(comes);
+                }
+                1 if conversation.check_removal_by(by, user, is_clinician).is_ok() => {
+                    conversation.participants.retain(|p| p.user_id != user);
+                }
+                2 | 3 => {
+                    let role = if what == 2 { ParticipantRole::Moderator } else { ParticipantRole::Member };
+                    if conversation.check_role(by, (user, account(user)), role, is_clinician).is_ok() {
+                        let theirs = conversation.participants.iter_mut().find(|p| p.user_id == user);
+                        theirs.unwrap().role = role;
+                    }
+                }
+                _ => {}
+            }
+            let mut moderators =
+                conversation.participants.iter().filter(|p| p.role == ParticipantRole::Moderator);
+            prop_assert!(moderators.clone().all(|p| account(p.user_id) != Role::Patient));
+            prop_assert!(moderators.any(|p| !kind.is_clinical() || is_clinician(p.user_id)));
+        }
+    }
+}
+
+fn detailed(kind: Kind, purpose: Purpose, details: &DetailsPatch) -> Result<Draft, Error> {
+    draft(kind, &[2]).with_details(purpose, details)
+}
+
+#[test]
+fn what_belongs_to_care_never_ends_by_itself_and_lets_nobody_in() {
+    let ends = DetailsPatch { expires_at: Some(Some(DateTime::UNIX_EPOCH)), ..DetailsPatch::default() };
+    let settings = SettingsPatch { joinable: Some(true), ..SettingsPatch::default() };
+    let joinable = DetailsPatch { settings, ..DetailsPatch::default() };
+    for patch in [ends, joinable] {
+        let refused = detailed(Kind::Group, Purpose::Care, &patch);
+        assert!(matches!(refused, Err(Error::NotForThisPurpose { .. })));
+        assert!(detailed(Kind::Group, Purpose::Team, &patch).is_ok());
+        assert!(detailed(Kind::Consultation, Purpose::Care, &patch).is_err());
+    }
+    assert!(detailed(Kind::Consultation, Purpose::Team, &DetailsPatch::default()).is_err());
+}
+
+#[test]
+fn where_nobody_is_to_be_recognised_no_patient_is_named() {
+    let metadata = MetadataPatch { related_patient_id: Some(Some(id(9))), ..MetadataPatch::default() };
+    let patch = DetailsPatch { metadata, ..DetailsPatch::default() };
+    for purpose in Purpose::ALL {
+        assert_eq!(detailed(Kind::Group, purpose, &patch).is_ok(), !purpose.is_anonymous(), "{purpose:?}");
+    }
+}
+
+#[test]
+fn patients_stay_out_of_what_staff_and_students_have_among_themselves() {
+    for purpose in Purpose::ALL {
+        let draft = detailed(Kind::Group, purpose, &DetailsPatch::default()).unwrap();
+        let with_patient =
+            assign_roles((id(1), Role::Doctor), &draft, &[standing(2, Role::Patient, true)], &[]);
+        assert_eq!(with_patient.is_ok(), !purpose.is_among_staff(), "{purpose:?}");
+        let with_student =
+            assign_roles((id(1), Role::Doctor), &draft, &[standing(2, Role::Student, false)], &[]);
+        assert!(with_student.is_ok());
+    }
+}
+
+#[test]
+fn a_second_moderator_can_be_named_and_is_never_a_patient() {
+    for (role, expected) in [(Role::Doctor, true), (Role::Patient, false)] {
+        let draft = draft(Kind::Group, &[2]).with_roles(vec![(id(2), ParticipantRole::Moderator)]);
+        let roles = assign_roles((id(1), Role::Doctor), &draft, &[standing(2, role, true)], &[]);
+        assert_eq!(roles.is_ok(), expected);
+    }
+    let draft = draft(Kind::Consultation, &[2]).with_roles(vec![(id(2), ParticipantRole::Member)]);
+    let opened = assign_roles((id(1), Role::Patient), &draft, &[standing(2, Role::Doctor, true)], &[]);
+    assert!(matches!(opened, Err(Error::ClinicianRequired)));
+}
+
+#[test]
+fn only_moderators_change_more_than_their_own() {
+    let group = conversation(Kind::Group, &[ParticipantRole::Moderator, ParticipantRole::Member]);
+    let now = DateTime::UNIX_EPOCH;
+    let quiet = DetailsPatch { notifications_enabled: Some(false), ..DetailsPatch::default() };
+    let renamed = DetailsPatch { title: Some(Some("Otro".to_owned())), ..DetailsPatch::default() };
+    assert!(matches!(group.amended(id(2), &quiet, now), Ok((_, false))));
+    assert!(matches!(group.amended(id(2), &renamed, now), Err(Error::NotAModerator)));
+    assert!(matches!(group.amended(id(1), &renamed, now), Ok((_, true))));
+    assert!(matches!(group.amended(id(3), &quiet, now), Err(Error::NotFound)));
+    let closed = Conversation { is_active: false, ..group };
+    assert!(matches!(closed.amended(id(1), &renamed, now), Err(Error::Closed)));
 }

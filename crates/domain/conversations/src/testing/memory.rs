@@ -12,9 +12,9 @@ use chrono::{DateTime, Utc};
 use super::{Fixture, World};
 use crate::{
     Audience, Change, Closed, Conversation, ConversationStore, Created, Error, Facts, IdempotencyKey, Inbox,
-    InboxFilter, InboxPage, InvitationLink, Kind, LinkStore, Mute, NewConversation, NewDetails,
-    Ordering, Participant, ParticipantRole, Personal, PersonalChange, Progress, StoredConversation,
-    StoredLine, StoredTitle, TokenHash, Unread, Versions,
+    InboxFilter, InboxPage, InvitationLink, Kind, LinkStore, Mute, NewConversation, NewDetails, Ordering,
+    Participant, ParticipantRole, Personal, PersonalChange, Progress, StoredConversation, StoredLine,
+    StoredTitle, TokenHash, Unread, Versions,
 };
 
 pub(crate) fn fixture() -> Fixture {
@@ -63,7 +63,8 @@ impl State {
     /// Messages by others that `viewer` has not read: all since they came, as nobody reads here.
     fn unread(&self, viewer: UserId, conversation: &Conversation) -> i64 {
         let from = conversation.participant(viewer).map_or(i64::MAX, |p| p.joined_seq);
-        let others = self.said.iter().filter(|(id, seq, by)| *id == conversation.id && *seq >= from && *by != viewer);
+        let others =
+            self.said.iter().filter(|(id, seq, by)| *id == conversation.id && *seq >= from && *by != viewer);
         i64::try_from(others.count()).unwrap()
     }
 
@@ -162,8 +163,14 @@ impl ConversationStore for Memory {
 
     async fn find(&self, viewer: UserId, id: ConversationId) -> Result<Option<StoredConversation>, Error> {
         let state = self.lock().await;
-        let is_it = |s: &&StoredConversation| s.conversation.id == id && s.conversation.participant(viewer).is_some();
-        Ok(state.rows.iter().map(|(stored, _)| stored).find(is_it).map(|stored| state.seen_by(viewer, stored)))
+        let is_it =
+            |s: &&StoredConversation| s.conversation.id == id && s.conversation.participant(viewer).is_some();
+        Ok(state
+            .rows
+            .iter()
+            .map(|(stored, _)| stored)
+            .find(is_it)
+            .map(|stored| state.seen_by(viewer, stored)))
     }
 
     async fn look(&self, id: ConversationId) -> Result<Option<StoredConversation>, Error> {
@@ -374,14 +381,24 @@ impl Inbox<()> for Memory {
         Ok(rows.map(line).collect())
     }
 
-    async fn titles(&self, viewer: UserId, filter: &InboxFilter, limit: i64) -> Result<Vec<StoredTitle>, Error> {
+    async fn titles(
+        &self,
+        viewer: UserId,
+        filter: &InboxFilter,
+        limit: i64,
+    ) -> Result<Vec<StoredTitle>, Error> {
         let state = self.lock().await;
         let mut rows = state.filtered(viewer, filter);
         rows.sort_by_key(|s| Reverse((s.conversation.updated_at, s.conversation.id)));
         let title = |stored: StoredConversation| {
-            let others = stored.conversation.participants.iter().map(|p| p.user_id).filter(|id| *id != viewer);
+            let others =
+                stored.conversation.participants.iter().map(|p| p.user_id).filter(|id| *id != viewer);
             let named = if stored.title.is_none() { 2 } else { 0 };
-            StoredTitle { id: stored.conversation.id, others: others.take(named).collect(), title: stored.title }
+            StoredTitle {
+                id: stored.conversation.id,
+                others: others.take(named).collect(),
+                title: stored.title,
+            }
         };
         Ok(rows.into_iter().take(usize::try_from(limit).unwrap()).map(title).collect())
     }
