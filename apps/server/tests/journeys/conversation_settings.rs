@@ -104,8 +104,8 @@ async fn study_groups_and_case_discussions_are_without_patients() {
         let with = |id: &str| json!({"type": "group", "purpose": purpose, "participants": [id]});
         maria.post("/conversations", &with(&ana.id)).await.problem(403, "conversation_not_allowed");
         let group = text(&maria.post("/conversations", &with(&aisha.id)).await.expect(201), "id").to_owned();
-        let added = maria.post(&format!("/conversations/{group}/participants"), &json!({"user_id": ana.id}));
-        added.await.problem(403, "conversation_not_allowed");
+        let (path, body) = (format!("/conversations/{group}/participants"), json!({"user_id": ana.id}));
+        maria.post(&path, &body).await.problem(403, "conversation_not_allowed");
         let about = patch(&maria, &group, json!({"metadata": {"related_patient_id": ana.id}})).await;
         if purpose == "team" {
             about.expect(200);
