@@ -189,7 +189,12 @@ impl LiveSession {
             (Happening::ParticipantJoined { user_id, .. }, subscription) => {
                 if subscription.is_some() != (*user_id == me) { Verdict::Deliver } else { Verdict::Drop }
             }
-            (Happening::ConversationCreated { .. } | Happening::BreakGlass { .. }, _) => Verdict::Deliver,
+            (
+                Happening::ConversationCreated { .. }
+                | Happening::ConversationUpdated { .. }
+                | Happening::BreakGlass { .. },
+                _,
+            ) => Verdict::Deliver,
             _ => Verdict::Drop,
         }
     }
