@@ -41,17 +41,36 @@ async fn a_message_is_what_was_sent() {
     });
     let message = ana.post(&messages(&conversation), &asked).await.expect(201);
     let expected = [
+        "attachments",
         "client_message_id",
         "content",
         "conversation_id",
+        "corrected_by",
+        "corrects",
         "created_at",
+        "deleted_at",
+        "deleted_by",
         "delivery_status",
+        "edit_history",
+        "edited_at",
+        "expires_at",
         "id",
+        "is_deleted",
+        "is_edited",
         "message_type",
+        "metadata",
+        "payload",
         "priority",
+        "reactions",
+        "read_by",
         "ref",
+        "reply_to",
+        "revision",
+        "scheduled_for",
         "sender",
         "seq",
+        "updated_at",
+        "version",
     ];
     assert_eq!(fields(&message), expected);
     assert_eq!(text(&message, "content"), text(&asked, "content").trim());

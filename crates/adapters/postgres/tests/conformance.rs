@@ -75,6 +75,7 @@ impl Clinic {
                 kind: Cow::Owned(row.get("kind")),
                 payload: row.get::<_, Value>("payload"),
                 at: row.get("at"),
+                due: None,
             })
             .collect()
     }
@@ -239,7 +240,8 @@ impl alivio_conversations::testing::World for Clinic {
                 ClientMessageId::parse(&id.to_string()).unwrap(),
                 at,
             ),
-            content: Sealed::from_bytes(vec![1]),
+            content: Some(Sealed::from_bytes(vec![1])),
+            payload: None,
             fingerprint: [0; 16],
             event: Event::new(&SystemIds, at, &sent),
         };
@@ -326,6 +328,27 @@ impl alivio_messages::testing::World for Clinic {
         assert_eq!(self.sql.execute(sql, &[&conversation.uuid()]).await.unwrap(), 1);
     }
 
+    async fn leisure(&self, members: &[UserId]) -> ConversationId {
+        let id = alivio_messages::testing::World::conversation(self, members).await;
+        let sql = "UPDATE conversations SET purpose = 'study_group' WHERE id = $1";
+        assert_eq!(self.sql.execute(sql, &[&id.uuid()]).await.unwrap(), 1);
+        id
+    }
+
+    async fn hide_receipts(&self, conversation: ConversationId) {
+        let sql =
+            r#"UPDATE conversations SET settings = settings || '{"read_receipts": false}' WHERE id = $1"#;
+        assert_eq!(self.sql.execute(sql, &[&conversation.uuid()]).await.unwrap(), 1);
+    }
+
+    async fn notes(&self, conversation: ConversationId) -> Vec<(String, Option<MessageId>)> {
+        let sql = "SELECT kind, message_id FROM changes WHERE conversation_id = $1 ORDER BY xid, id";
+        let rows = self.sql.query(sql, &[&conversation.uuid()]).await.unwrap();
+        rows.iter()
+            .map(|row| (row.get("kind"), row.get::<_, Option<Uuid>>("message_id").map(MessageId::from)))
+            .collect()
+    }
+
     async fn events(&self) -> Vec<Event> {
         self.all_events().await
     }
@@ -375,11 +398,17 @@ impl change_log::Around for Clinic {
     }
 }
 
-async fn changes() -> change_log::Fixture {
+async fn change_logs() -> change_log::Fixture {
     let world = Clinic::fresh().await;
     change_log::Fixture { changes: Arc::new(world.database.clone()), log: Arc::new(world.log.clone()), world }
 }
-alivio_messages::change_log_conformance!(changes);
+alivio_messages::change_log_conformance!(change_logs);
+async fn changes() -> alivio_messages::testing::ChangesFixture {
+    let world = Clinic::fresh().await;
+    let (changes, log) = (Arc::new(world.database.clone()), Arc::new(world.log.clone()));
+    alivio_messages::testing::ChangesFixture { changes, log, world }
+}
+alivio_messages::message_changes_conformance!(changes);
 
 // Keys and outbox
 
@@ -454,6 +483,13 @@ async fn administration() -> alivio_accounts::testing::Fixture<dyn UserAdministr
     alivio_accounts::testing::Fixture { store: Arc::new(world.database.clone()), world }
 }
 alivio_accounts::user_administration_conformance!(administration);
+
+async fn scheduled() -> alivio_messages::testing::scheduled_store::Stores {
+    let world = Clinic::fresh().await;
+    let store = Arc::new(world.database.clone());
+    alivio_messages::testing::scheduled_store::Stores { scheduled: store.clone(), drafts: store, world }
+}
+alivio_messages::scheduled_store_conformance!(scheduled);
 
 // What is read by a grant: it takes a grant and a log, which two domains own.
 

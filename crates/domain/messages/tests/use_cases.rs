@@ -2,6 +2,7 @@
 //! still.
 #![cfg(test)]
 
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
 use alivio_kernel::ids::{ConversationId, MessageId, SessionId, UserId, Uuid};
@@ -10,9 +11,13 @@ use alivio_kernel::{
     Caller, Clock, DomainError, ErrorKind, ManualClock, PageSize, Role, Sealed, Sealer, SequentialIds,
 };
 use alivio_messages::{
-    Anchor, Appended, ClientMessageId, Content, Digest, Draft, Error, Header, HistoryQuery, Mark, Marks,
-    MarksMoved, Message, MessageSent, Messages, MessagesPorts, MockChangeLog, MockGrantedLog, MockLiveFeed,
-    MockMessageLog, MockRooms, Moved, NewEntry, Position, Priority, StoredMessage,
+    Anchor, Appended, Attachment, Automation, Change, ChangePolicy, ClientMessageId, Content, Current,
+    Digest, Draft, Error, Filter, Found, Header, HistoryQuery, LogPage, LogQuery, Mark, Marks, MarksMoved,
+    Message, MessageEdited, MessageSent, MessageType, Messages, MessagesPorts, MockAttachments,
+    MockChangeLog, MockCorrespondents, MockDraftStore, MockGrantedLog, MockLiveFeed, MockMessageChanges,
+    MockMessageLog, MockMessageReader, MockRooms, MockScheduledStore, Moved, NewEntry, Outcome, Payload,
+    Position, Priority, ReadableMessage, Room, ScheduledState, Standing, StoredMessage, StoredScheduled,
+    SystemEvent,
 };
 
 /// Everything around the service, and what it was told.
@@ -20,6 +25,12 @@ use alivio_messages::{
 struct Desk {
     log: MockMessageLog,
     live: MockLiveFeed,
+    reader: MockMessageReader,
+    scheduled: MockScheduledStore,
+    attachments: MockAttachments,
+    correspondents: MockCorrespondents,
+    changes: MockMessageChanges,
+    rooms: MockRooms,
     sealer: Arc<PlainSealer>,
     clock: Arc<ManualClock>,
 }
@@ -28,10 +39,17 @@ impl Desk {
     fn open(self) -> Messages {
         Messages::new(MessagesPorts {
             log: Arc::new(self.log),
+            changes: Arc::new(self.changes),
+            policy: ChangePolicy::default(),
             granted: Arc::new(MockGrantedLog::new()),
             feed: Arc::new(MockChangeLog::new()),
             live: Arc::new(self.live),
-            rooms: Arc::new(MockRooms::new()),
+            reader: Arc::new(self.reader),
+            scheduled: Arc::new(self.scheduled),
+            drafts: Arc::new(MockDraftStore::new()),
+            attachments: Arc::new(self.attachments),
+            correspondents: Arc::new(self.correspondents),
+            rooms: Arc::new(self.rooms),
             sealer: self.sealer,
             clock: self.clock,
             ids: Arc::new(SequentialIds::default()),
@@ -69,7 +87,7 @@ impl Desk {
             ..Header::new(id, conversation(), other(), name, self.clock.now())
         };
         let content = self.sealer.seal(&place(id), words.as_bytes()).await.unwrap();
-        StoredMessage { header, content: Some(content) }
+        StoredMessage { header, content: Some(content), payload: None }
     }
 }
 
@@ -139,8 +157,9 @@ async fn a_sent_message_is_sealed_stored_and_announced_once() {
     let [entry] = &entries[..] else { panic!("not appended once") };
     assert_eq!((entry.id, entry.conversation_id), (sent.message.id, conversation()));
     assert_eq!((entry.sender_id, entry.priority), (caller().user_id, Priority::Urgent));
-    assert!(!contains(&entry.content, "Tome"), "the log sees no plain text");
-    let opened = sealer.open_many(&[(place(entry.id), &entry.content)]).await.unwrap();
+    let sealed = entry.content.as_ref().unwrap();
+    assert!(!contains(sealed, "Tome"), "the log sees no plain text");
+    let opened = sealer.open_many(&[(place(entry.id), sealed)]).await.unwrap();
     assert_eq!(opened, [b"Tome 5 mg"]);
     assert_eq!(
         entry.event.read::<MessageSent>().unwrap(),
@@ -320,20 +339,21 @@ async fn a_page_of_history_is_opened_and_says_where_the_next_one_starts() {
         for n in 1..=found {
             rows.push(desk.stored(n, &format!("words {n}")).await);
         }
-        let query = HistoryQuery::Newest { offset: 4, size: size(2) };
-        desk.log
-            .expect_history()
-            .withf(move |user, place, asked| {
-                (*user, *place, *asked) == (caller().user_id, conversation(), query)
+        let query = log_query(size(2));
+        let asked = query.clone();
+        desk.reader
+            .expect_browse()
+            .withf(move |user, place, query, _| {
+                (*user, *place, query) == (caller().user_id, conversation(), &asked)
             })
-            .returning(move |_, _, _| Ok(Some(rows.clone())));
+            .returning(move |_, _, _, _| Ok(Some(LogPage { messages: rows.clone(), edge: None })));
         desk.log.expect_position().returning(|_, _| {
             Ok(Some(Position { joined_seq: 1, last_seq: 9, members_version: 1, marks: vec![marks(9, 8)] }))
         });
+        desk.changes.expect_aftermath().returning(|_, _| Ok(HashMap::new()));
         let history = desk.open().history(&caller(), conversation(), &query).await.unwrap();
-        let words: Vec<_> =
-            history.page.items.iter().map(|m| m.content.as_ref().unwrap().as_str().to_owned()).collect();
-        assert_eq!(words, (1..=shown).map(|n| format!("words {n}")).collect::<Vec<_>>());
+        let seen: Vec<_> = history.page.items.iter().map(|m| words(m)).collect();
+        assert_eq!(seen, (1..=shown).map(|n| format!("words {n}")).collect::<Vec<_>>());
         assert_eq!(history.page.next_cursor, cursor);
         assert_eq!(history.marks, [marks(9, 8)]);
     }
@@ -347,9 +367,10 @@ async fn a_replay_starts_after_what_the_client_has() {
         .expect_history()
         .withf(|_, _, query| *query == HistoryQuery::After(Anchor::Seq(7), size(50)))
         .returning(move |_, _, _| Ok(Some(vec![row.clone()])));
+    desk.changes.expect_aftermath().returning(|_, _| Ok(HashMap::new()));
     let page = desk.open().replay(&caller(), conversation(), 7, size(50)).await.unwrap();
-    assert_eq!(page.items.iter().map(|m| m.seq).collect::<Vec<_>>(), [8]);
-    assert_eq!(page.next_cursor, None);
+    assert_eq!(page.page.items.iter().map(|m| m.seq).collect::<Vec<_>>(), [8]);
+    assert_eq!(page.page.next_cursor, None);
 }
 
 #[tokio::test]
@@ -357,12 +378,15 @@ async fn strangers_find_nothing() {
     let mut desk = Desk::default();
     desk.log.expect_history().returning(|_, _, _| Ok(None));
     desk.log.expect_position().returning(|_, _| Ok(None));
+    desk.reader.expect_browse().returning(|_, _, _, _| Ok(None));
+    desk.reader.expect_readable().returning(|_, _| Ok(Vec::new()));
     let messages = desk.open();
-    let query = HistoryQuery::Newest { offset: 0, size: size(2) };
+    let query = log_query(size(2));
     let errors = [
         messages.history(&caller(), conversation(), &query).await.unwrap_err(),
         messages.replay(&caller(), conversation(), 0, size(2)).await.unwrap_err(),
         messages.position(&caller(), conversation()).await.unwrap_err(),
+        messages.message(&caller(), message(1)).await.unwrap_err(),
     ];
     assert!(errors.iter().all(|error| error.code() == "not_found"), "{errors:?}");
 }
@@ -389,13 +413,23 @@ async fn each_digest_gets_its_own_last_message() {
         .collect();
     desk.log.expect_digests().returning(move |_, _| Ok(digests.clone()));
     let digests = desk.open().digests(&caller(), &places).await.unwrap();
-    let seen: Vec<_> = digests
-        .iter()
-        .map(|d| (d.conversation_id, d.unread, d.last.as_ref().map(|m| m.content.as_ref().unwrap().as_str())))
-        .collect();
-    let expected = [(places[0], 4, Some("first")), (places[1], 4, None), (places[2], 4, Some("last"))];
+    let seen: Vec<_> =
+        digests.iter().map(|d| (d.conversation_id, d.unread, d.last.as_ref().map(|m| words(m)))).collect();
+    let expected = [
+        (places[0], 4, Some("first".to_owned())),
+        (places[1], 4, None),
+        (places[2], 4, Some("last".to_owned())),
+    ];
     assert_eq!(seen, expected);
     assert!(digests.iter().all(|d| d.marks == [marks(1, 0)]));
+}
+
+fn words(message: &Message) -> String {
+    message.content.as_ref().unwrap().as_str().to_owned()
+}
+
+fn log_query(size: PageSize) -> LogQuery {
+    LogQuery { before: None, after: None, ascending: false, filter: Filter::default(), offset: 0, size }
 }
 
 fn contains(sealed: &Sealed, words: &str) -> bool {
@@ -409,4 +443,151 @@ async fn a_stranger_to_a_conversation_without_a_key_makes_none() {
     // Nothing was provided for an append.
     let error = desk.open().send(&caller(), conversation(), draft("hola")).await.unwrap_err();
     assert!(matches!(error, Error::NotFound));
+}
+
+const ROOM: Room = Room {
+    is_direct: false,
+    is_emergency: false,
+    is_care: true,
+    is_case_discussion: false,
+    file_sharing: true,
+    typing_indicators: true,
+    read_receipts: true,
+    message_editing: true,
+    message_deletion: true,
+};
+
+fn here() -> Option<Position> {
+    Some(Position { joined_seq: 1, last_seq: 9, members_version: 1, marks: Vec::new() })
+}
+
+fn file(n: u128, kind: &str) -> Attachment {
+    Attachment {
+        file_id: Uuid::from_u128(n).into(),
+        kind: kind.to_owned(),
+        filename: format!("{n}.bin"),
+        original_filename: "radiografía.png".to_owned(),
+        size: 12,
+        mime_type: "image/png".to_owned(),
+        url: format!("/files/{n}"),
+        thumbnail_url: None,
+        uploaded_at: ManualClock::default().now(),
+        uploaded_by: caller().user_id,
+        is_medical_document: true,
+        requires_signature: false,
+        scan_status: "clean".to_owned(),
+    }
+}
+
+#[tokio::test]
+async fn files_are_asked_for_and_kept_in_the_order_asked() {
+    let mut desk = Desk::default();
+    let (entries, _told) = (desk.answers(STORED), desk.listens());
+    desk.log.expect_position().returning(|_, _| Ok(here()));
+    desk.rooms.expect_room().returning(|_| Ok(Some(ROOM)));
+    desk.attachments.expect_attachable().returning(|_, _, _| Ok(vec![file(2, "image"), file(1, "image")]));
+    let messages = desk.open();
+    let ids = |n: &[u128]| n.iter().map(|n| Uuid::from_u128(*n).into()).collect();
+    let picture = Draft { attachments: ids(&[1, 2]), ..Draft::empty(MessageType::Image) };
+    let sent = messages.send(&caller(), conversation(), picture.clone()).await.unwrap();
+    let held: Vec<_> =
+        sent.message.payload.iter().flat_map(Payload::attachments).map(|f| f.file_id).collect();
+    assert_eq!(held, picture.attachments);
+    assert_eq!(sent.message.content, None, "a picture needs no words");
+    let entry = entries.lock().unwrap()[0].clone();
+    assert!(entry.content.is_none() && !contains(entry.payload.as_ref().unwrap(), "radiograf"));
+
+    let more = Draft { attachments: ids(&[1, 3]), ..picture.clone() };
+    let error = messages.send(&caller(), conversation(), more).await.unwrap_err();
+    assert_eq!(error.code(), "attachment_not_found");
+    assert_eq!(error.details().unwrap()["file_ids"][0], Uuid::from_u128(3).to_string());
+    let video = Draft { attachments: ids(&[1, 2]), ..Draft::empty(MessageType::Video) };
+    let error = messages.send(&caller(), conversation(), video).await.unwrap_err();
+    assert_eq!(error.code(), "validation_failed", "a picture is no video");
+    assert_eq!(entries.lock().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn nobody_passes_for_the_server_and_what_it_says_is_labelled() {
+    let mut desk = Desk::default();
+    let (entries, told) = (desk.answers(STORED), desk.listens());
+    desk.log.expect_position().returning(|_, _| Ok(here()));
+    desk.correspondents.expect_role().returning(|_| Ok(Some(Role::Doctor)));
+    let messages = desk.open();
+    let event = SystemEvent { event: "emergency_opened".to_owned(), data: Default::default() };
+    let system = Draft { payload: Some(Payload::System(event)), ..Draft::empty(MessageType::System) };
+    let automated = Draft { automation: Some(Automation { confidence: Some(0.5) }), ..draft("hola") };
+    for disguised in [system.clone(), automated.clone()] {
+        let error = messages.send(&caller(), conversation(), disguised).await.unwrap_err();
+        assert_eq!(error.code(), "validation_failed");
+    }
+    assert!(entries.lock().unwrap().is_empty());
+    messages.send_automated(other(), conversation(), system).await.unwrap();
+    messages.send_automated(other(), conversation(), automated).await.unwrap();
+    let told = told.lock().unwrap();
+    assert_eq!(told[0].0.automation, Some(Automation { confidence: None }));
+    assert_eq!(told[1].0.automation, Some(Automation { confidence: Some(0.5) }));
+    assert!(told.iter().all(|(message, _)| message.sender_id == other()));
+}
+
+#[tokio::test]
+async fn what_an_answer_quotes_is_told_only_as_far_as_everyone_may_know() {
+    for everyone in [true, false] {
+        let mut desk = Desk::default();
+        let (_entries, told) = (desk.answers(STORED), desk.listens());
+        let original = desk.stored(1, &"ñ".repeat(150)).await;
+        desk.reader.expect_readable().times(1).returning(move |_, _| {
+            Ok(vec![ReadableMessage { message: original.clone(), by_everyone: everyone }])
+        });
+        let answer = Draft { reply_to: Some(message(1)), ..draft("sí") };
+        let sent = desk.open().send(&caller(), conversation(), answer).await.unwrap();
+        let quote = sent.message.quote.unwrap();
+        assert_eq!(quote.preview.unwrap().as_str(), "ñ".repeat(100));
+        assert_eq!(told.lock().unwrap()[0].0.quote.is_some(), everyone);
+    }
+}
+
+#[tokio::test]
+async fn what_is_due_is_checked_again_and_refused_for_good() {
+    let mut desk = Desk::default();
+    let sealer = Arc::clone(&desk.sealer);
+    let id = Uuid::from_u128(0x5C).into();
+    let place = SealContext { table: "scheduled_messages", column: "draft", ..place(message(0)) };
+    let place = SealContext { row: Uuid::from_u128(0x5C), ..place };
+    let kept = br#"{"message_type":"text","priority":"low","content":"hola","payload":null,"attachments":[],
+        "reply_to":null,"client_sent_at":null,"source":"api"}"#;
+    let now = desk.clock.now();
+    let stored = StoredScheduled {
+        id,
+        conversation_id: conversation(),
+        sender_id: other(),
+        due_at: now,
+        state: ScheduledState::Sending,
+        message_id: None,
+        reason: None,
+        created_at: now,
+        updated_at: now,
+        version: 1,
+        draft: sealer.seal(&place, kept).await.unwrap(),
+    };
+    desk.scheduled.expect_claim().times(2).returning(move |_, _| Ok(Some(stored.clone())));
+    let mut roles = [None, Some(Role::Patient)].into_iter();
+    desk.correspondents.expect_role().returning(move |_| Ok(roles.next().unwrap()));
+    desk.answers(Appended::Blocked);
+    let outcomes = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&outcomes);
+    desk.scheduled.expect_settle().returning(move |_, outcome, _| {
+        seen.lock().unwrap().push(outcome.clone());
+        Ok(true)
+    });
+    desk.live
+        .expect_scheduled_changed()
+        .withf(|sender, _, state| *sender == other() && *state == ScheduledState::Refused)
+        .times(2)
+        .returning(|_, _, _| ());
+    let messages = desk.open();
+    messages.dispatch(id).await.unwrap();
+    messages.dispatch(id).await.unwrap();
+    let expected = [Outcome::Refused("not_found"), Outcome::Refused("direct_chat_blocked")];
+    assert_eq!(*outcomes.lock().unwrap(), expected);
 }

@@ -39,6 +39,7 @@ const GULP: usize = 64;
 const FAREWELL: Duration = Duration::from_secs(1);
 
 /// What a device asks for.
+#[expect(clippy::large_enum_variant, reason = "made once per command, and moved once")]
 pub(crate) enum Command {
     /// To hear something else from now on.
     Listen(Listen),
@@ -52,6 +53,7 @@ pub(crate) enum Listen {
     Resume { conversation: ConversationId, last_seq: i64 },
 }
 
+#[expect(clippy::large_enum_variant, reason = "made once per command, and moved once")]
 pub(crate) enum Act {
     Send { conversation: ConversationId, draft: Draft },
     Edit { message: MessageId, content: Content, version: Option<u32> },

@@ -132,8 +132,8 @@ pub async fn only_members_find_and_list_it(fixture: Fixture) {
     let group = scene.group(&scene.people[..2], 0).await;
     for member in [0, 1] {
         assert!(scene.find(member, group).await.is_some());
-        let some =
-            scene.store.find_some(scene.people[member], &[group, ConversationId::generate(&SystemIds)]);
+        let asked = [group, ConversationId::generate(&SystemIds)];
+        let some = scene.store.find_some(scene.people[member], &asked);
         assert_eq!(some.await.unwrap().len(), 1);
         assert_eq!(scene.listed(member, query(9)).await, [group]);
     }

@@ -63,6 +63,7 @@ impl Deref for StoredMessage {
 }
 
 /// What came of appending.
+#[expect(clippy::large_enum_variant, reason = "one per message, taken apart at once")]
 #[derive(Debug, Clone, PartialEq)]
 pub enum Appended {
     /// It is in the log, for good.

@@ -344,12 +344,14 @@ impl Messages {
         let now = p.clock.now();
         let expired = p.changes.expire(now, now + PURGE_GRACE, BATCH).await?;
         let more = i64::try_from(expired.len()).is_ok_and(|n| n >= BATCH);
+        let mut failed = None;
         for (conversation, message) in expired {
             if p.live.has_audience(conversation) {
-                self.tell(message, Change::Deleted, None, now).await?;
+                // The others are told all the same.
+                failed = self.tell(message, Change::Deleted, None, now).await.err().or(failed);
             }
         }
-        Ok(more)
+        failed.map_or(Ok(more), Err)
     }
 
     /// Destroys a batch of words whose time has come. Whether there may be more.

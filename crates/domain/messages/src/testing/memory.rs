@@ -263,6 +263,18 @@ impl World for Memory {
         self.lock().await.conversations.get_mut(&conversation).unwrap().closed = true;
     }
 
+    async fn leisure(&self, members: &[UserId]) -> ConversationId {
+        self.conversation(members).await
+    }
+
+    async fn hide_receipts(&self, _: ConversationId) {
+        unimplemented!("it shows no receipts")
+    }
+
+    async fn notes(&self, _: ConversationId) -> Vec<(String, Option<MessageId>)> {
+        unimplemented!("it notes no changes")
+    }
+
     async fn events(&self) -> Vec<Event> {
         self.lock().await.events.clone()
     }

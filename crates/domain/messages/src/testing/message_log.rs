@@ -109,7 +109,9 @@ pub async fn what_was_appended_reads_back_unchanged(fixture: Fixture) {
     for (priority, words) in Priority::ALL.into_iter().zip(words.into_iter().cycle()) {
         let mut entry = entry(room.conversation, room.members[0]);
         entry.header.priority = priority;
-        entry.content = Sealed::from_bytes(words);
+        entry.payload = words.first().map(|byte| Sealed::from_bytes(vec![*byte; 40]));
+        entry.content = Some(Sealed::from_bytes(words)).filter(|_| priority != Priority::Low);
+        entry.header.client_sent_at = (priority == Priority::High).then(at);
         let Appended::Stored { seq, number, .. } = room.log.append(entry.clone()).await.unwrap() else {
             panic!("not stored")
         };
@@ -242,7 +244,7 @@ pub async fn a_reused_client_message_id_stores_nothing(fixture: Fixture) {
     let said = stored(&*room.log, first.clone()).await;
     let other = NewEntry {
         fingerprint: [9; 16],
-        content: Sealed::from_bytes(b"something else".to_vec()),
+        content: Some(Sealed::from_bytes(b"something else".to_vec())),
         ..retry(&first)
     };
     assert_eq!(room.log.append(other).await.unwrap(), Appended::Reused);
@@ -944,7 +946,8 @@ pub(super) fn entry(conversation: ConversationId, sender: UserId) -> NewEntry {
     let name = ClientMessageId::parse(&SystemIds.uuid().to_string()).unwrap();
     NewEntry {
         header: Header::new(id, conversation, sender, name, at()),
-        content: Sealed::from_bytes(id.uuid().as_bytes().to_vec()),
+        content: Some(Sealed::from_bytes(id.uuid().as_bytes().to_vec())),
+        payload: None,
         fingerprint: [7; 16],
         event: Event::new(&SystemIds, at(), &sent),
     }
@@ -959,7 +962,7 @@ fn retry(first: &NewEntry) -> NewEntry {
 
 pub(super) fn as_stored(entry: &NewEntry, seq: i64, number: i64) -> StoredMessage {
     let header = Header { seq, number, ..entry.header.clone() };
-    StoredMessage { header, content: Some(entry.content.clone()) }
+    StoredMessage { header, content: entry.content.clone(), payload: entry.payload.clone() }
 }
 
 pub(super) async fn stored(log: &dyn MessageLog, entry: NewEntry) -> StoredMessage {

@@ -13,21 +13,33 @@
 use std::sync::Arc;
 
 use alivio_kernel::Event;
-use alivio_kernel::ids::{ConversationId, UserId};
+use alivio_kernel::ids::{ConversationId, MessageId, UserId};
 use async_trait::async_trait;
 
-use crate::MessageLog;
+use crate::{MessageChanges, MessageLog};
 
 pub mod change_log;
 #[cfg(test)]
 mod memory;
+pub mod message_changes;
 pub mod message_log;
+pub mod scheduled_store;
 
 /// What a case is given.
 pub struct Fixture {
     /// The adapter on trial, with an empty log.
     pub log: Arc<dyn MessageLog>,
     /// What lies around it. Lives as long as the case does, so it may own the test's database.
+    pub world: Arc<dyn World>,
+}
+
+/// What a case about changes is given.
+pub struct ChangesFixture {
+    /// The adapter on trial.
+    pub changes: Arc<dyn MessageChanges>,
+    /// The log whose messages it changes, empty.
+    pub log: Arc<dyn MessageLog>,
+    /// What lies around it.
     pub world: Arc<dyn World>,
 }
 
@@ -50,6 +62,12 @@ pub trait World: Send + Sync {
     async fn unblock(&self, blocker: UserId, blocked: UserId);
     /// Closes the conversation: nothing can be sent any more.
     async fn close(&self, conversation: ConversationId);
+    /// A new open group of `members` that is not about anyone's care.
+    async fn leisure(&self, members: &[UserId]) -> ConversationId;
+    /// Lets the conversation show nobody who has read what.
+    async fn hide_receipts(&self, conversation: ConversationId);
+    /// What was noted among the changes of the conversation, in its order: kinds and messages.
+    async fn notes(&self, conversation: ConversationId) -> Vec<(String, Option<MessageId>)>;
     /// All that the outbox has received so far, in any order.
     async fn events(&self) -> Vec<Event>;
 }
@@ -61,7 +79,12 @@ mod tests {
     /// A case that is written but not listed would never run.
     #[test]
     fn every_case_is_listed() {
-        for source in [include_str!("message_log.rs"), include_str!("change_log.rs")] {
+        for source in [
+            include_str!("message_log.rs"),
+            include_str!("change_log.rs"),
+            include_str!("message_changes.rs"),
+            include_str!("scheduled_store.rs"),
+        ] {
             let list = source.split("macro_rules!").nth(1).unwrap();
             for case in source.lines().filter_map(|line| line.strip_prefix("pub async fn ")) {
                 let case = case.split('(').next().unwrap();
