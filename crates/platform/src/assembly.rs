@@ -191,6 +191,7 @@ pub(crate) fn assemble(ports: Ports) -> (Platform, Relay, Housekeeping) {
     let grain = ACTIVITY_GRAIN.to_std().unwrap_or_default();
     // One line each; see [`crate::Chore`].
     let housekeeping = Housekeeping::new(vec![
+        Arc::new(ForgetChanges(messages.clone())),
         Arc::new(ExpireMessages(messages.clone())),
         Arc::new(PurgeMessages(messages.clone())),
         Arc::new(ForgetChanges(messages.clone())),

@@ -174,7 +174,10 @@ async fn the_words_of_rooms_work() {
     let sent = at_maria.send(&room, "m-1", "Hola mundo!").await;
     let event = at_ana.next_event("message").await;
     check_envelope(&event, &room, &maria);
-    assert_eq!(fields(&event["data"]), ["content", "created_at", "id", "is_automated", "message_type", "reply_to", "sender"]);
+    assert_eq!(
+        fields(&event["data"]),
+        ["content", "created_at", "id", "is_automated", "message_type", "reply_to", "sender"]
+    );
     assert_eq!((&event["data"]["id"], text(&event["data"], "content")), (&sent["message_id"], "Hola mundo!"));
     let sender = &event["data"]["sender"];
     assert_eq!(fields(sender), ["full_name", "id", "username"]);

@@ -63,6 +63,11 @@ async fn live_through_it(world: &World) -> Vec<(&'static str, String)> {
     ana.try_connect(Connect::new(format!("/api/v1/ws?ticket={ticket}"))).await.expect_err("used up");
     secrets.push(("a ticket", ticket));
     maria.read_up_to(group, text(&sent, "id")).await;
+    let slip = maria.send(group, "un desliz").await;
+    let id = text(&slip, "id");
+    crate::edits::edit(maria, id, &json!({"content": format!("{CANARY} dos")})).await.expect(200);
+    let correction = json!({"content": format!("{CANARY} tres"), "reason": CANARY});
+    maria.post(&format!("/messages/{id}/corrections"), &correction).await.expect(201);
     let refreshed =
         Request::new(Method::POST, "/auth/refresh").json(&json!({"refresh_token": carlos.refresh_token}));
     let refreshed = carlos.with_sign_in(&carlos.request(refreshed).await.expect(200));

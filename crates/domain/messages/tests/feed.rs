@@ -4,11 +4,10 @@
 use std::sync::{Arc, Mutex};
 
 use alivio_kernel::ids::{ConversationId, SessionId, UserId, Uuid};
-use alivio_kernel::sealing::PlainSealer;
-use alivio_kernel::{Caller, Clock, ManualClock, PageSize, Role, SequentialIds};
+use alivio_kernel::{Caller, Clock, ManualClock, PageSize, Role};
+use alivio_messages::testing::mocked;
 use alivio_messages::{
-    CHANGES_KEPT, Feed, Messages, MessagesPorts, MockChangeLog, MockGrantedLog, MockLiveFeed, MockMessageLog,
-    MockRooms, Place, StoredChange, Stretch,
+    CHANGES_KEPT, Feed, Messages, MessagesPorts, MockChangeLog, Place, StoredChange, Stretch,
 };
 use chrono::{DateTime, TimeDelta, Utc};
 
@@ -33,16 +32,7 @@ fn desk(horizon: u64, changes: Vec<StoredChange>) -> Desk {
 }
 
 fn messages(log: MockChangeLog, clock: Arc<ManualClock>) -> Messages {
-    Messages::new(MessagesPorts {
-        log: Arc::new(MockMessageLog::new()),
-        granted: Arc::new(MockGrantedLog::new()),
-        feed: Arc::new(log),
-        live: Arc::new(MockLiveFeed::new()),
-        rooms: Arc::new(MockRooms::new()),
-        sealer: Arc::new(PlainSealer::default()),
-        clock,
-        ids: Arc::new(SequentialIds::default()),
-    })
+    Messages::new(MessagesPorts { feed: Arc::new(log), clock, ..mocked() })
 }
 
 impl Desk {

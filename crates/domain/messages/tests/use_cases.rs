@@ -7,17 +7,14 @@ use std::sync::{Arc, Mutex};
 
 use alivio_kernel::ids::{ConversationId, MessageId, SessionId, UserId, Uuid};
 use alivio_kernel::sealing::{PlainSealer, Scope, SealContext};
-use alivio_kernel::{
-    Caller, Clock, DomainError, ErrorKind, ManualClock, PageSize, Role, Sealed, Sealer, SequentialIds,
-};
+use alivio_kernel::{Caller, Clock, DomainError, ErrorKind, ManualClock, PageSize, Role, Sealed, Sealer};
+use alivio_messages::testing::mocked;
 use alivio_messages::{
-    Anchor, Appended, Attachment, Automation, Change, ChangePolicy, ClientMessageId, Content, Current,
-    Digest, Draft, Error, Filter, Found, Header, HistoryQuery, LogPage, LogQuery, Mark, Marks, MarksMoved,
-    Message, MessageEdited, MessageSent, MessageType, Messages, MessagesPorts, MockAttachments,
-    MockChangeLog, MockCorrespondents, MockDraftStore, MockGrantedLog, MockLiveFeed, MockMessageChanges,
-    MockMessageLog, MockMessageReader, MockRooms, MockScheduledStore, Moved, NewEntry, Outcome, Payload,
-    Position, Priority, ReadableMessage, Room, ScheduledState, Standing, StoredMessage, StoredScheduled,
-    SystemEvent,
+    Anchor, Appended, Attachment, Automation, ClientMessageId, Content, Digest, Draft, Error, Filter, Header,
+    HistoryQuery, LogPage, LogQuery, Mark, Marks, MarksMoved, Message, MessageSent, MessageType, Messages,
+    MessagesPorts, MockAttachments, MockCorrespondents, MockLiveFeed, MockMessageChanges, MockMessageLog,
+    MockMessageReader, MockRooms, MockScheduledStore, Moved, NewEntry, Outcome, Payload, Position, Priority,
+    ReadableMessage, Room, ScheduledState, StoredMessage, StoredScheduled, SystemEvent,
 };
 
 /// Everything around the service, and what it was told.
@@ -40,19 +37,15 @@ impl Desk {
         Messages::new(MessagesPorts {
             log: Arc::new(self.log),
             changes: Arc::new(self.changes),
-            policy: ChangePolicy::default(),
-            granted: Arc::new(MockGrantedLog::new()),
-            feed: Arc::new(MockChangeLog::new()),
             live: Arc::new(self.live),
             reader: Arc::new(self.reader),
             scheduled: Arc::new(self.scheduled),
-            drafts: Arc::new(MockDraftStore::new()),
             attachments: Arc::new(self.attachments),
             correspondents: Arc::new(self.correspondents),
             rooms: Arc::new(self.rooms),
             sealer: self.sealer,
             clock: self.clock,
-            ids: Arc::new(SequentialIds::default()),
+            ..mocked()
         })
     }
 
@@ -350,7 +343,7 @@ async fn a_page_of_history_is_opened_and_says_where_the_next_one_starts() {
         desk.log.expect_position().returning(|_, _| {
             Ok(Some(Position { joined_seq: 1, last_seq: 9, members_version: 1, marks: vec![marks(9, 8)] }))
         });
-        desk.changes.expect_aftermath().returning(|_, _| Ok(HashMap::new()));
+        desk.changes.expect_aftermath().returning(|_| Ok(HashMap::new()));
         let history = desk.open().history(&caller(), conversation(), &query).await.unwrap();
         let seen: Vec<_> = history.page.items.iter().map(|m| words(m)).collect();
         assert_eq!(seen, (1..=shown).map(|n| format!("words {n}")).collect::<Vec<_>>());
@@ -367,7 +360,7 @@ async fn a_replay_starts_after_what_the_client_has() {
         .expect_history()
         .withf(|_, _, query| *query == HistoryQuery::After(Anchor::Seq(7), size(50)))
         .returning(move |_, _, _| Ok(Some(vec![row.clone()])));
-    desk.changes.expect_aftermath().returning(|_, _| Ok(HashMap::new()));
+    desk.changes.expect_aftermath().returning(|_| Ok(HashMap::new()));
     let page = desk.open().replay(&caller(), conversation(), 7, size(50)).await.unwrap();
     assert_eq!(page.page.items.iter().map(|m| m.seq).collect::<Vec<_>>(), [8]);
     assert_eq!(page.page.next_cursor, None);

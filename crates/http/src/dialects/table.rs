@@ -174,9 +174,9 @@ mod tests {
         let awaited = pairs(AWAITED);
         for (method, path) in pairs(DOCUMENTED) {
             // `search` is no message: a row for any message must not answer for it.
-            let row = ROWS.iter().find(|row| {
-                row.from.0.as_str() == method && ResourceDef::new(row.from.1).is_match(path)
-            });
+            let row = ROWS
+                .iter()
+                .find(|row| row.from.0.as_str() == method && ResourceDef::new(row.from.1).is_match(path));
             let is_served = row.is_some_and(|row| row.from.1.ends_with("search") == path.ends_with("search"));
             assert_eq!(is_served, !awaited.contains(&(method, path)), "{method} {path}");
         }

@@ -103,7 +103,7 @@ impl Words for Canonical {
             Happening::MessageCreated { view, .. } => text(&Event {
                 id: view.message.id.uuid(),
                 seq: Some(view.message.seq),
-                ..Event::new("message.created", frame, view.message.sender_id, MessageBody::from(view))
+                ..Event::new("message.created", frame, view.message.sender_id, MessageBody::from(&**view))
             }),
             Happening::MessageChanged { change, actor, view, .. } => text(&Event {
                 seq: Some(view.message.seq),

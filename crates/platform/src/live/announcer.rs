@@ -46,6 +46,7 @@ impl LiveFeed for LiveAnnouncer {
         let view = MessageView::just_sent(&self.people, message.clone()).await;
         match view {
             Ok(view) => {
+                let view = Arc::new(view);
                 let what = Happening::MessageCreated { view, members_version };
                 let frame = self.hub.frame(message.conversation_id, message.created_at, what);
                 self.hub.publish(message.conversation_id, message.seq, frame);

@@ -30,7 +30,7 @@ pub enum Happening {
     /// A message is in the log.
     MessageCreated {
         /// The message.
-        view: MessageView,
+        view: Arc<MessageView>,
         /// The membership that may receive it.
         members_version: i64,
     },

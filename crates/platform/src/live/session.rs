@@ -147,7 +147,7 @@ impl LiveSession {
         let mut frames = Vec::with_capacity(page.items.len());
         for view in page.items {
             let (seq, at) = (view.message.seq, view.message.created_at);
-            let what = Happening::MessageCreated { view, members_version };
+            let what = Happening::MessageCreated { view: Arc::new(view), members_version };
             frames.push(self.platform.hub.frame(conversation, at, what));
             if let Some(subscription) = self.subscriptions.get_mut(&conversation) {
                 subscription.cursor = seq;

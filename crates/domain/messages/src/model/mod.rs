@@ -212,6 +212,8 @@ mod tests {
     use alivio_kernel::ids::Uuid;
     use proptest::prelude::*;
 
+    use chrono::TimeDelta;
+
     use super::*;
 
     fn user(n: u128) -> UserId {

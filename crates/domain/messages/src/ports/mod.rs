@@ -65,6 +65,7 @@ impl Deref for StoredMessage {
 /// What came of appending.
 #[expect(clippy::large_enum_variant, reason = "one per message, taken apart at once")]
 #[derive(Debug, Clone, PartialEq)]
+#[allow(clippy::large_enum_variant, reason = "it is looked at where it comes from, and kept nowhere")]
 pub enum Appended {
     /// It is in the log, for good.
     Stored {

@@ -72,6 +72,29 @@ pub trait World: Send + Sync {
     async fn events(&self) -> Vec<Event>;
 }
 
+/// Ports of which none expects to be asked; the time stands still. To be filled in: `MessagesPorts { log, ..mocked() }`.
+pub fn mocked() -> crate::MessagesPorts {
+    use alivio_kernel::sealing::PlainSealer;
+    use alivio_kernel::{ManualClock, SequentialIds};
+    crate::MessagesPorts {
+        log: Arc::new(crate::MockMessageLog::new()),
+        changes: Arc::new(crate::MockMessageChanges::new()),
+        policy: crate::ChangePolicy::default(),
+        granted: Arc::new(crate::MockGrantedLog::new()),
+        feed: Arc::new(crate::MockChangeLog::new()),
+        live: Arc::new(crate::MockLiveFeed::new()),
+        reader: Arc::new(crate::MockMessageReader::new()),
+        scheduled: Arc::new(crate::MockScheduledStore::new()),
+        drafts: Arc::new(crate::MockDraftStore::new()),
+        attachments: Arc::new(crate::MockAttachments::new()),
+        correspondents: Arc::new(crate::MockCorrespondents::new()),
+        rooms: Arc::new(crate::MockRooms::new()),
+        sealer: Arc::new(PlainSealer::default()),
+        clock: Arc::new(ManualClock::default()),
+        ids: Arc::new(SequentialIds::default()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
