@@ -174,7 +174,10 @@ async fn the_words_of_rooms_work() {
     let sent = at_maria.send(&room, "m-1", "Hola mundo!").await;
     let event = at_ana.next_event("message").await;
     check_envelope(&event, &room, &maria);
-    assert_eq!(fields(&event["data"]), ["content", "created_at", "id", "message_type", "reply_to", "sender"]);
+    assert_eq!(
+        fields(&event["data"]),
+        ["content", "created_at", "id", "is_automated", "message_type", "reply_to", "sender"]
+    );
     assert_eq!((&event["data"]["id"], text(&event["data"], "content")), (&sent["message_id"], "Hola mundo!"));
     let sender = &event["data"]["sender"];
     assert_eq!(fields(sender), ["full_name", "id", "username"]);
@@ -190,6 +193,22 @@ async fn the_words_of_rooms_work() {
     let typing = at_ana.next_event("typing").await;
     let expected = json!({"user_id": maria.id, "username": maria.user["display_name"], "is_typing": true});
     assert_eq!(typing["data"], expected);
+
+    // Changes are told, too; in neither document there are words for them.
+    let edit = json!({"action": "edit_message", "message_id": sent["message_id"], "content": "x"});
+    at_ana.text(&edit.to_string()).await;
+    assert_eq!(at_ana.next_event("error").await["data"]["error"], "not_the_sender");
+    at_ana.text(r#"{"action": "send_message", "content": "Mensaje"}"#).await;
+    let own = at_ana.find(|f| f["type"] == "message" && f["data"]["content"] == "Mensaje").await;
+    let own = &own["data"]["id"];
+    let edit = json!({"action": "edit_message", "message_id": own, "content": "Mensaje editado"});
+    at_ana.text(&edit.to_string()).await;
+    let edited = at_ana.next_event("message_edited").await;
+    check_envelope(&edited, &room, &ana);
+    assert_eq!((&edited["data"]["message_id"], text(&edited["data"], "content")), (own, "Mensaje editado"));
+    at_ana.text(&json!({"action": "delete_message", "message_id": own}).to_string()).await;
+    let deleted = at_ana.next_event("message_deleted").await;
+    assert_eq!((&deleted["data"]["message_id"], &deleted["data"]["content"]), (own, &Value::Null));
 
     let people = format!("/conversations/{room}/participants");
     maria.post(&people, &json!({"user_id": carlos.id})).await.expect(200);

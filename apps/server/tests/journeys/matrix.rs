@@ -721,8 +721,9 @@ impl Alias {
             .body
             .as_deref()
             .map_or_else(|| row.body.to_owned(), |body| in_row(body).replace("{user_id}", "{maria}"));
-        // A room that only the documented path names is the one that the scene has.
-        (in_row(&self.path).replace("{room_id}", "{conversation}"), body)
+        // What only the documented path names is what the scene has.
+        let path = in_row(&self.path).replace("{room_id}", "{conversation}").replace("{id}", "{message}");
+        (path, body)
     }
 }
 
