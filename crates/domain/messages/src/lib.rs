@@ -11,11 +11,13 @@
 
 mod error;
 mod event;
+pub mod formatting;
 mod model;
 mod ports;
 mod service;
 #[cfg(feature = "testing")]
 pub mod testing;
+mod words;
 
 pub use error::Error;
 pub use event::MessageSent;
