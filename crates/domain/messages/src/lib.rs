@@ -13,7 +13,9 @@ mod error;
 mod event;
 pub mod formatting;
 mod model;
+mod pace;
 mod ports;
+pub mod screening;
 mod service;
 #[cfg(feature = "testing")]
 pub mod testing;
@@ -25,6 +27,9 @@ pub use model::{
     Automation, ClientMessageId, Content, DeliveryStatus, Draft, Header, MAX_CONTENT, Mark, Marks,
     MarksMoved, Message, MessageType, Priority, Source, delivery_status,
 };
+#[cfg(feature = "testing")]
+pub use pace::MockPace;
+pub use pace::{LocalPace, Pace, PaceLimits, Step, Taken, WINDOW as PACE_WINDOW};
 pub use ports::{
     Anchor, Appended, Digest, GrantedLog, GrantedPage, HistoryQuery, LiveFeed, MessageLog, Moved, NewEntry,
     Pass, Position, Room, Rooms, StoredMessage,
