@@ -5,6 +5,7 @@ use std::sync::Arc;
 use alivio_crypto::{Argon2Hasher, EddsaTokens, EnvelopeSealer, KeyRing, TotpCodes};
 use alivio_imaging::Shrinker;
 use alivio_kernel::{BoxError, Sensitive, SystemClock, SystemIds};
+use alivio_messages::LocalPace;
 use alivio_notifications::{Mailbox, Mailer};
 use alivio_outbox::Relay;
 use alivio_platform::{Dependency, Platform, Ports};
@@ -150,6 +151,9 @@ pub(crate) async fn platform(config: &Config, storage: &Storage) -> Result<(Plat
         images: Arc::new(Shrinker::new(PICTURES.0, PICTURES.1)),
         conversations: Arc::clone(&store) as _,
         messages: Arc::new(GroupCommit::start(database.clone(), WRITERS)),
+        pace: Arc::new(LocalPace::new(config.pace)),
+        screening: config.screening,
+        moderation: Arc::clone(&store) as _,
         mailer,
         mailbox,
         public_origin,

@@ -11,6 +11,8 @@ use std::time::Duration;
 use alivio_accounts::{DirectoryPolicy, Email, SignInPolicy};
 use alivio_http::Rates;
 use alivio_kernel::{Role, Sensitive};
+use alivio_messages::PaceLimits;
+use alivio_messages::screening::{ScreeningAction, ScreeningPolicy};
 use alivio_notifications::PublicOrigin;
 use ipnet::IpNet;
 
@@ -91,6 +93,41 @@ pub(crate) const SETTINGS: &[Setting] = &[
     ),
     setting("ALIVIO_RATE_WRITES_PER_MINUTE", "300", "requests that change something per minute and account"),
     setting("ALIVIO_RATE_READS_PER_MINUTE", "1200", "requests that only read per minute and account"),
+    setting(
+        "ALIVIO_RATE_MESSAGES_PER_MINUTE",
+        "20",
+        "messages that one person may send in any minute, counted by each node",
+    ),
+    setting(
+        "ALIVIO_RATE_EMERGENCY_MESSAGES_PER_MINUTE",
+        "120",
+        "the same in emergency conversations, counted apart",
+    ),
+    setting(
+        "ALIVIO_SCREENING_PROFANITY",
+        "flag",
+        "what follows from rude words: `off`, `warn` the sender, `flag` for those who moderate and warn, `block`; conversations of care and emergencies are never blocked, there `block` flags",
+    ),
+    setting(
+        "ALIVIO_SCREENING_SPAM",
+        "flag",
+        "what follows from floods of links, shouting and repetition: as above; emergencies are not judged",
+    ),
+    setting(
+        "ALIVIO_SCREENING_PHI",
+        "flag",
+        "what follows from data that identify a person, outside care: as above",
+    ),
+    setting(
+        "ALIVIO_SCREENING_PHI_IN_CARE",
+        "off",
+        "the same in conversations of care and emergencies: `off`, `warn` or `flag`",
+    ),
+    setting(
+        "ALIVIO_SCREENING_PHI_IN_CASES",
+        "block",
+        "the same in discussions of cases, which are to name nobody: `warn`, `flag` or `block`",
+    ),
     setting(
         "ALIVIO_DATABASE_CONNECTIONS",
         "8",
@@ -205,6 +242,8 @@ pub(crate) struct Config {
     pub(crate) trusted_proxies: Vec<IpNet>,
     pub(crate) allowed_networks: Vec<IpNet>,
     pub(crate) rates: Rates,
+    pub(crate) pace: PaceLimits,
+    pub(crate) screening: ScreeningPolicy,
     mail: Option<MailConfig>,
     public_origin: Option<PublicOrigin>,
 }
@@ -285,6 +324,11 @@ impl Config {
                 writes: per_minute("ALIVIO_RATE_WRITES_PER_MINUTE", "300")?,
                 reads: per_minute("ALIVIO_RATE_READS_PER_MINUTE", "1200")?,
             },
+            pace: PaceLimits {
+                ordinary: per_minute("ALIVIO_RATE_MESSAGES_PER_MINUTE", "20")?,
+                emergency: per_minute("ALIVIO_RATE_EMERGENCY_MESSAGES_PER_MINUTE", "120")?,
+            },
+            screening: screening(&get)?,
             keys_file: get("ALIVIO_KEYS_FILE").map_or_else(|| data_dir.join("keys.json"), PathBuf::from),
             data_dir,
             database_url,
@@ -367,6 +411,37 @@ fn heartbeat(value: Option<&str>) -> Result<Duration, ConfigError> {
         seconds @ 1..=50 => Ok(Duration::from_secs(seconds)),
         _ => Err(invalid(name, value.unwrap_or_default(), expected)),
     }
+}
+
+fn screening<'a>(get: &impl Fn(&str) -> Option<&'a str>) -> Result<ScreeningPolicy, ConfigError> {
+    use ScreeningAction::{Block, Flag, Off, Warn};
+    let action = |name, default, allowed: &[ScreeningAction], expected| match get(name) {
+        None => Ok(default),
+        Some(value) => match value.parse() {
+            Ok(action) if allowed.contains(&action) => Ok(action),
+            _ => Err(invalid(name, value, expected)),
+        },
+    };
+    let any =
+        |name, default| action(name, default, &[Off, Warn, Flag, Block], "`off`, `warn`, `flag` or `block`");
+    let policy = ScreeningPolicy::default();
+    Ok(ScreeningPolicy {
+        profanity: any("ALIVIO_SCREENING_PROFANITY", policy.profanity)?,
+        spam: any("ALIVIO_SCREENING_SPAM", policy.spam)?,
+        phi: any("ALIVIO_SCREENING_PHI", policy.phi)?,
+        phi_in_care: action(
+            "ALIVIO_SCREENING_PHI_IN_CARE",
+            policy.phi_in_care,
+            &[Off, Warn, Flag],
+            "`off`, `warn` or `flag`: what is said about the care of a patient is never refused",
+        )?,
+        phi_in_cases: action(
+            "ALIVIO_SCREENING_PHI_IN_CASES",
+            policy.phi_in_cases,
+            &[Warn, Flag, Block],
+            "`warn`, `flag` or `block`",
+        )?,
+    })
 }
 
 fn roles(list: &str) -> Result<Vec<Role>, ConfigError> {
@@ -513,6 +588,10 @@ mod tests {
             ("ALIVIO_RATE_CREDENTIALS_PER_MINUTE", "0"),
             ("ALIVIO_RATE_WRITES_PER_MINUTE", "many"),
             ("ALIVIO_RATE_READS_PER_MINUTE", "-1"),
+            ("ALIVIO_RATE_MESSAGES_PER_MINUTE", "0"),
+            ("ALIVIO_SCREENING_PROFANITY", "drop"),
+            ("ALIVIO_SCREENING_PHI_IN_CARE", "block"),
+            ("ALIVIO_SCREENING_PHI_IN_CASES", "off"),
             ("ALIVIO_SOCKET_HEARTBEAT_SECONDS", "0"),
             ("ALIVIO_SOCKET_HEARTBEAT_SECONDS", "51"),
             ("ALIVIO_MAX_SESSIONS", "0"),

@@ -80,6 +80,11 @@ const MESSAGES: &[(&str, &str, &str)] = &[
         "Demasiados códigos incorrectos. Espere antes de volver a intentarlo.",
         "Too many wrong codes. Wait before you try again.",
     ),
+    (
+        "content_not_allowed",
+        "El mensaje incumple las normas de la conversación y no se ha enviado.",
+        "The message breaks the rules of the conversation and was not sent.",
+    ),
     ("conversation_closed", "La conversación está cerrada.", "The conversation is closed."),
     (
         "conversation_not_allowed",
@@ -175,11 +180,21 @@ const MESSAGES: &[(&str, &str, &str)] = &[
         "There are no credentials waiting for a decision.",
     ),
     ("payload_too_large", "El cuerpo es demasiado grande.", "The body is too large."),
+    (
+        "phi_not_allowed",
+        "Aquí no puede constar quién es el paciente. Quite los datos que lo identifican.",
+        "Nobody may tell here who the patient is. Remove what identifies them.",
+    ),
     ("rate_limited", "Demasiadas solicitudes. Espere un momento.", "Too many requests. Wait a moment."),
     (
         "registration_closed",
         "Aquí las cuentas se crean por invitación.",
         "Accounts are made by invitation here.",
+    ),
+    (
+        "report_transition_not_allowed",
+        "El aviso no puede pasar a ese estado.",
+        "The report cannot move to that state.",
     ),
     ("request_timeout", "La solicitud tardó demasiado en llegar.", "The request took too long to arrive."),
     (
@@ -320,6 +335,15 @@ mod tests {
                 Box::new(M::Closed),
                 Box::new(M::Blocked),
                 Box::new(M::ClientMessageIdReused),
+                Box::new(M::TooMany { limit: 20, wait: chrono::TimeDelta::seconds(1) }),
+                Box::new(M::NotAllowed(Vec::new())),
+                Box::new(M::NotAllowed(vec![alivio_messages::screening::Finding {
+                    kind: alivio_messages::screening::FindingKind::Phi,
+                    rule: "email",
+                }])),
+                Box::new(M::Denied(alivio_kernel::Denied::Involved)),
+                Box::new(M::Stale),
+                Box::new(M::NotThere),
                 Box::new(M::Field(field)),
                 Box::new(M::Unavailable(source())),
             ]

@@ -21,6 +21,7 @@ mod extract;
 mod frame;
 mod health;
 mod messages;
+mod moderation;
 mod networks;
 mod paging;
 mod passwords;
@@ -116,6 +117,7 @@ fn routes(config: &mut utoipa_actix_web::service_config::ServiceConfig<'_>) {
             .configure(presence::routes)
             .configure(conversations::routes)
             .configure(messages::routes)
+            .configure(moderation::routes)
             .configure(realtime::routes),
     );
 }

@@ -4,6 +4,8 @@ use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, get, post, put, web};
 use alivio_kernel::ids::{ConversationId, MessageId};
 use alivio_kernel::{FieldError, PageSize, Rule};
+use alivio_messages::formatting;
+use alivio_messages::screening::Finding;
 use alivio_messages::{
     Anchor, ClientMessageId, Content, Draft, HistoryQuery, Mark, MessageType, Moved, Priority, Source,
 };
@@ -128,6 +130,8 @@ pub(crate) struct MessageBody {
     /// The words; `null` once they are withheld, because the message was taken back or has expired.
     #[schema(example = "¿Cómo se ha sentido con la nueva medicación?")]
     content: Option<String>,
+    /// How the words look and what is in them; `null` when `content` is.
+    formatted_content: Option<FormattedContentBody>,
     /// How urgent it is.
     #[schema(example = "normal")]
     priority: &'static str,
@@ -152,12 +156,99 @@ impl From<&MessageView> for MessageBody {
             sender: UserSummaryBody::from(&*view.sender),
             message_type: message.message_type.as_str(),
             content: message.content.as_ref().map(|c| c.as_str().to_owned()),
+            formatted_content: message.content.as_ref().map(|c| FormattedContentBody::of(c.as_str(), view)),
             priority: message.priority.as_str(),
             delivery_status: view.status.as_str(),
             client_message_id: message.client_message_id.as_str().to_owned(),
             created_at: message.created_at,
         }
     }
+}
+
+/// The words of a message as they look, made by the server when they are read (S0-52 … S0-55).
+#[derive(Serialize, ToSchema)]
+#[schema(as = FormattedContent)]
+struct FormattedContentBody {
+    /// HTML that is safe to put into a page: of a subset of Markdown, everything else is shown as written.
+    #[schema(
+        example = "<p>Su <strong>presión arterial</strong> está bien, <span class=\"mention\" data-user-id=\"0197a3c0-6f1e-7c3a-9d4e-2f6b8a1c5d7e\">@Ana López</span></p>"
+    )]
+    html: String,
+    /// The same without HTML, for screen readers and notifications.
+    #[schema(example = "Su presión arterial está bien, @Ana López")]
+    plain: String,
+    /// Who is named by `<@user-id>` and is in the conversation.
+    mentions: Vec<MentionBody>,
+    /// The words behind `#`.
+    #[schema(example = json!(["diabetes"]))]
+    hashtags: Vec<String>,
+    /// Medical terms in Spanish and English, in lower case.
+    #[schema(example = json!(["presión arterial"]))]
+    medical_terms: Vec<String>,
+    /// The version of the list of terms.
+    #[schema(example = 1)]
+    lexicon_version: u32,
+}
+
+/// Someone named in a message.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Mention)]
+struct MentionBody {
+    /// Who.
+    user_id: Uuid,
+    /// Their name.
+    #[schema(example = "Ana López")]
+    display_name: String,
+}
+
+impl FormattedContentBody {
+    fn of(content: &str, view: &MessageView) -> Self {
+        let name = |user| {
+            let person = view.mentioned.iter().find(|person| person.id == user)?;
+            Some(person.display_name.expose().as_str())
+        };
+        let formatted = formatting::format(content, name);
+        let mention = |mention: formatting::Mention| MentionBody {
+            user_id: mention.user_id.uuid(),
+            display_name: mention.display_name,
+        };
+        Self {
+            html: formatted.html,
+            plain: formatted.plain,
+            mentions: formatted.mentions.into_iter().map(mention).collect(),
+            hashtags: formatted.hashtags,
+            medical_terms: formatted.medical_terms,
+            lexicon_version: formatting::LEXICON_VERSION,
+        }
+    }
+}
+
+/// Something that was found in a message, without the text.
+#[derive(Serialize, ToSchema)]
+#[schema(as = MessageWarning)]
+pub(crate) struct WarningBody {
+    /// `profanity`, `phi` (what identifies a person) or `spam`.
+    #[schema(example = "phi")]
+    kind: &'static str,
+    /// By which rule.
+    #[schema(example = "phone")]
+    rule: &'static str,
+}
+
+impl WarningBody {
+    pub(crate) fn all(findings: &[Finding]) -> Vec<Self> {
+        findings.iter().map(|finding| Self { kind: finding.kind.as_str(), rule: finding.rule }).collect()
+    }
+}
+
+/// A message that you have sent.
+#[derive(Serialize, ToSchema)]
+#[schema(as = SentMessage)]
+struct SentMessageBody {
+    #[serde(flatten)]
+    message: MessageBody,
+    /// What was found in it that you may want to know. Some of it is shown to those who moderate.
+    warnings: Vec<WarningBody>,
 }
 
 /// A page of messages.
@@ -249,6 +340,9 @@ fn anchor(field: &'static str, raw: &str) -> Result<Anchor> {
 ///
 /// The answer comes once the message is safely stored. If you get none, send it again with the same
 /// `client_message_id`: it is stored once.
+///
+/// You may send 20 messages a minute; emergencies have a count of their own. What you repeat by its
+/// `client_message_id` does not count. The 21st is answered 429 `rate_limited`, with `Retry-After`.
 #[utoipa::path(
     tag = "Messages",
     operation_id = "sendMessage",
@@ -256,8 +350,8 @@ fn anchor(field: &'static str, raw: &str) -> Result<Anchor> {
     params(("id" = Uuid, Path, description = "The conversation.")),
     request_body = NewMessage,
     responses(
-        (status = 200, description = "You had sent it before; this is what was stored then.", body = MessageBody),
-        (status = 201, description = "Stored.", body = MessageBody),
+        (status = 200, description = "You had sent it before; this is what was stored then.", body = SentMessageBody),
+        (status = 201, description = "Stored.", body = SentMessageBody),
         (status = 400, response = Malformed),
         (status = 401, response = Unauthenticated),
         (status = 403, description = "`direct_chat_blocked`: a block stands between the two of this direct conversation.", body = ProblemDetails, content_type = "application/problem+json"),
@@ -265,7 +359,7 @@ fn anchor(field: &'static str, raw: &str) -> Result<Anchor> {
         (status = 409, description = "`client_message_id_reused`, `conversation_closed`", body = ProblemDetails, content_type = "application/problem+json"),
         (status = 413, response = TooLarge),
         (status = 415, response = NotJson),
-        (status = 422, response = Invalid),
+        (status = 422, description = "`validation_failed`; `phi_not_allowed`: it tells who a patient is where nobody may; `content_not_allowed`: the rules of the clinic refuse it. `details.findings` names the rules.", body = ProblemDetails, content_type = "application/problem+json"),
         (status = 503, response = Unavailable),
     )
 )]
@@ -280,7 +374,8 @@ async fn send(
     let sent = state.platform.send(&caller, id.into_inner().into(), draft).await?;
     let status = if sent.created { StatusCode::CREATED } else { StatusCode::OK };
     let view = state.platform.screens.message(sent.message, sent.created, &caller).await?;
-    Ok(HttpResponse::build(status).json(MessageBody::from(&view)))
+    let warnings = WarningBody::all(&sent.warnings);
+    Ok(HttpResponse::build(status).json(SentMessageBody { message: MessageBody::from(&view), warnings }))
 }
 
 /// Read messages

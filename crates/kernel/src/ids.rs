@@ -138,3 +138,7 @@ id!(
     /// A data-encryption key.
     DataKeyId
 );
+id!(
+    /// Something for those who moderate: a report, or what the rules have found.
+    ReportId
+);

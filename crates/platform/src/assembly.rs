@@ -10,7 +10,7 @@ use alivio_accounts::{
 };
 use alivio_audit::{BreakGlass, BreakGlassPorts, Trail, TrailPorts};
 use alivio_conversations::{Conversations, ConversationsPorts};
-use alivio_messages::{Messages, MessagesPorts};
+use alivio_messages::{LiveFeed, Messages, MessagesPorts, Moderation, ModerationPorts};
 use alivio_notifications::Notifications;
 use alivio_outbox::Relay;
 use moka::future::Cache;
@@ -18,6 +18,7 @@ use moka::future::Cache;
 use crate::bridges::{MembersFromConversations, RoomsFromConversations, StandingsFromAccounts};
 use crate::correspondence::{Correspondence, LettersByMail};
 use crate::live::{Hub, LiveAnnouncer, PresenceBoard, Silence};
+use crate::mentions::Mentions;
 use crate::reactions::{self, Around};
 use crate::session_cache::CachedSessions;
 use crate::{PeopleDirectory, Platform, Ports, Screens};
@@ -129,21 +130,43 @@ pub(crate) fn assemble(ports: Ports) -> (Platform, Relay) {
         ids: ids(),
     });
     let rooms = Arc::new(RoomsFromConversations::new(Arc::clone(&ports.conversations)));
+    let mentions = Mentions::new(people.clone(), Arc::clone(&ports.conversations));
+    let live: Arc<dyn LiveFeed> = Arc::new(LiveAnnouncer::new(
+        Arc::clone(&hub),
+        people.clone(),
+        mentions.clone(),
+        Arc::clone(&silence),
+        Arc::clone(&rooms) as _,
+    ));
     let messages = Messages::new(MessagesPorts {
         log: Arc::clone(&ports.messages),
         granted: Arc::clone(&ports.granted_messages),
-        live: Arc::new(LiveAnnouncer::new(
-            Arc::clone(&hub),
-            people.clone(),
-            Arc::clone(&silence),
-            Arc::clone(&rooms) as _,
-        )),
+        live: Arc::clone(&live),
         rooms: Arc::clone(&rooms) as _,
+        pace: Arc::clone(&ports.pace),
+        screening: ports.screening,
         sealer: sealer(),
         clock: clock(),
         ids: ids(),
     });
-    let screens = Screens::new(people.clone(), messages.clone(), Arc::clone(&presence), Arc::clone(&silence));
+    let moderation = Moderation::new(
+        messages.clone(),
+        ModerationPorts {
+            store: Arc::clone(&ports.moderation),
+            sink: audit(),
+            live,
+            sealer: sealer(),
+            clock: clock(),
+            ids: ids(),
+        },
+    );
+    let screens = Screens::new(
+        people.clone(),
+        mentions.clone(),
+        messages.clone(),
+        Arc::clone(&presence),
+        Arc::clone(&silence),
+    );
 
     // What is known of all that
     let trail = Trail::new(TrailPorts {
@@ -191,11 +214,13 @@ pub(crate) fn assemble(ports: Ports) -> (Platform, Relay) {
         break_glass,
         conversations,
         messages,
+        moderation,
         screens,
         hub,
         notifications,
         mailbox: ports.mailbox.clone(),
         people,
+        mentions,
         dependencies: ports.dependencies.clone().into(),
         silence,
         rooms,

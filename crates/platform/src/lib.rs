@@ -10,6 +10,7 @@ mod correspondence;
 mod deliver;
 mod error;
 pub mod live;
+mod mentions;
 mod people;
 mod ports;
 mod reactions;
@@ -25,9 +26,12 @@ use alivio_accounts::{
 };
 use alivio_audit::{BreakGlass, Reading, Trail};
 use alivio_conversations::Conversations;
-use alivio_kernel::ids::{ConversationId, GrantId, SessionId, UserId};
+use alivio_kernel::ids::{ConversationId, GrantId, ReportId, SessionId, UserId};
 use alivio_kernel::{Caller, Page};
-use alivio_messages::{Anchor, Draft, HistoryQuery, Mark, Messages, Moved, Pass, Sent};
+use alivio_messages::{
+    Anchor, Draft, HistoryQuery, Mark, Messages, Moderation, Moved, Pass, Remark, ReportHeader, ReviewStep,
+    Sent,
+};
 use alivio_notifications::{Mailbox, Notifications};
 use alivio_outbox::Relay;
 use moka::future::Cache;
@@ -36,10 +40,11 @@ pub use deliver::deliver;
 pub use error::Error;
 pub use people::PeopleDirectory;
 pub use ports::{Dependency, Ports};
-pub use screens::{ConversationView, LastMessage, MessageView, ParticipantView, Screens};
+pub use screens::{ConversationView, HearingView, LastMessage, MessageView, ParticipantView, Screens};
 
 use bridges::RoomsFromConversations;
 use live::{Fate, Hub, PresenceBoard, Silence};
+use mentions::Mentions;
 use uninterrupted::uninterrupted;
 
 /// The product: everything one can do, over the ports it was given.
@@ -75,6 +80,8 @@ pub struct Platform {
     pub conversations: Conversations,
     /// What was said.
     pub messages: Messages,
+    /// What was reported of it, or flagged. Decided by [`Platform::decide`].
+    pub moderation: Moderation,
     /// What several domains show together.
     pub screens: Screens,
     /// Whoever is connected.
@@ -85,6 +92,8 @@ pub struct Platform {
     pub mailbox: Option<Arc<dyn Mailbox>>,
     /// Names of people, for events.
     pub people: PeopleDirectory,
+    /// Who is named in messages.
+    mentions: Mentions,
     /// What we depend on, for health checks.
     pub dependencies: Arc<[Arc<dyn Dependency>]>,
     /// The direct conversations in which one side wants nothing of the other.
@@ -235,7 +244,27 @@ impl Platform {
     ) -> Result<Page<MessageView>, Error> {
         let Reading { grant_id, conversation_id, audit } = self.break_glass.reading(caller, grant).await?;
         let pass = Pass { grant_id, holder: caller.user_id, conversation_id, audit };
-        self.screens.shown(self.messages.granted_history(&pass, query).await?).await
+        let history = self.messages.granted_history(&pass, query).await?;
+        let participants = history.marks.iter().map(|marks| marks.user_id).collect();
+        self.screens.shown(history, Some(participants)).await
+    }
+
+    /// Takes a step of moderation and tells those who are connected if a message is taken away, even if the caller does
+    /// not wait for it.
+    ///
+    /// # Errors
+    /// As [`Moderation::decide`].
+    pub async fn decide(
+        &self,
+        caller: &Caller,
+        report: ReportId,
+        version: u32,
+        step: ReviewStep,
+        note: Option<Remark>,
+    ) -> Result<ReportHeader, alivio_messages::Error> {
+        let (moderation, caller) = (self.moderation.clone(), *caller);
+        let work = async move { moderation.decide(&caller, report, version, step, note.as_ref()).await };
+        uninterrupted(work, alivio_messages::Error::Unavailable).await
     }
 
     /// Moves a mark and tells those who are connected, even if the caller does not wait for it.

@@ -9,7 +9,8 @@ use alivio_accounts::{
 use alivio_audit::{AuditReader, GrantStore};
 use alivio_conversations::ConversationStore;
 use alivio_kernel::{AuditSink, BoxError, Clock, IdSource, Sealer};
-use alivio_messages::{GrantedLog, MessageLog};
+use alivio_messages::screening::ScreeningPolicy;
+use alivio_messages::{GrantedLog, MessageLog, ModerationStore, Pace};
 use alivio_notifications::{Mailbox, Mailer, PublicOrigin};
 use alivio_outbox::OutboxStore;
 use async_trait::async_trait;
@@ -78,6 +79,12 @@ pub struct Ports {
     pub conversations: Arc<dyn ConversationStore>,
     /// Messages.
     pub messages: Arc<dyn MessageLog>,
+    /// How often people send.
+    pub pace: Arc<dyn Pace>,
+    /// What follows from what the rules find in a message.
+    pub screening: ScreeningPolicy,
+    /// Reported and flagged messages.
+    pub moderation: Arc<dyn ModerationStore>,
     /// Whoever takes mail away.
     pub mailer: Arc<dyn Mailer>,
     /// Where its mail can be read, if it is a sandbox.

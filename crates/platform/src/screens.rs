@@ -1,19 +1,22 @@
 //! What several domains show together.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use alivio_accounts::UserSummary;
 use alivio_conversations::{Conversation, Kind, Participant};
 use alivio_kernel::ids::{ConversationId, UserId};
 use alivio_kernel::{Caller, Page};
+use alivio_messages::formatting::mentioned;
 use alivio_messages::{
-    ConversationDigest, DeliveryStatus, History, HistoryQuery, Marks, Message, Messages, delivery_status,
+    ConversationDigest, DeliveryStatus, Hearing, History, HistoryQuery, Marks, Message, Messages, Report,
+    delivery_status,
 };
 use chrono::{DateTime, Utc};
 
 use crate::Error;
 use crate::live::{PresenceBoard, Seen, Silence};
+use crate::mentions::Mentions;
 use crate::people::PeopleDirectory;
 
 /// A message with its sender.
@@ -25,6 +28,17 @@ pub struct MessageView {
     pub sender: Arc<UserSummary>,
     /// How far it has come.
     pub status: DeliveryStatus,
+    /// Those in the conversation whom it names.
+    pub mentioned: Vec<Arc<UserSummary>>,
+}
+
+/// A report with the message in question and those around it.
+#[derive(Debug, Clone)]
+pub struct HearingView {
+    /// The report.
+    pub report: Report,
+    /// In the order of the log.
+    pub messages: Vec<MessageView>,
 }
 
 /// The newest message of a conversation.
@@ -70,6 +84,7 @@ pub struct ConversationView {
 #[derive(Clone)]
 pub struct Screens {
     people: PeopleDirectory,
+    mentions: Mentions,
     messages: Messages,
     presence: Arc<PresenceBoard>,
     silence: Arc<Silence>,
@@ -78,11 +93,12 @@ pub struct Screens {
 impl Screens {
     pub(crate) const fn new(
         people: PeopleDirectory,
+        mentions: Mentions,
         messages: Messages,
         presence: Arc<PresenceBoard>,
         silence: Arc<Silence>,
     ) -> Self {
-        Self { people, messages, presence, silence }
+        Self { people, mentions, messages, presence, silence }
     }
 
     /// Shows `conversations`, which the caller is in, in a few queries however many they are.
@@ -141,7 +157,19 @@ impl Screens {
             self.silence.hush(caller, message.conversation_id, &mut marks).await?;
             delivery_status(message.seq, message.sender_id, &marks)
         };
-        Ok(MessageView { message, sender, status })
+        let mentioned = self.mentions.of(&message).await?;
+        Ok(MessageView { message, sender, status, mentioned })
+    }
+
+    /// Shows a report with the message in question and those around it, once it is recorded that they were looked at.
+    ///
+    /// # Errors
+    /// As [`alivio_messages::Moderation::look`].
+    pub async fn hearing(&self, hearing: Hearing) -> Result<HearingView, Error> {
+        let Hearing { report, messages } = hearing;
+        let page = Page { items: messages, next_cursor: None };
+        let shown = self.shown(History { page, marks: Vec::new() }, None).await?;
+        Ok(HearingView { report, messages: shown.items })
     }
 
     /// Shows a part of the log.
@@ -155,8 +183,9 @@ impl Screens {
         query: &HistoryQuery,
     ) -> Result<Page<MessageView>, Error> {
         let mut history = self.messages.history(caller, conversation, query).await?;
+        let participants = history.marks.iter().map(|marks| marks.user_id).collect();
         self.silence.hush(caller, conversation, &mut history.marks).await?;
-        self.shown(history).await
+        self.shown(history, Some(participants)).await
     }
 
     /// Takes the marks of the other out of the `digests` of direct conversations in which a block stands.
@@ -179,13 +208,22 @@ impl Screens {
         Ok(())
     }
 
-    /// Shows what was read of the log.
-    pub(crate) async fn shown(&self, history: History) -> Result<Page<MessageView>, Error> {
-        let senders: std::collections::HashSet<_> = history.page.items.iter().map(|m| m.sender_id).collect();
+    /// Shows what was read of the log of a conversation of `participants`; without them, nobody is named.
+    pub(crate) async fn shown(
+        &self,
+        history: History,
+        participants: Option<HashSet<UserId>>,
+    ) -> Result<Page<MessageView>, Error> {
+        let senders: HashSet<_> = history.page.items.iter().map(|m| m.sender_id).collect();
         let people = self.people.summaries(senders).await?;
         let Page { items, next_cursor } = history.page;
-        let items = items.into_iter().filter_map(|m| show(m, &people, &history.marks)).collect();
-        Ok(Page { items, next_cursor })
+        let participants = participants.unwrap_or_default();
+        let mut shown = Vec::with_capacity(items.len());
+        for message in items {
+            let mentioned = self.mentions.among(&message, &participants).await?;
+            shown.extend(show(message, &people, &history.marks, mentioned));
+        }
+        Ok(Page { items: shown, next_cursor })
     }
 
     fn view(
@@ -215,7 +253,11 @@ impl Screens {
         let read_up_to = marks.iter().find(|m| m.user_id == caller.user_id).map_or(0, |m| m.read_up_to);
         let last_message = last.and_then(|message| {
             let is_read = message.sender_id == caller.user_id || message.seq <= read_up_to;
-            Some(LastMessage { view: show(message, people, &marks)?, is_read })
+            let named = mentioned(message.content.as_ref().map_or("", |content| content.as_str()));
+            let member = |user: &UserId| conversation.participants.iter().any(|p| p.user_id == *user);
+            let named = named.iter().filter(|user| member(user)).filter_map(|user| people.get(user).cloned());
+            let named = named.collect();
+            Some(LastMessage { view: show(message, people, &marks, named)?, is_read })
         });
         ConversationView { conversation, participants, unread, last_message }
     }
@@ -225,8 +267,9 @@ fn show(
     message: Message,
     people: &HashMap<UserId, Arc<UserSummary>>,
     marks: &[Marks],
+    mentioned: Vec<Arc<UserSummary>>,
 ) -> Option<MessageView> {
     let sender = Arc::clone(people.get(&message.sender_id)?);
     let status = delivery_status(message.seq, message.sender_id, marks);
-    Some(MessageView { message, sender, status })
+    Some(MessageView { message, sender, status, mentioned })
 }

@@ -89,6 +89,8 @@ impl TestServer {
             ("ALIVIO_RATE_CREDENTIALS_PER_MINUTE", "1000000"),
             ("ALIVIO_RATE_WRITES_PER_MINUTE", "1000000"),
             ("ALIVIO_RATE_READS_PER_MINUTE", "1000000"),
+            ("ALIVIO_RATE_MESSAGES_PER_MINUTE", "1000000"),
+            ("ALIVIO_RATE_EMERGENCY_MESSAGES_PER_MINUTE", "1000000"),
             ("ALIVIO_DATA_DIR", &directory),
             ("DATABASE_URL", database_url),
             // Journeys wait for conditions, not for time.

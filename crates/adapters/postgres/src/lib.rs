@@ -17,6 +17,7 @@ mod effects;
 mod guards;
 mod invitations;
 mod messages;
+mod moderation;
 mod outbox;
 mod passwords;
 mod presence;

@@ -30,6 +30,8 @@ macro_rules! message_columns {
     };
 }
 
+pub(crate) use message_columns;
+
 // One row without a message stands for an empty page; no row at all for no access.
 macro_rules! history {
     ($reader:literal, $anchor:literal, $side:literal, $order:literal) => {
@@ -151,6 +153,9 @@ const ADVANCE: &str = "
             - (me.own_total - coalesce(moved.own_read, me.own_read))) AS unread
     FROM me LEFT JOIN moved ON true";
 
+const WAS_SENT: &str = "
+    SELECT m.id FROM messages m WHERE m.conversation_id = $1 AND m.sender_id = $2 AND m.client_message_id = $3";
+
 const NEWEST_OF: &str = "
     SELECT m.id FROM messages m
     JOIN participants me ON me.conversation_id = m.conversation_id AND me.user_id = $2 AND me.left_seq IS NULL
@@ -175,7 +180,7 @@ const DIGESTS: &str = concat!(
 
 /// A message, or the absence of one.
 #[derive(QueryableByName)]
-struct MessageRow {
+pub(crate) struct MessageRow {
     #[diesel(sql_type = Nullable<SqlUuid>)]
     id: Option<Uuid>,
     #[diesel(sql_type = Nullable<BigInt>)]
@@ -223,7 +228,7 @@ struct MessageRow {
 }
 
 impl MessageRow {
-    fn restore(self) -> Option<Result<StoredMessage, Error>> {
+    pub(crate) fn restore(self) -> Option<Result<StoredMessage, Error>> {
         let (message_type, priority, client_message_id, source) =
             (self.message_type?, self.priority?, self.client_message_id?, self.source?);
         let parse = || {
@@ -332,7 +337,7 @@ struct Id {
     id: Uuid,
 }
 
-fn unavailable(error: impl Into<BoxError>) -> Error {
+pub(crate) fn unavailable(error: impl Into<BoxError>) -> Error {
     Error::Unavailable(error.into())
 }
 
@@ -377,6 +382,21 @@ impl Database {
 impl MessageLog for GroupCommit {
     async fn append(&self, entry: NewEntry) -> Result<Appended, Error> {
         self.write(entry).await
+    }
+
+    async fn was_sent(
+        &self,
+        sender: UserId,
+        conversation: ConversationId,
+        client_message_id: &ClientMessageId,
+    ) -> Result<bool, Error> {
+        let query = diesel::sql_query(WAS_SENT)
+            .bind::<SqlUuid, _>(conversation.uuid())
+            .bind::<SqlUuid, _>(sender.uuid())
+            .bind::<Text, _>(client_message_id.as_str());
+        let mut connection = self.database().connection().await.map_err(unavailable)?;
+        let rows: Vec<Id> = prepared(query).load(&mut connection).await.map_err(unavailable)?;
+        Ok(!rows.is_empty())
     }
 
     async fn history(

@@ -1,6 +1,10 @@
 use alivio_kernel::sealing::SealError;
-use alivio_kernel::{BoxError, DomainError, ErrorKind, FieldError};
-use serde_json::Value;
+use alivio_kernel::{BoxError, Denied, DomainError, ErrorKind, FieldError};
+use chrono::TimeDelta;
+use serde_json::{Value, json};
+
+use crate::PACE_WINDOW;
+use crate::screening::{Finding, FindingKind};
 
 /// How messages can go wrong.
 #[derive(Debug, thiserror::Error)]
@@ -17,6 +21,26 @@ pub enum Error {
     /// The client message id was used for another message.
     #[error("client message id reused")]
     ClientMessageIdReused,
+    /// So many were sent in the last minute (S0-181).
+    #[error("too many messages")]
+    TooMany {
+        /// How many may be.
+        limit: u32,
+        /// When the next one may be sent.
+        wait: TimeDelta,
+    },
+    /// What was found in it may not be sent there.
+    #[error("the content is not allowed")]
+    NotAllowed(Vec<Finding>),
+    /// The caller's role does not allow it, or it is their own matter.
+    #[error(transparent)]
+    Denied(#[from] Denied),
+    /// Someone has changed it meanwhile.
+    #[error("changed meanwhile")]
+    Stale,
+    /// A report that has been decided, or that nobody has taken on yet, cannot go there.
+    #[error("the report cannot go there")]
+    NotThere,
     /// A field breaks a rule.
     #[error(transparent)]
     Field(#[from] FieldError),
@@ -30,9 +54,10 @@ impl DomainError for Error {
     fn kind(&self) -> ErrorKind {
         match self {
             Self::NotFound => ErrorKind::NotFound,
-            Self::Blocked => ErrorKind::Forbidden,
-            Self::Closed | Self::ClientMessageIdReused => ErrorKind::Conflict,
-            Self::Field(_) => ErrorKind::Invalid,
+            Self::Blocked | Self::Denied(_) => ErrorKind::Forbidden,
+            Self::Closed | Self::ClientMessageIdReused | Self::Stale | Self::NotThere => ErrorKind::Conflict,
+            Self::TooMany { .. } => ErrorKind::RateLimited,
+            Self::Field(_) | Self::NotAllowed(_) => ErrorKind::Invalid,
             Self::Unavailable(_) => ErrorKind::Unavailable,
         }
     }
@@ -43,6 +68,14 @@ impl DomainError for Error {
             Self::Closed => "conversation_closed",
             Self::Blocked => "direct_chat_blocked",
             Self::ClientMessageIdReused => "client_message_id_reused",
+            Self::TooMany { .. } => "rate_limited",
+            Self::NotAllowed(findings) if findings.iter().any(|f| f.kind == FindingKind::Phi) => {
+                "phi_not_allowed"
+            }
+            Self::NotAllowed(_) => "content_not_allowed",
+            Self::Denied(_) => "forbidden",
+            Self::Stale => "stale",
+            Self::NotThere => "report_transition_not_allowed",
             Self::Field(_) => "validation_failed",
             Self::Unavailable(_) => "unavailable",
         }
@@ -51,6 +84,17 @@ impl DomainError for Error {
     fn details(&self) -> Option<Value> {
         match self {
             Self::Field(field) => Some(field.details()),
+            Self::Denied(denied) => Some(denied.details()),
+            Self::TooMany { limit, wait } => Some(json!({
+                "limit": limit,
+                "window_seconds": PACE_WINDOW.num_seconds(),
+                // Rounded up: who comes back then is let in.
+                "retry_after": (wait.num_milliseconds() + 999) / 1000,
+            })),
+            Self::NotAllowed(findings) => {
+                let finding = |f: &Finding| json!({"kind": f.kind.as_str(), "rule": f.rule});
+                Some(json!({"findings": findings.iter().map(finding).collect::<Vec<_>>()}))
+            }
             _ => None,
         }
     }

@@ -1,5 +1,5 @@
 use alivio_kernel::DomainEvent;
-use alivio_kernel::ids::{ConversationId, MessageId, UserId};
+use alivio_kernel::ids::{ConversationId, MessageId, ReportId, UserId};
 use serde::{Deserialize, Serialize};
 
 /// A message was sent.
@@ -17,4 +17,38 @@ pub struct MessageSent {
 
 impl DomainEvent for MessageSent {
     const KIND: &'static str = "messages.message_sent";
+}
+
+/// Someone has reported a message.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MessageReported {
+    /// The report.
+    pub report_id: ReportId,
+    /// Where the message is.
+    pub conversation_id: ConversationId,
+    /// The message.
+    pub message_id: MessageId,
+}
+
+impl DomainEvent for MessageReported {
+    const KIND: &'static str = "messages.message_reported";
+}
+
+/// A report, or what the rules have found, has been taken on or decided.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReportDecided {
+    /// The report.
+    pub report_id: ReportId,
+    /// The message.
+    pub message_id: MessageId,
+    /// Who said it.
+    pub sender_id: UserId,
+    /// How far it has come: `resolved`.
+    pub status: String,
+    /// What was done: `warned`.
+    pub resolution: Option<String>,
+}
+
+impl DomainEvent for ReportDecided {
+    const KIND: &'static str = "messages.report_decided";
 }

@@ -7,6 +7,8 @@
 //! | marks | how far each participant has received and read the log; they only move forward |
 //! | delivered | a device of the recipient has acknowledged it (C-55) |
 //! | pass | lets someone outside read the log in an emergency; every page is recorded (C-59) |
+//! | pace | how often someone may send |
+//! | finding | what the rules see in a message; it warns its sender and flags it for those who moderate |
 //! | live feed | whoever is connected right now; told after the message is safe |
 
 mod error;
@@ -22,18 +24,22 @@ pub mod testing;
 mod words;
 
 pub use error::Error;
-pub use event::MessageSent;
+pub use event::{MessageReported, MessageSent, ReportDecided};
 pub use model::{
     Automation, ClientMessageId, Content, DeliveryStatus, Draft, Header, MAX_CONTENT, Mark, Marks,
-    MarksMoved, Message, MessageType, Priority, Source, delivery_status,
+    MarksMoved, Message, MessageType, Priority, Remark, Removed, Report, ReportHeader, ReportKind,
+    ReportReason, ReportStatus, Resolution, ReviewStep, Source, delivery_status,
 };
 #[cfg(feature = "testing")]
 pub use pace::MockPace;
 pub use pace::{LocalPace, Pace, PaceLimits, Step, Taken, WINDOW as PACE_WINDOW};
 pub use ports::{
-    Anchor, Appended, Digest, GrantedLog, GrantedPage, HistoryQuery, LiveFeed, MessageLog, Moved, NewEntry,
-    Pass, Position, Room, Rooms, StoredMessage,
+    Anchor, Appended, Case, Decision, Digest, GrantedLog, GrantedPage, HistoryQuery, LiveFeed, MessageLog,
+    ModerationStore, Moved, NewEntry, NewFlag, NewReport, Pass, Position, ReportFilter, Reported, Room,
+    Rooms, StoredMessage, StoredReport,
 };
 #[cfg(feature = "testing")]
-pub use ports::{MockGrantedLog, MockLiveFeed, MockMessageLog, MockRooms};
-pub use service::{ConversationDigest, History, Messages, MessagesPorts, Sent};
+pub use ports::{MockGrantedLog, MockLiveFeed, MockMessageLog, MockModerationStore, MockRooms};
+pub use service::{
+    ConversationDigest, Hearing, History, Messages, MessagesPorts, Moderation, ModerationPorts, Sent,
+};

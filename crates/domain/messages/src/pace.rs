@@ -77,7 +77,7 @@ pub trait Pace: Send + Sync {
     async fn take(&self, step: &Step) -> Result<Taken, Error>;
 
     /// Takes back what [`Pace::take`] has counted: nothing was sent.
-    async fn give_back(&self, step: &Step);
+    async fn give_back(&self, step: &Step) -> Result<(), Error>;
 }
 
 /// The pace of those who send through this process. Behind several nodes, each counts by itself.
@@ -154,9 +154,9 @@ impl Pace for LocalPace {
         Ok(Taken::Passed { times: u32::try_from(times).unwrap_or(u32::MAX) })
     }
 
-    async fn give_back(&self, step: &Step) {
+    async fn give_back(&self, step: &Step) -> Result<(), Error> {
         let mut senders = self.lock();
-        let Some(sender) = senders.get_mut(&step.sender) else { return };
+        let Some(sender) = senders.get_mut(&step.sender) else { return Ok(()) };
         let window = if step.emergency { &mut sender.emergency } else { &mut sender.ordinary };
         if let Some(n) = window.iter().rposition(|at| *at == step.at) {
             window.remove(n);
@@ -165,6 +165,7 @@ impl Pace for LocalPace {
         {
             sender.texts.remove(n);
         }
+        Ok(())
     }
 }
 
@@ -220,7 +221,7 @@ mod tests {
         for _ in 0..50 {
             let step = Step { text: Some([1; 16]), ..step(1, clock.now()) };
             assert_eq!(pace.take(&step).await.unwrap(), Taken::Passed { times: 1 });
-            pace.give_back(&step).await;
+            pace.give_back(&step).await.unwrap();
         }
     }
 

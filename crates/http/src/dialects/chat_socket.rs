@@ -148,6 +148,7 @@ impl Words for Documented {
             }
             // The document has no words for these.
             Happening::MarksMoved(_)
+            | Happening::MessageRemoved(_)
             | Happening::BreakGlass { .. }
             | Happening::ConversationCreated { .. }
             | Happening::ParticipantJoined { .. }

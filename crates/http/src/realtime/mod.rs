@@ -62,7 +62,7 @@ async fn issue_ticket(state: web::Data<State>, SignedIn(caller): SignedIn) -> Re
 /// | `subscribe` | `conversation_ids` (at most 100) | `subscriptions[]`: `conversation_id`, `last_seq`, `marks[]`, `online[]` |
 /// | `unsubscribe` | `conversation_ids` | |
 /// | `resume` | `conversation_id`, `last_seq` | all that was missed arrives first; then `last_seq`, `replayed`, `marks[]`, `online[]` |
-/// | `message.send` | `conversation_id`, `client_message_id`, `content`, `message_type`?, `priority`? | `message_id`, `seq`, `created_at`, `created` |
+/// | `message.send` | `conversation_id`, `client_message_id`, `content`, `message_type`?, `priority`? | `message_id`, `seq`, `created_at`, `created`, `warnings[]` |
 /// | `typing.set` | `conversation_id`, `is_typing` | |
 /// | `read.set` | `conversation_id`, `message_id` | a read marker |
 /// | `ack` | `conversation_id`, `up_to_seq` | a read marker: this device has all messages up to there |
@@ -74,7 +74,7 @@ async fn issue_ticket(state: web::Data<State>, SignedIn(caller): SignedIn) -> Re
 ///
 /// **Events** carry `v`, `id`, `type`, `conversation_id` (but for `presence.changed`, which concerns a person), `at`,
 /// `actor`, `data`, and messages their `seq`:
-/// `message.created`, `typing`, `receipt.delivered`, `receipt.read`, `presence.changed`, `conversation.created`,
+/// `message.created`, `message.deleted`, `typing`, `receipt.delivered`, `receipt.read`, `presence.changed`, `conversation.created`,
 /// `participant.joined`, `participant.removed`, `access.break_glass` (an administrator may read the conversation,
 /// see `GET /me/access-log`). After a reconnect, `resume` with the last `seq` you have: nothing
 /// is missing and nothing comes twice.

@@ -1,9 +1,10 @@
 use std::sync::Arc;
 
-use alivio_messages::{DeliveryStatus, LiveFeed, Mark, MarksMoved, Message, Rooms};
+use alivio_messages::{DeliveryStatus, LiveFeed, Mark, MarksMoved, Message, Removed, Rooms};
 use async_trait::async_trait;
 
 use super::{Happening, Hub, Silence};
+use crate::mentions::Mentions;
 use crate::people::PeopleDirectory;
 use crate::{Error, MessageView};
 
@@ -11,6 +12,7 @@ use crate::{Error, MessageView};
 pub(crate) struct LiveAnnouncer {
     hub: Arc<Hub>,
     people: PeopleDirectory,
+    mentions: Mentions,
     silence: Arc<Silence>,
     rooms: Arc<dyn Rooms>,
 }
@@ -19,10 +21,11 @@ impl LiveAnnouncer {
     pub(crate) const fn new(
         hub: Arc<Hub>,
         people: PeopleDirectory,
+        mentions: Mentions,
         silence: Arc<Silence>,
         rooms: Arc<dyn Rooms>,
     ) -> Self {
-        Self { hub, people, silence, rooms }
+        Self { hub, people, mentions, silence, rooms }
     }
 }
 
@@ -41,15 +44,28 @@ impl LiveFeed for LiveAnnouncer {
         if !self.hub.has_audience(message.conversation_id) {
             return;
         }
-        match self.people.summary(message.sender_id).await {
-            Ok(sender) => {
-                let view = MessageView { message: message.clone(), sender, status: DeliveryStatus::Sent };
+        let known = async {
+            let sender = self.people.summary(message.sender_id).await?;
+            Ok::<_, Error>((sender, self.mentions.of(message).await?))
+        };
+        match known.await {
+            Ok((sender, mentioned)) => {
+                let view =
+                    MessageView { message: message.clone(), sender, status: DeliveryStatus::Sent, mentioned };
                 let what = Happening::MessageCreated { view, members_version };
                 let frame = self.hub.frame(message.conversation_id, message.created_at, what);
                 self.hub.publish(message.conversation_id, message.seq, frame);
             }
             // The message is safe; sockets see the gap at the next one and read both from the log.
             Err(error) => tracing::warn!(error = %error, "live.message_not_announced"),
+        }
+    }
+
+    async fn message_removed(&self, removed: &Removed) {
+        let conversation = removed.conversation_id;
+        if self.hub.has_audience(conversation) {
+            let frame = self.hub.frame(conversation, removed.at, Happening::MessageRemoved(*removed));
+            self.hub.tell_topic(conversation, &frame);
         }
     }
 

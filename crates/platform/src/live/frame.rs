@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use alivio_accounts::{Presence, UserSummary};
 use alivio_kernel::ids::{ConversationId, GrantId, UserId, Uuid};
-use alivio_messages::MarksMoved;
+use alivio_messages::{MarksMoved, Removed};
 use bytestring::ByteString;
 use chrono::{DateTime, Utc};
 
@@ -40,6 +40,8 @@ pub enum Happening {
     },
     /// Someone has received or read more.
     MarksMoved(MarksMoved),
+    /// Those who moderate have taken a message away.
+    MessageRemoved(Removed),
     /// Someone came, went, or chose another presence.
     PresenceChanged {
         /// Who.

@@ -145,7 +145,9 @@ impl LiveSession {
         for message in page.items {
             let sender = people.get(&message.sender_id).cloned().ok_or(Error::NotFound)?;
             let (seq, at) = (message.seq, message.created_at);
-            let view = MessageView { message, sender, status: DeliveryStatus::Sent };
+            let mentioned = self.platform.mentions.of(&message).await;
+            let mentioned = mentioned.map_err(|e| Error::Unavailable(Box::new(e)))?;
+            let view = MessageView { message, sender, status: DeliveryStatus::Sent, mentioned };
             let what = Happening::MessageCreated { view, members_version };
             frames.push(self.platform.hub.frame(conversation, at, what));
             if let Some(subscription) = self.subscriptions.get_mut(&conversation) {
@@ -176,7 +178,7 @@ impl LiveSession {
                 }
             }
             (Happening::Typing { person, .. }, Some(_)) if person.id != me => Verdict::Deliver,
-            (Happening::MarksMoved(_), Some(_)) => Verdict::Deliver,
+            (Happening::MarksMoved(_) | Happening::MessageRemoved(_), Some(_)) => Verdict::Deliver,
             (Happening::ParticipantRemoved { user_id, .. }, subscription) => {
                 let listens = subscription.is_some();
                 if *user_id == me {

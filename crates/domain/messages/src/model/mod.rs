@@ -1,4 +1,5 @@
 mod header;
+mod moderation;
 
 use std::fmt;
 use std::str::FromStr;
@@ -10,6 +11,9 @@ use alivio_kernel::{FieldError, Rule};
 use chrono::{DateTime, Utc};
 
 pub use header::{Automation, Header, Message, Source};
+pub use moderation::{
+    Remark, Removed, Report, ReportHeader, ReportKind, ReportReason, ReportStatus, Resolution, ReviewStep,
+};
 
 /// The most characters a message can hold (S0-173).
 pub const MAX_CONTENT: usize = 5000;

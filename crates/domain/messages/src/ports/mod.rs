@@ -5,10 +5,16 @@ use alivio_kernel::{AuditEntry, Event, PageSize, Sealed};
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
-use crate::{Error, Header, Mark, Marks, MarksMoved, Message};
+use crate::{ClientMessageId, Error, Header, Mark, Marks, MarksMoved, Message, Removed};
 
+mod moderation;
 mod rooms;
 
+#[cfg(feature = "testing")]
+pub use moderation::MockModerationStore;
+pub use moderation::{
+    Case, Decision, ModerationStore, NewFlag, NewReport, ReportFilter, Reported, StoredReport,
+};
 #[cfg(feature = "testing")]
 pub use rooms::MockRooms;
 pub use rooms::{Room, Rooms};
@@ -25,6 +31,8 @@ pub struct NewEntry {
     pub fingerprint: [u8; 16],
     /// [`MessageSent`](crate::MessageSent); the store sets its `seq`.
     pub event: Event,
+    /// For those who moderate, if something was found in it.
+    pub flag: Option<NewFlag>,
 }
 
 impl Deref for NewEntry {
@@ -170,7 +178,17 @@ pub trait MessageLog: Send + Sync {
     ///
     /// Who is not a member gets [`Appended::NotAMember`] before all else; who repeats a message after the
     /// conversation was closed, or its other person blocked, still gets [`Appended::Repeat`].
+    ///
+    /// The flag of what is stored MUST be stored with it, and no other.
     async fn append(&self, entry: NewEntry) -> Result<Appended, Error>;
+
+    /// Whether `sender` has put a message of this name into the log of the conversation.
+    async fn was_sent(
+        &self,
+        sender: UserId,
+        conversation: ConversationId,
+        client_message_id: &ClientMessageId,
+    ) -> Result<bool, Error>;
 
     /// One page, and one entry more if there is one. `None` if `viewer` is not in the conversation, or
     /// the anchor is a message outside its readable part. A sequence number is an anchor wherever the log
@@ -218,6 +236,8 @@ pub trait LiveFeed: Send + Sync {
     async fn message_created(&self, message: &Message, members_version: i64);
     /// Someone's marks have moved.
     async fn marks_moved(&self, moved: &MarksMoved);
+    /// Those who moderate have taken a message away.
+    async fn message_removed(&self, removed: &Removed);
 }
 
 /// By what someone reads a conversation that they are not in (C-59).

@@ -175,7 +175,8 @@ fn digit_runs(text: &str) -> Vec<DigitRun> {
         }
         Some(DigitRun {
             groups: run.iter().map(|group| text[group.clone()].to_owned()).collect(),
-            international: before == Some('+') || (text[first.clone()].starts_with("00") && !text[first.clone()].starts_with("000")),
+            international: before == Some('+')
+                || (text[first.clone()].starts_with("00") && !text[first.clone()].starts_with("000")),
             dashes: run.windows(2).all(|pair| &text[pair[0].end..pair[1].start] == "-"),
         })
     };

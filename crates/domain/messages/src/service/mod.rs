@@ -1,14 +1,22 @@
+mod moderation;
+mod sending;
+
 use std::sync::Arc;
 
 use alivio_kernel::ids::{ConversationId, IdSource, MessageId};
 use alivio_kernel::sealing::Scope;
 use alivio_kernel::{Caller, Clock, Event, FieldError, Page, PageSize, Rule, Sealer};
 
+use crate::Pace;
+use crate::screening::{Finding, ScreeningPolicy};
 use crate::{
     Anchor, Appended, ClientMessageId, Content, Draft, Error, GrantedLog, Header, HistoryQuery, LiveFeed,
     Mark, Marks, MarksMoved, Message, MessageLog, MessageSent, Moved, NewEntry, Pass, Position, Rooms,
     StoredMessage,
 };
+use sending::Admitted;
+
+pub use moderation::{Hearing, Moderation, ModerationPorts};
 
 /// What [`Messages`] needs.
 #[derive(Clone)]
@@ -21,6 +29,10 @@ pub struct MessagesPorts {
     pub live: Arc<dyn LiveFeed>,
     /// What conversations allow.
     pub rooms: Arc<dyn Rooms>,
+    /// How often people send.
+    pub pace: Arc<dyn Pace>,
+    /// What follows from what the rules find in a message.
+    pub screening: ScreeningPolicy,
     /// Encryption.
     pub sealer: Arc<dyn Sealer>,
     /// Time.
@@ -36,6 +48,8 @@ pub struct Sent {
     pub message: Message,
     /// Whether this call put it into the log.
     pub created: bool,
+    /// What was found in it, for its sender.
+    pub warnings: Vec<Finding>,
 }
 
 /// A part of the log, and how far everyone has come.
@@ -75,7 +89,8 @@ impl Messages {
     /// Sends a message. Returns once it is safe; those connected are told before this returns.
     ///
     /// # Errors
-    /// [`Error::NotFound`], [`Error::Closed`], [`Error::Blocked`], [`Error::ClientMessageIdReused`].
+    /// [`Error::NotFound`], [`Error::Closed`], [`Error::Blocked`], [`Error::ClientMessageIdReused`],
+    /// [`Error::TooMany`], [`Error::NotAllowed`].
     pub async fn send(
         &self,
         caller: &Caller,
@@ -95,6 +110,8 @@ impl Messages {
         if !p.sealer.has_key(Scope::Conversation(conversation)).await? {
             self.position(caller, conversation).await?;
         }
+        let Admitted { step, warnings, flag } =
+            self.admit(caller, conversation, &draft, &client_message_id, now).await?;
         let header = Header {
             message_type: draft.message_type,
             priority: draft.priority,
@@ -113,20 +130,25 @@ impl Messages {
             content,
             fingerprint: self.fingerprint(conversation, &draft),
             event: Event::new(&*p.ids, now, &sent),
+            flag,
         };
-        match p.log.append(entry).await? {
+        let appended = p.log.append(entry).await?;
+        if !matches!(appended, Appended::Stored { .. }) {
+            self.give_back(step.as_ref()).await?;
+        }
+        match appended {
             Appended::Stored { seq, number, members_version, expires_at } => {
                 let header = Header { seq, number, expires_at, ..header };
                 let message = Message { header, content: Some(draft.content) };
                 p.live.message_created(&message, members_version).await;
-                Ok(Sent { message, created: true })
+                Ok(Sent { message, created: true, warnings })
             }
             Appended::Repeat(stored) => {
                 let message = self.unseal(vec![stored]).await?.pop().ok_or(Error::NotFound)?;
                 // Whoever stored it may have been cut off before telling. Those who know it ignore it; the others
                 // check their membership, as no version is old enough for this one.
                 p.live.message_created(&message, i64::MAX).await;
-                Ok(Sent { message, created: false })
+                Ok(Sent { message, created: false, warnings })
             }
             Appended::Reused => Err(Error::ClientMessageIdReused),
             Appended::NotAMember => Err(Error::NotFound),

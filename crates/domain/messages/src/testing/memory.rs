@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use alivio_kernel::ids::{ConversationId, MessageId, UserId};
+use alivio_kernel::ids::{ConversationId, MessageId, ReportId, UserId};
 use alivio_kernel::{Event, SystemIds};
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
@@ -11,8 +11,8 @@ use serde_json::json;
 
 use super::{Fixture, World};
 use crate::{
-    Anchor, Appended, Digest, Error, HistoryQuery, Mark, Marks, MessageLog, Moved, NewEntry, Position,
-    StoredMessage,
+    Anchor, Appended, ClientMessageId, Digest, Error, HistoryQuery, Mark, Marks, MessageLog, Moved, NewEntry,
+    Position, StoredMessage,
 };
 
 pub(crate) fn fixture() -> Fixture {
@@ -28,6 +28,7 @@ struct State {
     conversations: HashMap<ConversationId, Conversation>,
     blocks: HashSet<(UserId, UserId)>,
     events: Vec<Event>,
+    flags: Vec<(ReportId, MessageId)>,
     numbers: i64,
 }
 
@@ -91,7 +92,7 @@ impl Conversation {
 impl MessageLog for Memory {
     async fn append(&self, entry: NewEntry) -> Result<Appended, Error> {
         let mut state = self.lock().await;
-        let State { conversations, blocks, events, numbers } = &mut *state;
+        let State { conversations, blocks, events, flags, numbers } = &mut *state;
         let Some(conversation) = conversations.get_mut(&entry.conversation_id) else {
             return Ok(Appended::NotAMember);
         };
@@ -121,9 +122,23 @@ impl MessageLog for Memory {
         let mut event = entry.event.clone();
         event.payload["seq"] = json!(seq);
         events.push(event);
+        flags.extend(entry.flag.as_ref().map(|flag| (flag.id, entry.id)));
         conversation.entries.push((super::message_log::as_stored(&entry, seq, number), entry.fingerprint));
         let expires_at = entry.expires_at;
         Ok(Appended::Stored { seq, number, members_version: conversation.members_version, expires_at })
+    }
+
+    async fn was_sent(
+        &self,
+        sender: UserId,
+        conversation: ConversationId,
+        client_message_id: &ClientMessageId,
+    ) -> Result<bool, Error> {
+        let state = self.lock().await;
+        let conversation = state.conversations.get(&conversation);
+        let it =
+            |(m, _): &(StoredMessage, _)| m.sender_id == sender && m.client_message_id == *client_message_id;
+        Ok(conversation.is_some_and(|conversation| conversation.entries.iter().any(it)))
     }
 
     async fn history(
@@ -265,5 +280,9 @@ impl World for Memory {
 
     async fn events(&self) -> Vec<Event> {
         self.lock().await.events.clone()
+    }
+
+    async fn flags(&self) -> Vec<(ReportId, MessageId)> {
+        self.lock().await.flags.clone()
     }
 }

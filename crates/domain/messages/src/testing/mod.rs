@@ -13,7 +13,7 @@
 use std::sync::Arc;
 
 use alivio_kernel::Event;
-use alivio_kernel::ids::{ConversationId, UserId};
+use alivio_kernel::ids::{ConversationId, MessageId, ReportId, UserId};
 use async_trait::async_trait;
 
 use crate::MessageLog;
@@ -51,6 +51,8 @@ pub trait World: Send + Sync {
     async fn close(&self, conversation: ConversationId);
     /// All that the outbox has received so far, in any order.
     async fn events(&self) -> Vec<Event>;
+    /// All flags so far with their messages, in any order.
+    async fn flags(&self) -> Vec<(ReportId, MessageId)>;
 }
 
 #[cfg(test)]
