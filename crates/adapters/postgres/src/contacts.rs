@@ -98,6 +98,10 @@ const OUTGOING: &str = select_request!(
 );
 const ONE_INCOMING: &str =
     select_request!("JOIN users u ON u.id = r.from_user AND u.is_active WHERE r.id = $1 AND r.to_user = $2");
+/// Whoever declines or withdraws it meanwhile was first, or waits and finds it gone.
+const LOCK_INCOMING: &str = select_request!(
+    "JOIN users u ON u.id = r.from_user AND u.is_active WHERE r.id = $1 AND r.to_user = $2 FOR UPDATE OF r"
+);
 
 /// Two rows, each with its owner's name for the other.
 const BEFRIEND: &str = "
@@ -254,10 +258,11 @@ async fn befriend(
 
 async fn one_incoming(
     connection: &mut AsyncPgConnection,
+    sql: &'static str,
     user: UserId,
     id: ContactRequestId,
 ) -> Result<Option<StoredContactRequest>, BoxError> {
-    let query = diesel::sql_query(ONE_INCOMING).bind::<SqlUuid, _>(id.uuid()).bind::<SqlUuid, _>(user.uuid());
+    let query = diesel::sql_query(sql).bind::<SqlUuid, _>(id.uuid()).bind::<SqlUuid, _>(user.uuid());
     let row: Option<RequestRow> = prepared(query).get_result(connection).await.optional()?;
     row.map(RequestRow::restore).transpose()
 }
@@ -288,7 +293,7 @@ async fn ask(
         Standing { are_contacts: true, .. } if by_address => reaches = None,
         Standing { are_contacts: true, .. } => return Ok(Asked::AlreadyContacts),
         Standing { counter: Some(counter), .. } => {
-            let counter = one_incoming(connection, new.from, counter.into()).await?;
+            let counter = one_incoming(connection, LOCK_INCOMING, new.from, counter.into()).await?;
             let by_other = counter.as_ref().and_then(|counter| counter.nickname.as_ref());
             let by_us = (new.from, new.nickname.as_ref());
             befriend(connection, by_us, (other, by_other), new.created_at).await?;
@@ -401,7 +406,7 @@ impl ContactStore for Database {
         id: ContactRequestId,
     ) -> Result<Option<StoredContactRequest>, Error> {
         let mut connection = self.connection().await.map_err(unavailable)?;
-        one_incoming(&mut connection, user, id).await.map_err(unavailable)
+        one_incoming(&mut connection, ONE_INCOMING, user, id).await.map_err(unavailable)
     }
 
     async fn accept(
@@ -414,10 +419,12 @@ impl ContactStore for Database {
         let mut connection = self.connection().await.map_err(unavailable)?;
         let accepted = connection
             .transaction(async |connection| {
-                let Some(request) = one_incoming(connection, user, id).await? else { return Ok(false) };
+                let request = one_incoming(connection, ONE_INCOMING, user, id).await?;
+                let Some(request) = request else { return Ok(false) };
                 lock_pair(connection, user, request.from).await?;
                 // It may have ended while we waited.
-                let Some(request) = one_incoming(connection, user, id).await? else { return Ok(false) };
+                let request = one_incoming(connection, LOCK_INCOMING, user, id).await?;
+                let Some(request) = request else { return Ok(false) };
                 befriend(connection, (user, None), (request.from, request.nickname.as_ref()), at).await?;
                 effects::store(connection, left).await?;
                 Ok::<_, BoxError>(true)

@@ -14,7 +14,7 @@ use alivio_conversations::{
     ConversationCreated, ConversationStore, Created, Kind, NewConversation, ParticipantRole, Purpose,
     Settings,
 };
-use alivio_kernel::ids::{ConversationId, GrantId, MessageId, SessionId, UserId, Uuid};
+use alivio_kernel::ids::{ConversationId, GrantId, MessageId, ReportId, SessionId, UserId, Uuid};
 use alivio_kernel::{
     AuditEntry, AuditSink, Caller, Effects, Event, IdSource, Language, Origin, PageSize, Role, Sealed,
     Sensitive, SystemIds,
@@ -241,6 +241,7 @@ impl alivio_conversations::testing::World for Clinic {
             content: Sealed::from_bytes(vec![1]),
             fingerprint: [0; 16],
             event: Event::new(&SystemIds, at, &sent),
+            flag: None,
         };
         assert!(matches!(self.log.append(entry).await.unwrap(), Appended::Stored { .. }));
     }
@@ -327,6 +328,12 @@ impl alivio_messages::testing::World for Clinic {
 
     async fn events(&self) -> Vec<Event> {
         self.all_events().await
+    }
+
+    async fn flags(&self) -> Vec<(ReportId, MessageId)> {
+        let sql = "SELECT id, message_id FROM message_reports WHERE kind = 'flag'";
+        let rows = self.sql.query(sql, &[]).await.unwrap();
+        rows.iter().map(|row| (row.get::<_, Uuid>(0).into(), row.get::<_, Uuid>(1).into())).collect()
     }
 }
 

@@ -61,6 +61,8 @@ macro_rules! message_log_conformance {
                 the_members_version_moves_with_the_membership
                 the_event_is_stored_once_with_the_right_seq
                 what_is_not_appended_stores_no_event
+                a_flag_is_stored_with_its_message_and_not_without
+                what_was_sent_is_known_by_its_name
                 the_newest_come_first_and_one_more_than_asked_for
                 what_came_before_is_read_backwards
                 what_came_after_is_read_forwards
@@ -565,6 +567,47 @@ pub async fn what_is_not_appended_stores_no_event(fixture: Fixture) {
     assert_eq!(events.iter().map(|e| e.id).collect::<Vec<_>>(), [first.event.id]);
 }
 
+/// With its message, once; with nothing else.
+pub async fn a_flag_is_stored_with_its_message_and_not_without(fixture: Fixture) {
+    let room = Room::of(fixture, 2).await;
+    let flagged = |entry: NewEntry| {
+        let finding = Finding { kind: FindingKind::Spam, rule: "shouting" };
+        NewEntry {
+            flag: Some(NewFlag { id: ReportId::generate(&SystemIds), findings: vec![finding] }),
+            ..entry
+        }
+    };
+    let first = flagged(room.entry_by(0));
+    // Those that share a commit are told apart.
+    let others: Vec<_> = (0..20).map(|n| room.entry_by(n % 2)).collect();
+    let all = std::iter::once(first.clone()).chain(others);
+    for outcome in together(all.map(|entry| room.log.append(entry))).await {
+        assert!(matches!(outcome.unwrap(), Appended::Stored { .. }));
+    }
+    assert!(matches!(room.log.append(flagged(retry(&first))).await.unwrap(), Appended::Repeat(_)));
+    let stranger = room.world.user().await;
+    let refused = room.log.append(flagged(entry(room.conversation, stranger))).await.unwrap();
+    assert_eq!(refused, Appended::NotAMember);
+    let flag = first.flag.as_ref().unwrap().id;
+    assert_eq!(room.world.flags().await, [(flag, first.id)]);
+}
+
+/// By its sender, in its conversation, under its name.
+pub async fn what_was_sent_is_known_by_its_name(fixture: Fixture) {
+    let room = Room::of(fixture, 2).await;
+    let elsewhere = room.world.conversation(&room.members).await;
+    let first = room.entry_by(0);
+    let was_sent = async |member: usize, conversation, name: &ClientMessageId| {
+        room.log.was_sent(room.members[member], conversation, name).await.unwrap()
+    };
+    assert!(!was_sent(0, room.conversation, &first.client_message_id).await);
+    stored(&*room.log, first.clone()).await;
+    assert!(was_sent(0, room.conversation, &first.client_message_id).await);
+    assert!(!was_sent(1, room.conversation, &first.client_message_id).await);
+    assert!(!was_sent(0, elsewhere, &first.client_message_id).await);
+    assert!(!was_sent(0, room.conversation, &ClientMessageId::parse("another").unwrap()).await);
+}
+
 // Reading
 
 /// Newest first; one entry more than the page holds, if there is one.
@@ -947,6 +990,7 @@ fn entry(conversation: ConversationId, sender: UserId) -> NewEntry {
         content: Sealed::from_bytes(id.uuid().as_bytes().to_vec()),
         fingerprint: [7; 16],
         event: Event::new(&SystemIds, at(), &sent),
+        flag: None,
     }
 }
 
