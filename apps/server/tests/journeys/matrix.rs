@@ -149,6 +149,12 @@ const TABLE: &[(&str, &str, &str)] = &[
     ("GET /api/v1/conversations/{conversation}/messages", "",              "401  200  404  200  404  404  404  404  404  200"),
     ("POST /api/v1/conversations/{conversation}/messages", r#"{"content":"Hola"}"#,
                                                                            "401  201  404  201  404  404  404  404  404  403"),
+    ("POST /api/v1/messages/{message}/reports", r#"{"reason":"spam"}"#,
+                                                                           "401  201  404  403  404  404  404  404  404  403"),
+    ("GET /api/v1/moderation/reports", "",                                 "401  403  403  403  403  200  403  403  403  403"),
+    ("GET /api/v1/moderation/reports/{report}", "",                        "401  403  403  403  403  200  403  403  403  403"),
+    ("PATCH /api/v1/moderation/reports/{report}", r#"{"status":"in_review","version":1}"#,
+                                                                           "401  403  403  403  403  200  403  403  403  403"),
     ("PUT /api/v1/conversations/{conversation}/read-marker", r#"{"message_id":"{message}"}"#,
                                                                            "401  200  404  200  404  404  404  404  404  200"),
 
@@ -386,8 +392,9 @@ impl Scene {
                 VALUES ($1, '', now(), now()) ON CONFLICT DO NOTHING";
             cast.world.execute(has_one, &cast.spare).await;
         }
-        if names("conversation") || names("message") || names("grant") {
-            let (conversation, message) = if who == BLOCKED && !names("grant") {
+        let of_admins = names("grant") || names("report");
+        if names("conversation") || names("message") || of_admins {
+            let (conversation, message) = if who == BLOCKED && !of_admins {
                 cast.blocked_direct.clone()
             } else {
                 let conversation = maria.open_group("Seguimiento", &[ana]).await;
@@ -399,6 +406,12 @@ impl Scene {
                 let asked = json!({"conversation_id": conversation, "reason": "Riesgo vital"});
                 let grant = admin.post("/admin/break-glass", &asked).await.expect(201);
                 scene.insert("grant", text(&grant, "id").to_owned());
+            }
+            if names("report") {
+                let asked = json!({"reason": "spam"});
+                let reported =
+                    ana.post(&format!("/messages/{}/reports", scene["message"]), &asked).await.expect(201);
+                scene.insert("report", text(&reported, "id").to_owned());
             }
             if who == FORMER {
                 maria

@@ -15,6 +15,9 @@ use alivio_messages::{
     MockRooms, Moved, NewEntry, Position, Priority, StoredMessage,
 };
 
+use alivio_messages::screening::ScreeningPolicy;
+use alivio_messages::{LocalPace, Room};
+
 /// Everything around the service, and what it was told.
 #[derive(Default)]
 struct Desk {
@@ -30,7 +33,9 @@ impl Desk {
             log: Arc::new(self.log),
             granted: Arc::new(MockGrantedLog::new()),
             live: Arc::new(self.live),
-            rooms: Arc::new(MockRooms::new()),
+            rooms: Arc::new(rooms()),
+            pace: Arc::new(LocalPace::default()),
+            screening: ScreeningPolicy::default(),
             sealer: self.sealer,
             clock: self.clock,
             ids: Arc::new(SequentialIds::default()),
@@ -70,6 +75,25 @@ impl Desk {
         let content = self.sealer.seal(&place(id), words.as_bytes()).await.unwrap();
         StoredMessage { header, content: Some(content) }
     }
+}
+
+/// Rooms of care.
+fn rooms() -> MockRooms {
+    let mut rooms = MockRooms::new();
+    rooms.expect_room().returning(|_| {
+        Ok(Some(Room {
+            is_direct: false,
+            is_emergency: false,
+            is_care: true,
+            is_case_discussion: false,
+            file_sharing: true,
+            typing_indicators: true,
+            read_receipts: true,
+            message_editing: true,
+            message_deletion: true,
+        }))
+    });
+    rooms
 }
 
 fn place(message: MessageId) -> SealContext {

@@ -11,16 +11,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use alivio_kernel::ids::{ConversationId, MessageId, UserId};
+use alivio_kernel::ids::{ConversationId, MessageId, ReportId, UserId};
 use alivio_kernel::{DomainEvent, Event, IdSource, PageSize, Sealed, SystemIds};
 use chrono::{DateTime, TimeDelta, Utc};
 
 use alivio_kernel::testing::together;
 
 use super::{Fixture, World};
+use crate::screening::{Finding, FindingKind};
 use crate::{
     Anchor, Appended, ClientMessageId, Digest, Header, HistoryQuery, Mark, Marks, MessageLog, MessageSent,
-    Moved, NewEntry, Position, Priority, StoredMessage,
+    Moved, NewEntry, NewFlag, Position, Priority, StoredMessage,
 };
 
 /// Tests your [`MessageLog`]: one `#[tokio::test]` for every case in [`testing::message_log`].
