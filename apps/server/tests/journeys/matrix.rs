@@ -150,7 +150,7 @@ const TABLE: &[(&str, &str, &str)] = &[
     ("POST /api/v1/conversations/{conversation}/messages", r#"{"content":"Hola"}"#,
                                                                            "401  201  404  201  404  404  404  404  404  403"),
     ("POST /api/v1/messages/{message}/reports", r#"{"reason":"spam"}"#,
-                                                                           "401  201  404  403  404  404  404  404  404  403"),
+                                                                           "401  201  404  403  404  404  404  404  404  201"),
     ("GET /api/v1/moderation/reports", "",                                 "401  403  403  403  403  200  403  403  403  403"),
     ("GET /api/v1/moderation/reports/{report}", "",                        "401  403  403  403  403  200  403  403  403  403"),
     ("PATCH /api/v1/moderation/reports/{report}", r#"{"status":"in_review","version":1}"#,

@@ -7,11 +7,10 @@ use alivio_kernel::ids::{ConversationId, IdSource, MessageId};
 use alivio_kernel::sealing::Scope;
 use alivio_kernel::{Caller, Clock, Event, FieldError, Page, PageSize, Rule, Sealer};
 
-use crate::Pace;
 use crate::screening::{Finding, ScreeningPolicy};
 use crate::{
     Anchor, Appended, ClientMessageId, Content, Draft, Error, GrantedLog, Header, HistoryQuery, LiveFeed,
-    Mark, Marks, MarksMoved, Message, MessageLog, MessageSent, Moved, NewEntry, Pass, Position, Rooms,
+    Mark, Marks, MarksMoved, Message, MessageLog, MessageSent, Moved, NewEntry, Pace, Pass, Position, Rooms,
     StoredMessage,
 };
 use sending::Admitted;
