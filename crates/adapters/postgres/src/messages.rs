@@ -422,7 +422,7 @@ impl GrantedLog for Database {
         now: DateTime<Utc>,
     ) -> Result<Option<GrantedPage>, Error> {
         let Asked { sql, seq, message, offset } = asked(&BY_GRANT, history);
-        let effects = Effects { events: Vec::new(), audit: pass.audit.clone() };
+        let effects = Effects { audit: pass.audit.clone(), ..Effects::default() };
         let mut connection = self.connection().await.map_err(unavailable)?;
         let read: Result<_, diesel::result::Error> = connection
             .transaction(async |connection| {

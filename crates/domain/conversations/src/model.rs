@@ -1,3 +1,5 @@
+mod schedule;
+
 use std::fmt;
 use std::str::FromStr;
 
@@ -8,6 +10,8 @@ use alivio_kernel::{FieldError, Role, Rule};
 use chrono::{DateTime, Datelike, Utc};
 
 use crate::{DenialReason, Error};
+
+pub use schedule::{Opening, Schedule, Zone};
 
 /// The most people a conversation can hold.
 pub const MAX_PARTICIPANTS: usize = 1000;
