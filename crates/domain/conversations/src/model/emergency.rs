@@ -186,7 +186,8 @@ mod tests {
 
     #[test]
     fn levels_without_anyone_on_call_are_passed_over() {
-        let list = OnCallList::new(vec![vec![nights(1)], vec![always(2), nights(3)], vec![always(4)]]).unwrap();
+        let list =
+            OnCallList::new(vec![vec![nights(1)], vec![always(2), nights(3)], vec![always(4)]]).unwrap();
         let noon = NOON.parse().unwrap();
         assert_eq!(list.after(0, noon, |_| true), Some((2, vec![id(2)])));
         assert_eq!(list.after(2, noon, |_| true), Some((3, vec![id(4)])));

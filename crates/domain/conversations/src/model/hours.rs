@@ -228,7 +228,10 @@ mod tests {
         let strict = attendant(1, Role::Doctor, true, None);
         let kind = attendant(2, Role::Doctor, true, Some(hours("09:00", "10:00", OutsideHours::AutoReply)));
         let night = of(Kind::Group, vec![strict, kind]).availability(&clinic, at("2026-01-15T23:00:00Z"));
-        assert_eq!((night.outside, night.answers_for), (OutsideHours::AutoReply, Some(Uuid::from_u128(2).into())));
+        assert_eq!(
+            (night.outside, night.answers_for),
+            (OutsideHours::AutoReply, Some(Uuid::from_u128(2).into()))
+        );
         assert_eq!(night.next_open_at, Some(at("2026-01-16T08:00:00Z")), "the first who opens");
     }
 }

@@ -1,4 +1,7 @@
+mod emergency;
+mod hours;
 mod schedule;
+mod settings;
 
 use std::fmt;
 use std::str::FromStr;
@@ -11,7 +14,10 @@ use chrono::{DateTime, Datelike, Utc};
 
 use crate::{DenialReason, Error};
 
+pub use emergency::{ADMINISTRATORS, Emergency, EmergencyNumber, EmergencyPolicy, OnCallList, OnCallPerson};
+pub use hours::{Attendance, Attendant, Availability, ChatHours, OutsideHours};
 pub use schedule::{Opening, Schedule, Zone};
+pub use settings::{Facts, Purpose, Settings};
 
 /// The most people a conversation can hold.
 pub const MAX_PARTICIPANTS: usize = 1000;
@@ -103,8 +109,12 @@ pub struct Conversation {
     pub id: ConversationId,
     /// Its number among all conversations, for [`Conversation::reference`].
     pub number: i64,
-    /// What it is for.
+    /// How people meet in it.
     pub kind: Kind,
+    /// What they talk about.
+    pub purpose: Purpose,
+    /// What it allows.
+    pub settings: Settings,
     /// Its title, if it has one.
     pub title: Option<String>,
     /// What it is about.
@@ -233,6 +243,8 @@ impl IdempotencyKey {
 #[derive(Clone, PartialEq, Eq)]
 pub struct Draft {
     pub(crate) kind: Kind,
+    pub(crate) purpose: Purpose,
+    pub(crate) settings: Settings,
     pub(crate) title: Option<String>,
     pub(crate) description: Option<String>,
     /// The others: no repeats, not the creator.
@@ -263,6 +275,8 @@ impl Draft {
         }
         Ok(Self {
             kind,
+            purpose: Purpose::default(),
+            settings: Settings::default(),
             title: title.map(|t| text::parse("title", t, MAX_TITLE, Lines::Single)).transpose()?,
             description: description
                 .map(|d| text::parse("description", d, MAX_DESCRIPTION, Lines::Many))
@@ -525,6 +539,8 @@ mod tests {
             joined_seq: 1,
         });
         Conversation {
+            purpose: Purpose::default(),
+            settings: Settings::default(),
             id: ConversationId::generate(&SequentialIds::default()),
             number: 1001,
             kind,
