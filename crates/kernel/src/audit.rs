@@ -81,6 +81,11 @@ impl AuditEntry {
         }
     }
 
+    /// It was done by itself, when its time had come.
+    pub fn by_machine(ids: &dyn IdSource, at: DateTime<Utc>, action: &'static str) -> Self {
+        Self::of(ids, at, action)
+    }
+
     /// Someone who is not signed in did `action`.
     pub fn from_origin(ids: &dyn IdSource, at: DateTime<Utc>, origin: &Origin, action: &'static str) -> Self {
         Self { address: origin.address, ..Self::of(ids, at, action) }

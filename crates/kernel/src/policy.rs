@@ -24,13 +24,19 @@ pub enum AccessScope {
     UsersManage,
     /// Read the audit trail.
     AuditRead,
+    /// Decide when patients may write, and who answers emergencies.
+    PoliciesManage,
+    /// Have hours of one's own in which patients may write.
+    ChatHoursOwn,
+    /// See and answer emergencies.
+    EmergenciesAnswer,
     /// Read a conversation in an emergency, for a stated reason and a short time (C-59).
     BreakGlass,
 }
 
 impl AccessScope {
     /// Every scope.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 12] = [
         Self::DirectoryRead,
         Self::ContactsManage,
         Self::ProfessionalProfile,
@@ -39,6 +45,9 @@ impl AccessScope {
         Self::CredentialsVerify,
         Self::UsersManage,
         Self::AuditRead,
+        Self::PoliciesManage,
+        Self::ChatHoursOwn,
+        Self::EmergenciesAnswer,
         Self::BreakGlass,
     ];
 
@@ -53,6 +62,9 @@ impl AccessScope {
             Self::CredentialsVerify => "credentials:verify",
             Self::UsersManage => "users:manage",
             Self::AuditRead => "audit:read",
+            Self::PoliciesManage => "policies:manage",
+            Self::ChatHoursOwn => "chat_hours:own",
+            Self::EmergenciesAnswer => "emergencies:answer",
             Self::BreakGlass => "break_glass:use",
         }
     }
@@ -64,7 +76,9 @@ impl AccessScope {
             Self::DirectoryRead | Self::ContactsManage => &[Patient, Doctor, Student, MedicalAdmin, ItAdmin],
             Self::ProfessionalProfile => &[Doctor, Student, MedicalAdmin],
             Self::InvitationsIssue | Self::ProfessionalsManage | Self::AuditRead => &[MedicalAdmin, ItAdmin],
-            Self::CredentialsVerify | Self::BreakGlass => &[MedicalAdmin],
+            Self::CredentialsVerify | Self::BreakGlass | Self::PoliciesManage => &[MedicalAdmin],
+            Self::ChatHoursOwn => &[Doctor],
+            Self::EmergenciesAnswer => &[Doctor, MedicalAdmin],
             Self::UsersManage => &[ItAdmin],
         }
     }

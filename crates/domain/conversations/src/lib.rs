@@ -33,8 +33,13 @@ pub use model::{
     Settings, Standing, Zone, assign_roles, kept_apart, may_talk, out_of_place,
 };
 pub use ports::{
-    ConversationStore, Created, ListAfter, ListQuery, NewConversation, People, StoredConversation,
+    AcknowledgedEmergency, Administrators, ConversationStore, Created, EmergencyQuery, EmergencyStore,
+    HoursStore, ListAfter, ListQuery, NewConversation, NewEmergency, OpenedEmergency, People, SeenEmergency,
+    StoredConversation,
 };
 #[cfg(feature = "testing")]
-pub use ports::{MockConversationStore, MockPeople};
-pub use service::{Conversations, ConversationsPorts, Opened};
+pub use ports::{MockAdministrators, MockConversationStore, MockEmergencyStore, MockHoursStore, MockPeople};
+pub use service::{
+    Called, Conversations, ConversationsPorts, Emergencies, EmergenciesPorts, Hours, HoursPorts, Opened,
+    StatedHours,
+};

@@ -2,6 +2,8 @@ use alivio_kernel::sealing::SealError;
 use alivio_kernel::{BoxError, DomainError, ErrorKind, FieldError};
 use serde_json::Value;
 
+use crate::ClosedHours;
+
 /// How messages can go wrong.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -14,6 +16,9 @@ pub enum Error {
     /// One of the two of this direct conversation has blocked the other (C-42).
     #[error("the direct chat is blocked")]
     Blocked,
+    /// The professionals are not there now (C-19).
+    #[error("outside chat hours")]
+    OutsideHours(Box<ClosedHours>),
     /// The client message id was used for another message.
     #[error("client message id reused")]
     ClientMessageIdReused,
@@ -31,6 +36,7 @@ impl DomainError for Error {
         match self {
             Self::NotFound => ErrorKind::NotFound,
             Self::Blocked => ErrorKind::Forbidden,
+            Self::OutsideHours(_) => ErrorKind::NotNow,
             Self::Closed | Self::ClientMessageIdReused => ErrorKind::Conflict,
             Self::Field(_) => ErrorKind::Invalid,
             Self::Unavailable(_) => ErrorKind::Unavailable,
@@ -42,6 +48,7 @@ impl DomainError for Error {
             Self::NotFound => "not_found",
             Self::Closed => "conversation_closed",
             Self::Blocked => "direct_chat_blocked",
+            Self::OutsideHours(_) => "outside_chat_hours",
             Self::ClientMessageIdReused => "client_message_id_reused",
             Self::Field(_) => "validation_failed",
             Self::Unavailable(_) => "unavailable",
@@ -50,6 +57,7 @@ impl DomainError for Error {
 
     fn details(&self) -> Option<Value> {
         match self {
+            Self::OutsideHours(closed) => Some(closed.details()),
             Self::Field(field) => Some(field.details()),
             _ => None,
         }

@@ -18,15 +18,15 @@ mod service;
 pub mod testing;
 
 pub use error::Error;
-pub use event::MessageSent;
+pub use event::{MessageSent, Quiet};
 pub use model::{
     Automation, ClientMessageId, Content, DeliveryStatus, Draft, Header, MAX_CONTENT, Mark, Marks,
     MarksMoved, Message, MessageType, Priority, Source, delivery_status,
 };
 pub use ports::{
-    Anchor, Appended, Digest, GrantedLog, GrantedPage, HistoryQuery, LiveFeed, MessageLog, Moved, NewEntry,
-    Pass, Position, Room, Rooms, StoredMessage,
+    Admission, Anchor, Appended, ClosedHours, Digest, GrantedLog, GrantedPage, HistoryQuery, Hours, LiveFeed,
+    MessageLog, Moved, NewEntry, Pass, Position, Room, Rooms, StoredMessage,
 };
 #[cfg(feature = "testing")]
-pub use ports::{MockGrantedLog, MockLiveFeed, MockMessageLog, MockRooms};
+pub use ports::{MockGrantedLog, MockHours, MockLiveFeed, MockMessageLog, MockRooms};
 pub use service::{ConversationDigest, History, Messages, MessagesPorts, Sent};

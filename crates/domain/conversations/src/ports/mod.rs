@@ -1,3 +1,6 @@
+mod emergencies;
+mod hours;
+
 use alivio_kernel::ids::{ConversationId, UserId};
 use alivio_kernel::{Event, PageSize, Sealed};
 use async_trait::async_trait;
@@ -7,6 +10,16 @@ use crate::{
     Audience, BlockedPair, Conversation, Error, Facts, IdempotencyKey, Kind, ParticipantRole, Purpose,
     Settings, Standing,
 };
+
+pub use emergencies::{
+    AcknowledgedEmergency, Administrators, EmergencyQuery, EmergencyStore, NewEmergency, OpenedEmergency,
+    SeenEmergency,
+};
+#[cfg(feature = "testing")]
+pub use emergencies::{MockAdministrators, MockEmergencyStore};
+pub use hours::HoursStore;
+#[cfg(feature = "testing")]
+pub use hours::MockHoursStore;
 
 /// A question to whoever knows people.
 #[cfg_attr(feature = "testing", mockall::automock)]

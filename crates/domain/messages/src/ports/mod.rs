@@ -5,10 +5,14 @@ use alivio_kernel::{AuditEntry, Event, PageSize, Sealed};
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
-use crate::{Error, Header, Mark, Marks, MarksMoved, Message};
+use crate::{ClientMessageId, Error, Header, Mark, Marks, MarksMoved, Message};
 
+mod hours;
 mod rooms;
 
+#[cfg(feature = "testing")]
+pub use hours::MockHours;
+pub use hours::{Admission, ClosedHours, Hours};
 #[cfg(feature = "testing")]
 pub use rooms::MockRooms;
 pub use rooms::{Room, Rooms};
@@ -171,6 +175,16 @@ pub trait MessageLog: Send + Sync {
     /// Who is not a member gets [`Appended::NotAMember`] before all else; who repeats a message after the
     /// conversation was closed, or its other person blocked, still gets [`Appended::Repeat`].
     async fn append(&self, entry: NewEntry) -> Result<Appended, Error>;
+
+    /// What [`append`](Self::append) would answer, of these alone: [`Appended::NotAMember`], [`Appended::Repeat`] or
+    /// [`Appended::Reused`]; `None` for what would be a new message. MUST store nothing.
+    async fn earlier(
+        &self,
+        sender: UserId,
+        conversation: ConversationId,
+        client_message_id: &ClientMessageId,
+        fingerprint: [u8; 16],
+    ) -> Result<Option<Appended>, Error>;
 
     /// One page, and one entry more if there is one. `None` if `viewer` is not in the conversation, or
     /// the anchor is a message outside its readable part. A sequence number is an anchor wherever the log

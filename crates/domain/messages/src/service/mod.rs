@@ -1,13 +1,14 @@
 use std::sync::Arc;
 
-use alivio_kernel::ids::{ConversationId, IdSource, MessageId};
+use alivio_kernel::ids::{ConversationId, IdSource, MessageId, UserId};
 use alivio_kernel::sealing::Scope;
 use alivio_kernel::{Caller, Clock, Event, FieldError, Page, PageSize, Rule, Sealer};
+use chrono::{DateTime, Utc};
 
 use crate::{
-    Anchor, Appended, ClientMessageId, Content, Draft, Error, GrantedLog, Header, HistoryQuery, LiveFeed,
-    Mark, Marks, MarksMoved, Message, MessageLog, MessageSent, Moved, NewEntry, Pass, Position, Rooms,
-    StoredMessage,
+    Admission, Anchor, Appended, Automation, ClientMessageId, Content, Draft, Error, GrantedLog, Header,
+    HistoryQuery, Hours, LiveFeed, Mark, Marks, MarksMoved, Message, MessageLog, MessageSent, Moved,
+    NewEntry, Pass, Position, Quiet, Rooms, Source, StoredMessage,
 };
 
 /// What [`Messages`] needs.
@@ -21,6 +22,8 @@ pub struct MessagesPorts {
     pub live: Arc<dyn LiveFeed>,
     /// What conversations allow.
     pub rooms: Arc<dyn Rooms>,
+    /// When one may write.
+    pub hours: Arc<dyn Hours>,
     /// Encryption.
     pub sealer: Arc<dyn Sealer>,
     /// Time.
@@ -74,8 +77,12 @@ impl Messages {
 
     /// Sends a message. Returns once it is safe; those connected are told before this returns.
     ///
+    /// What a patient writes while it is closed is refused before anything is stored, or stored quietly, as those who
+    /// are closed wish. Who repeats a message that was stored in time gets it, whatever the hour.
+    ///
     /// # Errors
-    /// [`Error::NotFound`], [`Error::Closed`], [`Error::Blocked`], [`Error::ClientMessageIdReused`].
+    /// [`Error::NotFound`], [`Error::OutsideHours`], [`Error::Closed`], [`Error::Blocked`],
+    /// [`Error::ClientMessageIdReused`].
     pub async fn send(
         &self,
         caller: &Caller,
@@ -83,17 +90,72 @@ impl Messages {
         draft: Draft,
     ) -> Result<Sent, Error> {
         let p = &self.ports;
-        let id = MessageId::generate(&*p.ids);
         let now = p.clock.now();
+        match p.hours.admission(caller, conversation, now).await? {
+            Admission::Open => self.put(caller.user_id, conversation, draft, None, now).await,
+            Admission::Quietly(quiet) => {
+                self.put(caller.user_id, conversation, draft, Some(quiet), now).await
+            }
+            Admission::Refused(closed) => {
+                let fingerprint = self.fingerprint(conversation, &draft);
+                let sender = caller.user_id;
+                let earlier = match &draft.client_message_id {
+                    Some(name) => p.log.earlier(sender, conversation, name, fingerprint).await?,
+                    None => {
+                        self.position(caller, conversation).await?;
+                        None
+                    }
+                };
+                match earlier {
+                    Some(Appended::Repeat(stored)) => self.repeated(stored).await,
+                    Some(Appended::Reused) => Err(Error::ClientMessageIdReused),
+                    Some(_) => Err(Error::NotFound),
+                    None => Err(Error::OutsideHours(closed)),
+                }
+            }
+        }
+    }
+
+    /// Puts words of ours into a conversation, on behalf of `sender`, who is in it and whose doing they are about: shown
+    /// as automated wherever they are. Saying it again under the same `name` says it once. Not for callers.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] if they are not in it, [`Error::Closed`], [`Error::Blocked`].
+    pub async fn announce(
+        &self,
+        sender: UserId,
+        conversation: ConversationId,
+        content: Content,
+        name: ClientMessageId,
+    ) -> Result<Sent, Error> {
+        let draft = Draft {
+            client_message_id: Some(name),
+            source: Source::parse("alivio")?,
+            automation: Some(Automation::default()),
+            ..Draft::text(content)
+        };
+        self.put(sender, conversation, draft, None, self.ports.clock.now()).await
+    }
+
+    async fn put(
+        &self,
+        sender: UserId,
+        conversation: ConversationId,
+        draft: Draft,
+        quiet: Option<Quiet>,
+        now: DateTime<Utc>,
+    ) -> Result<Sent, Error> {
+        let p = &self.ports;
+        let id = MessageId::generate(&*p.ids);
         let sent =
-            MessageSent { conversation_id: conversation, message_id: id, sender_id: caller.user_id, seq: 0 };
+            MessageSent { conversation_id: conversation, message_id: id, sender_id: sender, seq: 0, quiet };
         let client_message_id = match draft.client_message_id.clone() {
             Some(id) => id,
             None => ClientMessageId::parse(&id.to_string())?,
         };
         // A stranger must not make a key for a conversation that is not theirs, or is none.
         if !p.sealer.has_key(Scope::Conversation(conversation)).await? {
-            self.position(caller, conversation).await?;
+            p.log.position(sender, conversation).await?.ok_or(Error::NotFound)?;
         }
         let header = Header {
             message_type: draft.message_type,
@@ -105,7 +167,7 @@ impl Messages {
             expires_at: draft.expires_at,
             source: draft.source.clone(),
             automation: draft.automation,
-            ..Header::new(id, conversation, caller.user_id, client_message_id, now)
+            ..Header::new(id, conversation, sender, client_message_id, now)
         };
         let content = p.sealer.seal(&Content::context(&header), draft.content.as_str().as_bytes()).await?;
         let entry = NewEntry {
@@ -121,19 +183,22 @@ impl Messages {
                 p.live.message_created(&message, members_version).await;
                 Ok(Sent { message, created: true })
             }
-            Appended::Repeat(stored) => {
-                let message = self.unseal(vec![stored]).await?.pop().ok_or(Error::NotFound)?;
-                // Whoever stored it may have been cut off before telling. Those who know it ignore it; the others
-                // check their membership, as no version is old enough for this one.
-                p.live.message_created(&message, i64::MAX).await;
-                Ok(Sent { message, created: false })
-            }
+            Appended::Repeat(stored) => self.repeated(stored).await,
             Appended::Reused => Err(Error::ClientMessageIdReused),
             Appended::NotAMember => Err(Error::NotFound),
             Appended::Closed => Err(Error::Closed),
             Appended::Blocked => Err(Error::Blocked),
             Appended::NoReplyTarget => Err(FieldError::new("reply_to", Rule::Unknown).into()),
         }
+    }
+
+    /// A message that was stored before.
+    async fn repeated(&self, stored: StoredMessage) -> Result<Sent, Error> {
+        let message = self.unseal(vec![stored]).await?.pop().ok_or(Error::NotFound)?;
+        // Whoever stored it may have been cut off before telling. Those who know it ignore it; the others
+        // check their membership, as no version is old enough for this one.
+        self.ports.live.message_created(&message, i64::MAX).await;
+        Ok(Sent { message, created: false })
     }
 
     /// Reads a part of the log.
