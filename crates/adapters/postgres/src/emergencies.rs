@@ -13,7 +13,7 @@ use diesel::sql_types::{Array, BigInt, Bool, Integer, Nullable, Timestamptz, Uui
 use diesel::{QueryResult, QueryableByName};
 use diesel_async::{AsyncConnection, RunQueryDsl};
 
-use crate::hours::{set_policy, unavailable};
+use crate::hours::{changed_with, set_policy, unavailable};
 use crate::sql::prepared;
 use crate::{Database, effects};
 
@@ -221,29 +221,14 @@ fn uuids(people: &[UserId]) -> Vec<Uuid> {
     people.iter().map(|user| user.uuid()).collect()
 }
 
-impl Database {
-    /// Runs a statement that returns a row if it did something, and stores `effects` only then.
-    async fn if_done<Q>(&self, query: Q, effects: &Effects) -> Result<bool, Error>
-    where
-        Q: diesel_async::methods::LoadQuery<'static, diesel_async::AsyncPgConnection, Id>
-            + Send
-            + 'static,
-    {
-        let mut connection = self.connection().await.map_err(unavailable)?;
-        let done: QueryResult<bool> = connection
-            .transaction(async |connection| {
-                let rows: Vec<Id> = query.load(connection).await?;
-                let done = rows.into_iter().map(|row| row.id).next().is_some();
-                if done {
-                    effects::store(connection, effects).await?;
-                }
-                Ok(done)
-            })
-            .await;
-        let done = done.map_err(unavailable)?;
-        self.ring();
-        Ok(done)
-    }
+/// Runs a statement that returns a row if it did something, and stores `$effects` with it only then.
+macro_rules! if_done {
+    ($database:expr, $query:expr, $effects:expr) => {
+        changed_with!($database, $effects, |connection| {
+            let rows: Vec<Id> = prepared($query).load(connection).await?;
+            rows.into_iter().map(|row| row.id).next().is_some()
+        })
+    };
 }
 
 #[async_trait]
@@ -252,9 +237,18 @@ impl EmergencyStore for Database {
         Ok(self.policy(ON_CALL).await?.unwrap_or_default())
     }
 
-    async fn set_on_call(&self, list: &OnCallList, now: DateTime<Utc>, effects: Effects) -> Result<(), Error> {
+    async fn set_on_call(
+        &self,
+        list: &OnCallList,
+        now: DateTime<Utc>,
+        effects: Effects,
+    ) -> Result<(), Error> {
         let value = serde_json::to_value(list).map_err(unavailable)?;
-        self.with_effects(&effects, async |connection| set_policy(connection, ON_CALL, &value, now).await).await
+        changed_with!(self, &effects, |connection| {
+            set_policy(connection, ON_CALL, &value, now).await?;
+            true
+        });
+        Ok(())
     }
 
     async fn open(&self, new: &NewEmergency, effects: Effects) -> Result<OpenedEmergency, Error> {
@@ -266,7 +260,7 @@ impl EmergencyStore for Database {
             .bind::<Timestamptz, _>(new.opened_at)
             .bind::<Integer, _>(new.paged.0)
             .bind::<Array<SqlUuid>, _>(uuids(&new.paged.1));
-        let is_new = self.if_done(prepared(query), &effects).await?;
+        let is_new = if_done!(self, query, &effects);
         // A new statement sees what the first has stored.
         let query = prepared(diesel::sql_query(OPEN_OF).bind::<SqlUuid, _>(new.patient_id.uuid()));
         let mut connection = self.connection().await.map_err(unavailable)?;
@@ -322,7 +316,7 @@ impl EmergencyStore for Database {
             .bind::<Integer, _>(to.0)
             .bind::<Array<SqlUuid>, _>(uuids(&to.1))
             .bind::<Timestamptz, _>(now);
-        self.if_done(prepared(query), &effects).await
+        Ok(if_done!(self, query, &effects))
     }
 
     async fn call_again(
@@ -339,7 +333,7 @@ impl EmergencyStore for Database {
             .bind::<Integer, _>(to.0)
             .bind::<Array<SqlUuid>, _>(uuids(&to.1))
             .bind::<Timestamptz, _>(now);
-        self.if_done(prepared(query), &effects).await
+        Ok(if_done!(self, query, &effects))
     }
 
     async fn acknowledge(
@@ -393,6 +387,6 @@ impl EmergencyStore for Database {
             .bind::<SqlUuid, _>(id.uuid())
             .bind::<SqlUuid, _>(by.uuid())
             .bind::<Timestamptz, _>(now);
-        self.if_done(prepared(query), &effects).await
+        Ok(if_done!(self, query, &effects))
     }
 }

@@ -11,24 +11,33 @@ use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use crate::Database;
 use crate::sql::prepared;
-use crate::{Database, effects};
 
 const CLINIC_HOURS: &str = "chat_hours";
 
 const POLICY: &str = "SELECT value FROM clinic_policies WHERE name = $1";
 
+// All take the same: a value, now, a policy's name, a person.
 const SET_POLICY: &str = "
-    INSERT INTO clinic_policies (name, value, updated_at) VALUES ($1, $2, $3)
+    WITH given AS (SELECT $1::jsonb AS value, $2::timestamptz AS now, $3::text AS name, $4::uuid AS person)
+    INSERT INTO clinic_policies (name, value, updated_at) SELECT name, value, now FROM given
     ON CONFLICT (name) DO UPDATE SET value = excluded.value, updated_at = excluded.updated_at";
 
-const HOURS: &str = "SELECT hours AS value FROM chat_hours WHERE user_id = $1";
+const CLEAR_POLICY: &str = "
+    WITH given AS (SELECT $1::jsonb AS value, $2::timestamptz AS now, $3::text AS name, $4::uuid AS person)
+    DELETE FROM clinic_policies p USING given WHERE p.name = given.name";
 
 const SET_HOURS: &str = "
-    INSERT INTO chat_hours (user_id, hours, updated_at) VALUES ($1, $2, $3)
+    WITH given AS (SELECT $1::jsonb AS value, $2::timestamptz AS now, $3::text AS name, $4::uuid AS person)
+    INSERT INTO chat_hours (user_id, hours, updated_at) SELECT person, value, now FROM given
     ON CONFLICT (user_id) DO UPDATE SET hours = excluded.hours, updated_at = excluded.updated_at";
 
-const CLEAR_HOURS: &str = "DELETE FROM chat_hours WHERE user_id = $1";
+const CLEAR_HOURS: &str = "
+    WITH given AS (SELECT $1::jsonb AS value, $2::timestamptz AS now, $3::text AS name, $4::uuid AS person)
+    DELETE FROM chat_hours h USING given WHERE h.user_id = given.person";
+
+const HOURS: &str = "SELECT hours AS value FROM chat_hours WHERE user_id = $1";
 
 const ATTENDANCE: &str = "
     SELECT c.kind, p.user_id, p.user_role, p.moderates, p.hours
@@ -92,26 +101,27 @@ impl Database {
         let rows: Vec<Policy> = query.load(&mut connection).await.map_err(unavailable)?;
         rows.into_iter().next().map(|row| read(row.value)).transpose()
     }
+}
 
-    /// Runs `change` and stores `effects`, together or not at all.
-    pub(crate) async fn with_effects<T>(
-        &self,
-        effects: &Effects,
-        change: impl AsyncFnOnce(&mut AsyncPgConnection) -> QueryResult<T>,
-    ) -> Result<T, Error> {
-        let mut connection = self.connection().await.map_err(unavailable)?;
-        let changed: QueryResult<T> = connection
-            .transaction(async |connection| {
-                let changed = change(connection).await?;
-                effects::store(connection, effects).await?;
+/// Runs `$change`, which says whether it did something, and stores `$effects` with it if it did: together or not at all.
+macro_rules! changed_with {
+    ($database:expr, $effects:expr, |$connection:ident| $change:expr) => {{
+        let mut connection = $database.connection().await.map_err(crate::hours::unavailable)?;
+        let changed: diesel::QueryResult<bool> = connection
+            .transaction(async |$connection| {
+                let changed: bool = $change;
+                if changed {
+                    crate::effects::store($connection, $effects).await?;
+                }
                 Ok(changed)
             })
             .await;
-        let changed = changed.map_err(unavailable)?;
-        self.ring();
-        Ok(changed)
-    }
+        let changed = changed.map_err(crate::hours::unavailable)?;
+        $database.ring();
+        changed
+    }};
 }
+pub(crate) use changed_with;
 
 /// Stores what the clinic has decided under `name`.
 pub(crate) async fn set_policy(
@@ -121,9 +131,10 @@ pub(crate) async fn set_policy(
     now: DateTime<Utc>,
 ) -> QueryResult<()> {
     let query = diesel::sql_query(SET_POLICY)
+        .bind::<Nullable<Jsonb>, _>(Some(value))
+        .bind::<Timestamptz, _>(now)
         .bind::<Text, _>(name)
-        .bind::<Jsonb, _>(value)
-        .bind::<Timestamptz, _>(now);
+        .bind::<Nullable<SqlUuid>, _>(None::<Uuid>);
     prepared(query).execute(connection).await?;
     Ok(())
 }
@@ -146,33 +157,29 @@ impl HoursStore for Database {
         effects: Effects,
     ) -> Result<(), Error> {
         let value = hours.map(serde_json::to_value).transpose().map_err(unavailable)?;
-        self.with_effects(&effects, async |connection| match (of, value) {
-            (None, Some(value)) => set_policy(connection, CLINIC_HOURS, &value, now).await,
-            (None, None) => {
-                let query = diesel::sql_query("DELETE FROM clinic_policies WHERE name = $1")
-                    .bind::<Text, _>(CLINIC_HOURS);
-                prepared(query).execute(connection).await.map(drop)
-            }
-            (Some(user), Some(value)) => {
-                let query = diesel::sql_query(SET_HOURS)
-                    .bind::<SqlUuid, _>(user.uuid())
-                    .bind::<Jsonb, _>(value)
-                    .bind::<Timestamptz, _>(now);
-                prepared(query).execute(connection).await.map(drop)
-            }
-            (Some(user), None) => {
-                let query = diesel::sql_query(CLEAR_HOURS).bind::<SqlUuid, _>(user.uuid());
-                prepared(query).execute(connection).await.map(drop)
-            }
-        })
-        .await
+        let sql = match (of, &value) {
+            (None, Some(_)) => SET_POLICY,
+            (None, None) => CLEAR_POLICY,
+            (Some(_), Some(_)) => SET_HOURS,
+            (Some(_), None) => CLEAR_HOURS,
+        };
+        changed_with!(self, &effects, |connection| {
+            let query = diesel::sql_query(sql)
+                .bind::<Nullable<Jsonb>, _>(value)
+                .bind::<Timestamptz, _>(now)
+                .bind::<Text, _>(CLINIC_HOURS)
+                .bind::<Nullable<SqlUuid>, _>(of.map(UserId::uuid));
+            prepared(query).execute(connection).await?;
+            true
+        });
+        Ok(())
     }
 
     async fn attendance(&self, conversation: ConversationId) -> Result<Option<Attendance>, Error> {
         let query = prepared(diesel::sql_query(ATTENDANCE).bind::<SqlUuid, _>(conversation.uuid()));
         let mut connection = self.connection().await.map_err(unavailable)?;
         let rows: Vec<AttendantRow> = query.load(&mut connection).await.map_err(unavailable)?;
-        let Some(first) = rows.first() else { return Ok(None) };
+        let Some(first) = rows.as_slice().first() else { return Ok(None) };
         let kind = first.kind.parse()?;
         let professionals = rows.into_iter().filter_map(|row| row.restore().transpose());
         Ok(Some(Attendance { kind, professionals: professionals.collect::<Result<_, _>>()? }))

@@ -11,7 +11,7 @@ use alivio_kernel::{
 };
 use alivio_messages::{
     Admission, Anchor, Appended, ClientMessageId, ClosedHours, Content, Digest, Draft, Error, Header,
-    HistoryQuery, Hours, Mark, Marks, MarksMoved, Message, MessageSent, MessageType, Messages, MessagesPorts,
+    HistoryQuery, Hours, Mark, Marks, MarksMoved, Message, MessageSent, Messages, MessagesPorts,
     MockGrantedLog, MockLiveFeed, MockMessageLog, MockRooms, Moved, NewEntry, Position, Priority, Quiet,
     StoredMessage,
 };
@@ -347,7 +347,8 @@ async fn a_page_of_history_is_opened_and_says_where_the_next_one_starts() {
             Ok(Some(Position { joined_seq: 1, last_seq: 9, members_version: 1, marks: vec![marks(9, 8)] }))
         });
         let history = desk.open().history(&caller(), conversation(), &query).await.unwrap();
-        let words: Vec<_> = history.page.items.iter().map(|m| m.content.as_str().to_owned()).collect();
+        let words: Vec<_> =
+            history.page.items.iter().map(|m| m.content.as_ref().unwrap().as_str().to_owned()).collect();
         assert_eq!(words, (1..=shown).map(|n| format!("words {n}")).collect::<Vec<_>>());
         assert_eq!(history.page.next_cursor, cursor);
         assert_eq!(history.marks, [marks(9, 8)]);
@@ -406,7 +407,7 @@ async fn each_digest_gets_its_own_last_message() {
     let digests = desk.open().digests(&caller(), &places).await.unwrap();
     let seen: Vec<_> = digests
         .iter()
-        .map(|d| (d.conversation_id, d.unread, d.last.as_ref().map(|m| m.content.as_str())))
+        .map(|d| (d.conversation_id, d.unread, d.last.as_ref().map(|m| m.content.as_ref().unwrap().as_str())))
         .collect();
     let expected = [(places[0], 4, Some("first")), (places[1], 4, None), (places[2], 4, Some("last"))];
     assert_eq!(seen, expected);

@@ -544,6 +544,8 @@ mod tests {
             id: ConversationId::generate(&SequentialIds::default()),
             number: 1001,
             kind,
+            purpose: Purpose::default(),
+            settings: Settings::default(),
             title: None,
             description: None,
             participants: participants.collect(),

@@ -11,8 +11,8 @@ use serde_json::json;
 
 use super::{Fixture, World};
 use crate::{
-    Anchor, Appended, Digest, Error, HistoryQuery, Mark, Marks, MessageLog, Moved, NewEntry, Position,
-    StoredMessage,
+    Anchor, Appended, ClientMessageId, Digest, Error, HistoryQuery, Mark, Marks, MessageLog, Moved, NewEntry,
+    Position, StoredMessage,
 };
 
 pub(crate) fn fixture() -> Fixture {
