@@ -47,17 +47,6 @@ impl DomainEvent for ParticipantRemoved {
     const KIND: &'static str = "conversations.participant_removed";
 }
 
-/// Someone's hours changed, or the clinic's.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ChatHoursChanged {
-    /// Whose; the clinic's if nobody's.
-    pub user_id: Option<UserId>,
-}
-
-impl DomainEvent for ChatHoursChanged {
-    const KIND: &'static str = "conversations.chat_hours_changed";
-}
-
 /// Someone called for urgent help.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EmergencyOpened {
@@ -65,6 +54,8 @@ pub struct EmergencyOpened {
     pub emergency_id: EmergencyId,
     /// Where they talk.
     pub conversation_id: ConversationId,
+    /// Who needs help.
+    pub patient_id: UserId,
     /// Who opened it.
     pub opened_by: UserId,
 }
@@ -80,6 +71,8 @@ pub struct EmergencyPaged {
     pub emergency_id: EmergencyId,
     /// Where they talk.
     pub conversation_id: ConversationId,
+    /// Who needs help.
+    pub patient_id: UserId,
     /// Who opened it.
     pub opened_by: UserId,
     /// The level of those who are paged.

@@ -23,8 +23,8 @@ pub mod testing;
 
 pub use error::{DenialReason, Error};
 pub use event::{
-    AcknowledgementDue, ChatHoursChanged, ConversationCreated, EmergencyAcknowledged, EmergencyOpened,
-    EmergencyPaged, EmergencyResolved, ParticipantAdded, ParticipantRemoved,
+    AcknowledgementDue, ConversationCreated, EmergencyAcknowledged, EmergencyOpened, EmergencyPaged,
+    EmergencyResolved, ParticipantAdded, ParticipantRemoved,
 };
 pub use model::{
     ADMINISTRATORS, Attendance, Attendant, Audience, Availability, BlockedPair, ChatHours, Conversation,

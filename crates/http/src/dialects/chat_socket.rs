@@ -149,6 +149,9 @@ impl Words for Documented {
             // The document has no words for these.
             Happening::MarksMoved(_)
             | Happening::BreakGlass { .. }
+            | Happening::EmergencyPaged { .. }
+            | Happening::EmergencyAcknowledged { .. }
+            | Happening::EmergencyResolved { .. }
             | Happening::ConversationCreated { .. }
             | Happening::ParticipantJoined { .. }
             | Happening::ParticipantRemoved { .. } => return None,

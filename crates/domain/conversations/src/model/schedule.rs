@@ -41,6 +41,11 @@ impl Zone {
         self.local(at).format("%H:%M").to_string()
     }
 
+    /// The date and the time on the wall there, `2026-03-29 08:00`.
+    pub fn wall_moment(self, at: DateTime<Utc>) -> String {
+        self.local(at).format("%Y-%m-%d %H:%M").to_string()
+    }
+
     fn local(self, at: DateTime<Utc>) -> NaiveDateTime {
         at.with_timezone(&self.0).naive_local()
     }

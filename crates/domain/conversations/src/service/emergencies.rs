@@ -86,11 +86,16 @@ impl Emergencies {
         let mut participants = vec![patient_id];
         participants.extend((opened_by != patient_id).then_some(opened_by));
         let created = ConversationCreated { conversation_id, created_by: opened_by, participants };
-        let effects = Effects::default()
-            .event(self.event(now, &created))
-            .event(self.event(now, &EmergencyOpened { emergency_id: id, conversation_id, opened_by }))
-            .audit(self.entry(now, caller, "emergency.opened", id, patient_id));
-        let effects = self.page(effects, &new.paged, (id, conversation_id, opened_by), now, false);
+        let effects =
+            Effects::default()
+                .event(self.event(now, &created))
+                .event(self.event(
+                    now,
+                    &EmergencyOpened { emergency_id: id, conversation_id, patient_id, opened_by },
+                ))
+                .audit(self.entry(now, caller, "emergency.opened", id, patient_id));
+        let effects =
+            self.page(effects, &new.paged, (id, conversation_id, patient_id, opened_by), now, false);
         let effects = effects.audit(self.entry(now, caller, "emergency.paged", id, patient_id));
         match p.store.open(&new, effects).await? {
             OpenedEmergency::New(emergency) => Ok(Called { emergency, created: true }),
@@ -219,7 +224,7 @@ impl Emergencies {
         }
         let now = p.clock.now();
         let paged = self.next(emergency.patient_id, due.level, now).await?;
-        let what = (id, emergency.conversation_id, emergency.opened_by);
+        let what = (id, emergency.conversation_id, emergency.patient_id, emergency.opened_by);
         let mut effects = self.page(Effects::default(), &paged, what, now, true);
         for action in ["emergency.escalated", "emergency.paged"] {
             let entry = AuditEntry::by_machine(&*p.ids, now, action);
@@ -241,7 +246,7 @@ impl Emergencies {
         if let Some((_, at)) = emergency.acknowledged
             && now - at > p.policy.acknowledge_within
         {
-            let what = (id, emergency.conversation_id, caller.user_id);
+            let what = (id, emergency.conversation_id, patient_id, caller.user_id);
             let effects = self.page(Effects::default(), &paged, what, now, false);
             let effects = effects.audit(self.entry(now, caller, "emergency.paged", id, patient_id));
             p.store.call_again(id, at, &paged, now, effects).await?;
@@ -318,12 +323,13 @@ impl Emergencies {
         &self,
         effects: Effects,
         paged: &(i32, Vec<UserId>),
-        (emergency_id, conversation_id, opened_by): (EmergencyId, ConversationId, UserId),
+        (emergency_id, conversation_id, patient_id, opened_by): (EmergencyId, ConversationId, UserId, UserId),
         now: DateTime<Utc>,
         escalated: bool,
     ) -> Effects {
         let (level, people) = (paged.0, paged.1.clone());
-        let page = EmergencyPaged { emergency_id, conversation_id, opened_by, level, people, escalated };
+        let page =
+            EmergencyPaged { emergency_id, conversation_id, patient_id, opened_by, level, people, escalated };
         let effects = effects.event(self.event(now, &page));
         if level >= ADMINISTRATORS {
             return effects;

@@ -1,11 +1,10 @@
 use std::sync::Arc;
 
 use alivio_kernel::ids::{ConversationId, IdSource, UserId};
-use alivio_kernel::{AccessScope, AuditEntry, Caller, Clock, Effects, Event};
+use alivio_kernel::{AccessScope, AuditEntry, Caller, Clock, Effects};
+use chrono::{DateTime, Utc};
 
-use crate::{
-    Availability, ChatHours, ChatHoursChanged, ConversationStore, Error, HoursStore, People, may_talk,
-};
+use crate::{Availability, ChatHours, ConversationStore, Error, HoursStore, People, may_talk};
 
 /// What [`Hours`] needs.
 #[derive(Clone)]
@@ -109,18 +108,18 @@ impl Hours {
         if !audience.members.contains(&caller.user_id) {
             return Err(Error::NotFound);
         }
-        self.now_in(id).await?.ok_or(Error::NotFound)
+        self.at(id, self.ports.clock.now()).await?.ok_or(Error::NotFound)
     }
 
-    /// Whether patients may write or call in a conversation now; `None` if there is none. Authorises nothing: for those
+    /// Whether patients may write or call in a conversation at an instant; `None` if there is none. Authorises nothing: for those
     /// who decide whether something may happen there.
     ///
     /// # Errors
     /// Only [`Error::Unavailable`].
-    pub async fn now_in(&self, id: ConversationId) -> Result<Option<Availability>, Error> {
+    pub async fn at(&self, id: ConversationId, at: DateTime<Utc>) -> Result<Option<Availability>, Error> {
         let Some(attendance) = self.ports.store.attendance(id).await? else { return Ok(None) };
         let clinic = self.clinic().await?;
-        Ok(Some(attendance.availability(&clinic, self.ports.clock.now())))
+        Ok(Some(attendance.availability(&clinic, at)))
     }
 
     async fn clinic(&self) -> Result<ChatHours, Error> {
@@ -151,10 +150,7 @@ impl Hours {
             Some(user) => entry.about(user),
             None => entry,
         };
-        let effects = Effects::default()
-            .event(Event::new(&*p.ids, now, &ChatHoursChanged { user_id: of }))
-            .audit(entry);
-        p.store.set_hours(of, hours, now, effects).await?;
+        p.store.set_hours(of, hours, now, Effects::default().audit(entry)).await?;
         self.stated(of).await
     }
 }

@@ -83,7 +83,12 @@ pub struct Content(String);
 impl Content {
     /// Checks what someone typed.
     pub fn parse(raw: &str) -> Result<Self, FieldError> {
-        text::parse("content", raw, MAX_CONTENT, Lines::Many).map(Self)
+        Self::parse_as("content", raw)
+    }
+
+    /// The same, where the words stand in another `field`.
+    pub fn parse_as(field: &'static str, raw: &str) -> Result<Self, FieldError> {
+        text::parse(field, raw, MAX_CONTENT, Lines::Many).map(Self)
     }
 
     /// Words that were checked when they were stored.
