@@ -76,9 +76,10 @@ async fn whom_nobody_attends_calls_for_help_and_someone_on_call_answers() {
     carlos.get(&format!("/conversations/{conversation}")).await.problem(404, "not_found");
     eventually("what to do is said", async || luis.history(&conversation).await.len() == 2).await;
     let said = luis.history(&conversation).await;
-    assert_eq!(said[0]["content"], "Dolor en el pecho");
-    assert_eq!((&said[0]["is_automated"], &said[1]["is_automated"]), (&json!(false), &json!(true)));
-    assert!(text(&said[1], "content").contains("112"));
+    // Whichever came first.
+    let (ours, own): (Vec<_>, Vec<_>) = said.iter().partition(|message| message["is_automated"] == true);
+    assert_eq!(own[0]["content"], "Dolor en el pecho");
+    assert!(text(ours[0], "content").contains("112"));
 
     let mut patient = luis.connect_to(&conversation).await;
     let done = carlos.post(&acknowledge(&called), &json!({})).await.expect(200);
@@ -108,7 +109,7 @@ async fn whom_nobody_attends_calls_for_help_and_someone_on_call_answers() {
     assert_ne!(call(&luis).await["emergency"]["id"], emergency["id"]);
 
     for action in ["opened", "paged", "acknowledged", "resolved"] {
-        let path = format!("/admin/audit?action=emergency.{action}&subject_id={}", luis.id);
+        let path = format!("/admin/audit?action=emergency.{action}&subject={}", luis.id);
         assert!(!list(&admin.get(&path).await.expect(200), "items").is_empty(), "{action}");
     }
     assert!(!world.logs().contains("Dolor en el pecho"));
