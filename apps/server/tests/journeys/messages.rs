@@ -47,6 +47,7 @@ async fn a_message_is_what_was_sent() {
         "created_at",
         "delivery_status",
         "id",
+        "is_automated",
         "message_type",
         "priority",
         "ref",
