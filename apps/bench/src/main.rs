@@ -1,7 +1,7 @@
 //! Load generator: what a running Alivio does per second, how fast, and whether anything is lost.
 //!
 //! ```text
-//! ALIVIO_SOCKET_COMMANDS_PER_SECOND=1000000 ALIVIO_RATE_WRITES_PER_MINUTE=1000000 cargo run --release
+//! ALIVIO_CHAT_HOURS=00:00-24:00 ALIVIO_SOCKET_COMMANDS_PER_SECOND=1000000 ALIVIO_RATE_WRITES_PER_MINUTE=1000000 cargo run --release
 //! cargo run --release -p alivio-bench -- room --members 10
 //! cargo run --release -p alivio-bench -- direct --pairs 100
 //! cargo run --release -p alivio-bench -- directory --professionals 50000 --database-url postgres://…
@@ -34,7 +34,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 /// Measures a running Alivio with its demo clinic.
 ///
 /// Start the server so that it does not take the load for a flood:
-/// ALIVIO_SOCKET_COMMANDS_PER_SECOND=1000000 ALIVIO_RATE_WRITES_PER_MINUTE=1000000
+/// ALIVIO_CHAT_HOURS=00:00-24:00 ALIVIO_SOCKET_COMMANDS_PER_SECOND=1000000 ALIVIO_RATE_WRITES_PER_MINUTE=1000000
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Cli {

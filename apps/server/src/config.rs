@@ -9,11 +9,13 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use alivio_accounts::{DirectoryPolicy, Email, SignInPolicy};
+use alivio_conversations::{ChatHours, EmergencyNumber, EmergencyPolicy, OutsideHours, Schedule};
 use alivio_http::Rates;
 use alivio_kernel::{Role, Sensitive};
 use alivio_messages::PaceLimits;
 use alivio_messages::screening::{ScreeningAction, ScreeningPolicy};
 use alivio_notifications::PublicOrigin;
+use chrono::TimeDelta;
 use ipnet::IpNet;
 
 /// A setting: variable, default, meaning.
@@ -51,6 +53,26 @@ pub(crate) const SETTINGS: &[Setting] = &[
         "ALIVIO_OPEN_REGISTRATION",
         "true",
         "`true` or `false`: whether patients and students may sign up by themselves",
+    ),
+    setting(
+        "ALIVIO_CLINIC_TIME_ZONE",
+        "Europe/Madrid",
+        "IANA time zone of the clinic, by whose clock the chat hours go",
+    ),
+    setting(
+        "ALIVIO_CHAT_HOURS",
+        "08:00-22:00",
+        "when patients may write, every day, until an administrator sets other hours; `00:00-24:00` is always",
+    ),
+    setting(
+        "ALIVIO_EMERGENCY_NUMBER",
+        "112",
+        "the local number to dial when a life is in danger, shown with every emergency",
+    ),
+    setting(
+        "ALIVIO_EMERGENCY_ACK_SECONDS",
+        "120",
+        "how long those on call have to acknowledge an emergency before the next level is paged, 1 to 3600",
     ),
     setting("ALIVIO_CORS_ORIGINS", "", "origins of web pages that may call the API, separated by commas"),
     setting(
@@ -236,6 +258,8 @@ pub(crate) struct Config {
     pub(crate) socket_commands_per_second: NonZeroU32,
     pub(crate) socket_heartbeat: Duration,
     pub(crate) sign_in_policy: SignInPolicy,
+    pub(crate) chat_hours: ChatHours,
+    pub(crate) emergency_policy: EmergencyPolicy,
     pub(crate) presence_grace: Duration,
     pub(crate) shutdown: Duration,
     pub(crate) log: String,
@@ -372,6 +396,11 @@ impl Config {
                     Some(list) => roles(list)?,
                 },
             },
+            chat_hours: chat_hours(get("ALIVIO_CLINIC_TIME_ZONE"), get("ALIVIO_CHAT_HOURS"))?,
+            emergency_policy: EmergencyPolicy {
+                number: emergency_number(get("ALIVIO_EMERGENCY_NUMBER").unwrap_or("112"))?,
+                acknowledge_within: acknowledge_within(get("ALIVIO_EMERGENCY_ACK_SECONDS"))?,
+            },
             presence_grace: Duration::from_secs(u64::from(number::<u16>(
                 get("ALIVIO_PRESENCE_GRACE_SECONDS"),
                 "ALIVIO_PRESENCE_GRACE_SECONDS",
@@ -442,6 +471,29 @@ fn screening<'a>(get: &impl Fn(&str) -> Option<&'a str>) -> Result<ScreeningPoli
             "`warn`, `flag` or `block`",
         )?,
     })
+}
+
+fn chat_hours(zone: Option<&str>, hours: Option<&str>) -> Result<ChatHours, ConfigError> {
+    let (zone, hours) = (zone.unwrap_or("Europe/Madrid"), hours.unwrap_or("08:00-22:00"));
+    let expected = "an IANA time zone, like `Europe/Madrid`";
+    let zone = zone.parse().map_err(|_| invalid("ALIVIO_CLINIC_TIME_ZONE", zone, expected))?;
+    let wrong = || invalid("ALIVIO_CHAT_HOURS", hours, "hours like `08:00-22:00`");
+    let (from, to) = hours.split_once('-').ok_or_else(wrong)?;
+    let schedule = Schedule::daily(zone, from, to).map_err(|_| wrong())?;
+    Ok(ChatHours { schedule, outside: OutsideHours::default() })
+}
+
+fn emergency_number(value: &str) -> Result<EmergencyNumber, ConfigError> {
+    let expected = "a telephone number of 2 to 16 characters, like `112`";
+    EmergencyNumber::parse(value).map_err(|_| invalid("ALIVIO_EMERGENCY_NUMBER", value, expected))
+}
+
+fn acknowledge_within(value: Option<&str>) -> Result<TimeDelta, ConfigError> {
+    let (name, expected) = ("ALIVIO_EMERGENCY_ACK_SECONDS", "a number of seconds from 1 to 3600");
+    match number(value, name, "120", expected)? {
+        seconds @ 1..=3600 => Ok(TimeDelta::seconds(seconds)),
+        _ => Err(invalid(name, value.unwrap_or_default(), expected)),
+    }
 }
 
 fn roles(list: &str) -> Result<Vec<Role>, ConfigError> {

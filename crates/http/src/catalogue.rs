@@ -116,6 +116,7 @@ const MESSAGES: &[(&str, &str, &str)] = &[
         "Esa dirección de correo ya tiene una cuenta.",
         "That e-mail address already has an account.",
     ),
+    ("emergency_over", "Esta emergencia ya ha terminado.", "This emergency is over."),
     ("forbidden", "No tiene permiso para hacer esto.", "You are not allowed to do this."),
     (
         "forbidden_origin",
@@ -178,6 +179,11 @@ const MESSAGES: &[(&str, &str, &str)] = &[
         "nothing_to_decide",
         "No hay credenciales pendientes de decisión.",
         "There are no credentials waiting for a decision.",
+    ),
+    (
+        "outside_chat_hours",
+        "El chat está cerrado a esta hora. Si es urgente, use el canal de emergencias.",
+        "The chat is closed at this hour. If it is urgent, use the emergency channel.",
     ),
     ("payload_too_large", "El cuerpo es demasiado grande.", "The body is too large."),
     (

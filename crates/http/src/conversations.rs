@@ -301,14 +301,21 @@ fn parse_cursor(cursor: &str) -> Result<ListAfter> {
     parse().ok_or_else(|| invalid(FieldError::new("cursor", Rule::Malformed)))
 }
 
+pub(crate) async fn body(
+    state: &State,
+    caller: &Caller,
+    conversation: Conversation,
+) -> Result<ConversationBody> {
+    Ok(ConversationBody::from(state.platform.screens.conversation(caller, conversation).await?))
+}
+
 async fn show(
     state: &State,
     caller: &Caller,
     status: StatusCode,
     conversation: Conversation,
 ) -> Result<HttpResponse> {
-    let view = state.platform.screens.conversation(caller, conversation).await?;
-    Ok(HttpResponse::build(status).json(ConversationBody::from(view)))
+    Ok(HttpResponse::build(status).json(body(state, caller, conversation).await?))
 }
 
 async fn show_opened(state: &State, caller: &Caller, opened: Opened) -> Result<HttpResponse> {

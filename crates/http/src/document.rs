@@ -221,6 +221,8 @@ mod tests {
         include_str!("admin_users.rs"),
         include_str!("audit.rs"),
         include_str!("break_glass.rs"),
+        include_str!("hours.rs"),
+        include_str!("emergencies.rs"),
         include_str!("directory.rs"),
         include_str!("profiles.rs"),
         include_str!("professionals.rs"),

@@ -17,9 +17,11 @@ mod dialects;
 mod directory;
 mod docs;
 mod document;
+mod emergencies;
 mod extract;
 mod frame;
 mod health;
+mod hours;
 mod messages;
 mod moderation;
 mod networks;
@@ -105,6 +107,8 @@ fn routes(config: &mut utoipa_actix_web::service_config::ServiceConfig<'_>) {
             .configure(admin_users::routes)
             .configure(audit::routes)
             .configure(break_glass::routes)
+            .configure(hours::routes)
+            .configure(emergencies::routes)
             .configure(directory::routes)
             .configure(profiles::routes)
             .configure(professionals::routes)

@@ -131,6 +131,10 @@ id!(
     GrantId
 );
 id!(
+    /// Someone's call for urgent help.
+    EmergencyId
+);
+id!(
     /// An open request to become someone's contact.
     ContactRequestId
 );

@@ -24,6 +24,12 @@ pub enum AccessScope {
     UsersManage,
     /// Read the audit trail.
     AuditRead,
+    /// Decide when patients may write, and who answers emergencies.
+    PoliciesManage,
+    /// Have hours of one's own in which patients may write.
+    ChatHoursOwn,
+    /// See and answer emergencies.
+    EmergenciesAnswer,
     /// Read a conversation in an emergency, for a stated reason and a short time (C-59).
     BreakGlass,
     /// Judge messages that were reported or flagged.
@@ -32,7 +38,7 @@ pub enum AccessScope {
 
 impl AccessScope {
     /// Every scope.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 13] = [
         Self::DirectoryRead,
         Self::ContactsManage,
         Self::ProfessionalProfile,
@@ -41,6 +47,9 @@ impl AccessScope {
         Self::CredentialsVerify,
         Self::UsersManage,
         Self::AuditRead,
+        Self::PoliciesManage,
+        Self::ChatHoursOwn,
+        Self::EmergenciesAnswer,
         Self::BreakGlass,
         Self::ModerationManage,
     ];
@@ -56,6 +65,9 @@ impl AccessScope {
             Self::CredentialsVerify => "credentials:verify",
             Self::UsersManage => "users:manage",
             Self::AuditRead => "audit:read",
+            Self::PoliciesManage => "policies:manage",
+            Self::ChatHoursOwn => "chat_hours:own",
+            Self::EmergenciesAnswer => "emergencies:answer",
             Self::BreakGlass => "break_glass:use",
             Self::ModerationManage => "moderation:manage",
         }
@@ -68,7 +80,11 @@ impl AccessScope {
             Self::DirectoryRead | Self::ContactsManage => &[Patient, Doctor, Student, MedicalAdmin, ItAdmin],
             Self::ProfessionalProfile => &[Doctor, Student, MedicalAdmin],
             Self::InvitationsIssue | Self::ProfessionalsManage | Self::AuditRead => &[MedicalAdmin, ItAdmin],
-            Self::CredentialsVerify | Self::BreakGlass | Self::ModerationManage => &[MedicalAdmin],
+            Self::CredentialsVerify | Self::BreakGlass | Self::ModerationManage | Self::PoliciesManage => {
+                &[MedicalAdmin]
+            }
+            Self::ChatHoursOwn => &[Doctor],
+            Self::EmergenciesAnswer => &[Doctor, MedicalAdmin],
             Self::UsersManage => &[ItAdmin],
         }
     }

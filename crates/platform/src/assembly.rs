@@ -9,16 +9,22 @@ use alivio_accounts::{
     SecondFactorPorts,
 };
 use alivio_audit::{BreakGlass, BreakGlassPorts, Trail, TrailPorts};
-use alivio_conversations::{Conversations, ConversationsPorts};
+use alivio_conversations::{
+    Conversations, ConversationsPorts, Emergencies, EmergenciesPorts, Hours, HoursPorts, People,
+};
 use alivio_messages::{LiveFeed, Messages, MessagesPorts, Moderation, ModerationPorts};
 use alivio_notifications::Notifications;
 use alivio_outbox::Relay;
 use moka::future::Cache;
 
-use crate::bridges::{MembersFromConversations, RoomsFromConversations, StandingsFromAccounts};
+use crate::automated::Announcements;
+use crate::bridges::{
+    AdministratorsFromAccounts, MembersFromConversations, RoomsFromConversations, StandingsFromAccounts,
+};
 use crate::correspondence::{Correspondence, LettersByMail};
 use crate::live::{Hub, LiveAnnouncer, PresenceBoard, Silence};
 use crate::mentions::Mentions;
+use crate::opening_hours::{AdmissionByHours, CachedHours};
 use crate::reactions::{self, Around};
 use crate::session_cache::CachedSessions;
 use crate::{PeopleDirectory, Platform, Ports, Screens};
@@ -122,12 +128,29 @@ pub(crate) fn assemble(ports: Ports) -> (Platform, Relay) {
         clock(),
         ports.presence_grace,
     ));
+    let standings: Arc<dyn People> = Arc::new(StandingsFromAccounts::new(users(), Arc::clone(&ports.blocks)));
     let conversations = Conversations::new(ConversationsPorts {
         store: Arc::clone(&ports.conversations),
-        people: Arc::new(StandingsFromAccounts::new(users(), Arc::clone(&ports.blocks))),
+        people: Arc::clone(&standings),
         sealer: sealer(),
         clock: clock(),
         ids: ids(),
+    });
+    let hours = Hours::new(HoursPorts {
+        store: Arc::new(CachedHours::new(Arc::clone(&ports.hours))),
+        conversations: Arc::clone(&ports.conversations),
+        people: Arc::clone(&standings),
+        clock: clock(),
+        ids: ids(),
+        default: ports.default_hours.clone(),
+    });
+    let emergencies = Emergencies::new(EmergenciesPorts {
+        store: Arc::clone(&ports.emergencies),
+        people: standings,
+        administrators: Arc::new(AdministratorsFromAccounts(Arc::clone(&ports.administration))),
+        clock: clock(),
+        ids: ids(),
+        policy: ports.emergency_policy.clone(),
     });
     let rooms = Arc::new(RoomsFromConversations::new(Arc::clone(&ports.conversations)));
     let mentions = Mentions::new(people.clone(), Arc::clone(&ports.conversations));
@@ -145,6 +168,7 @@ pub(crate) fn assemble(ports: Ports) -> (Platform, Relay) {
         rooms: Arc::clone(&rooms) as _,
         pace: Arc::clone(&ports.pace),
         screening: ports.screening,
+        hours: Arc::new(AdmissionByHours(hours.clone())),
         sealer: sealer(),
         clock: clock(),
         ids: ids(),
@@ -189,6 +213,9 @@ pub(crate) fn assemble(ports: Ports) -> (Platform, Relay) {
         sessions,
         people: people.clone(),
         conversations: conversations.clone(),
+        hours: hours.clone(),
+        emergencies: emergencies.clone(),
+        announcements: Announcements::new(accounts.clone(), messages.clone()),
         administration: administration.clone(),
         registrations: registrations.clone(),
         invitations: invitations.clone(),
@@ -213,6 +240,8 @@ pub(crate) fn assemble(ports: Ports) -> (Platform, Relay) {
         trail,
         break_glass,
         conversations,
+        hours,
+        emergencies,
         messages,
         moderation,
         screens,

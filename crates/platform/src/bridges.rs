@@ -3,9 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use alivio_accounts::{BlockStore, UserStore};
+use alivio_accounts::{BlockStore, UserAdministration, UserStore};
 use alivio_audit::{Members, Membership};
-use alivio_conversations::{BlockedPair, ConversationStore, Error, Kind, People, Purpose, Standing};
+use alivio_conversations::{
+    Administrators, BlockedPair, ConversationStore, Error, Kind, People, Purpose, Standing,
+};
+use alivio_kernel::Role;
 use alivio_kernel::ids::{ConversationId, UserId};
 use alivio_messages::{Room, Rooms};
 use async_trait::async_trait;
@@ -115,5 +118,15 @@ impl Membership for MembersFromConversations {
         let mut former = self.conversations.former(conversation).await.map_err(unavailable)?;
         former.retain(|user| !audience.members.contains(user));
         Ok(Some(Members { version: audience.members_version, users: audience.members, former }))
+    }
+}
+
+/// Emergencies ask who runs the clinic; accounts know.
+pub(crate) struct AdministratorsFromAccounts(pub(crate) Arc<dyn UserAdministration>);
+
+#[async_trait]
+impl Administrators for AdministratorsFromAccounts {
+    async fn clinic_administrators(&self) -> Result<Vec<UserId>, Error> {
+        self.0.with_role(Role::MedicalAdmin).await.map_err(unavailable)
     }
 }

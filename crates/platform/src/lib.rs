@@ -5,12 +5,14 @@
 //! [`live`] carries what happens to whoever is connected.
 
 mod assembly;
+pub mod automated;
 mod bridges;
 mod correspondence;
 mod deliver;
 mod error;
 pub mod live;
 mod mentions;
+mod opening_hours;
 mod people;
 mod ports;
 mod reactions;
@@ -25,7 +27,7 @@ use alivio_accounts::{
     PresencePrivacy, Profiles, Registrations, SecondFactor,
 };
 use alivio_audit::{BreakGlass, Reading, Trail};
-use alivio_conversations::Conversations;
+use alivio_conversations::{Called, Conversations, Emergencies, Hours};
 use alivio_kernel::ids::{ConversationId, GrantId, ReportId, SessionId, UserId};
 use alivio_kernel::{Caller, Page};
 use alivio_messages::{
@@ -78,6 +80,10 @@ pub struct Platform {
     pub break_glass: BreakGlass,
     /// Who may talk to whom.
     pub conversations: Conversations,
+    /// When patients may write.
+    pub hours: Hours,
+    /// Urgent help.
+    pub emergencies: Emergencies,
     /// What was said.
     pub messages: Messages,
     /// What was reported of it, or flagged. Decided by [`Platform::decide`].
@@ -281,5 +287,27 @@ impl Platform {
         let (messages, caller) = (self.messages.clone(), *caller);
         let work = async move { messages.advance(&caller, conversation, mark, &target).await };
         uninterrupted(work, alivio_messages::Error::Unavailable).await
+    }
+
+    /// Calls for help, and says `words` there, even if the caller does not wait for it.
+    ///
+    /// # Errors
+    /// As [`Emergencies::call`] and [`Messages::send`].
+    pub async fn call_for_help(
+        &self,
+        caller: &Caller,
+        patient: Option<UserId>,
+        words: Option<Draft>,
+    ) -> Result<Called, Error> {
+        let (platform, caller) = (self.clone(), *caller);
+        let work = async move {
+            let called = platform.emergencies.call(&caller, patient).await?;
+            if let Some(draft) = words {
+                platform.messages.send(&caller, called.emergency.conversation_id, draft).await?;
+            }
+            Ok(called)
+        };
+        let unavailable = |error| alivio_conversations::Error::Unavailable(error).into();
+        uninterrupted(work, unavailable).await
     }
 }

@@ -7,7 +7,7 @@ use alivio_accounts::{
     SecondFactorStore, SessionStore, SignInPolicy, TokenMint, UserAdministration, UserStore,
 };
 use alivio_audit::{AuditReader, GrantStore};
-use alivio_conversations::ConversationStore;
+use alivio_conversations::{ChatHours, ConversationStore, EmergencyPolicy, EmergencyStore, HoursStore};
 use alivio_kernel::{AuditSink, BoxError, Clock, IdSource, Sealer};
 use alivio_messages::screening::ScreeningPolicy;
 use alivio_messages::{GrantedLog, MessageLog, ModerationStore, Pace};
@@ -77,6 +77,14 @@ pub struct Ports {
     pub images: Arc<dyn ImageResizer>,
     /// Conversations.
     pub conversations: Arc<dyn ConversationStore>,
+    /// When patients may write.
+    pub hours: Arc<dyn HoursStore>,
+    /// The clinic's hours until its administrators set others.
+    pub default_hours: ChatHours,
+    /// Emergencies, and who answers them.
+    pub emergencies: Arc<dyn EmergencyStore>,
+    /// How the clinic answers them.
+    pub emergency_policy: EmergencyPolicy,
     /// Messages.
     pub messages: Arc<dyn MessageLog>,
     /// How often people send.

@@ -158,6 +158,18 @@ const TABLE: &[(&str, &str, &str)] = &[
     ("PUT /api/v1/conversations/{conversation}/read-marker", r#"{"message_id":"{message}"}"#,
                                                                            "401  200  404  200  404  404  404  404  404  200"),
 
+    ("GET /api/v1/conversations/{conversation}/availability", "",          "401  200  404  200  404  404  404  404  404  200"),
+    ("GET /api/v1/users/{maria}/chat-hours", "",                           "401  200  404  200  200  200  200  200  200  200"),
+    ("GET /api/v1/me/chat-hours", "",                                      "401  403  403  200  200  403  403  403  403  200"),
+    ("PUT /api/v1/me/chat-hours", r#"{"time_zone":"Europe/Madrid","weekly":[],"outside_hours":"accept_silently"}"#,
+                                                                           "401  403  403  200  200  403  403  403  403  200"),
+    ("DELETE /api/v1/me/chat-hours", "",                                   "401  403  403  204  204  403  403  403  403  204"),
+    ("POST /api/v1/emergencies", r#"{"patient_id":"{ana}"}"#,              "401 200|201 403 200 403 200 403 403 200 200"),
+    ("GET /api/v1/emergencies", "",                                        "401  403  403  200  200  200  403  403  403  200"),
+    // Whoever attends her or was called. The doctor whom she blocked still attends her: care goes on.
+    ("POST /api/v1/emergencies/{emergency}/acknowledge", "",               "401  403  403  200  404  200  403  403  403  200"),
+    ("POST /api/v1/emergencies/{emergency}/resolve", "",                   "401  403  403  200|403 404 200 403 403 403 200|403"),
+
     ("POST /api/v1/ws/tickets", "",                                        "401  201  201  201  201  201  201  201  201  201"),
     ("GET /api/v1/ws", "",                                                 "401  426  426  426  426  426  426  426  426  426"),
     ("WS /api/v1/ws", "",                                                  "401  101  101  101  101  101  101  101  101  101"),
@@ -165,6 +177,11 @@ const TABLE: &[(&str, &str, &str)] = &[
     ("SUBSCRIBE {conversation}", "",                                       "401  200  404  200  404  404  404  404  404  200"),
 
     ("GET /api/v1/admin/audit", "",                                        "401  403  403  403  403  200  200  403  403  403"),
+    ("GET /api/v1/admin/chat-hours", "",                                   "401  403  403  403  403  200  403  403  403  403"),
+    ("PUT /api/v1/admin/chat-hours", r#"{"time_zone":"Europe/Madrid","weekly":[],"outside_hours":"accept_silently"}"#,
+                                                                           "401  403  403  403  403  200  403  403  403  403"),
+    ("GET /api/v1/admin/on-call", "",                                      "401  403  403  403  403  200  403  403  403  403"),
+    ("PUT /api/v1/admin/on-call", r#"{"levels":[]}"#,                      "401  403  403  403  403  200  403  403  403  403"),
     ("GET /api/v1/admin/break-glass", "",                                  "401  403  403  403  403  200  403  403  403  403"),
     ("POST /api/v1/admin/break-glass", r#"{"conversation_id":"{conversation}","reason":"Riesgo vital"}"#,
                                                                            "401  403  403  403  403  201  403  403  403  403"),
@@ -360,6 +377,10 @@ impl Scene {
             // Of no account.
             ("fresh", unused_id()),
         ]);
+        if names("emergency") {
+            let called = ana.post("/emergencies", &json!({})).await;
+            scene.insert("emergency", text(&called.json["emergency"], "id").to_owned());
+        }
         if row.path.contains("contact") {
             set_contacts(row, ana, maria, &mut scene).await;
         }

@@ -48,6 +48,7 @@ async fn a_message_is_what_was_sent() {
         "delivery_status",
         "formatted_content",
         "id",
+        "is_automated",
         "message_type",
         "priority",
         "ref",

@@ -97,6 +97,19 @@ const BY_GRANT: [&str; 5] = histories!(
 
 const BY_IDS: &str = concat!("SELECT ", message_columns!(), " FROM messages m WHERE m.id = ANY ($1)");
 
+// One row for a member, without a message if there is none of that name.
+const EARLIER: &str = concat!(
+    "SELECT m.fingerprint = $4 AS same, m.*
+    FROM participants me
+    LEFT JOIN LATERAL (
+        SELECT ",
+    message_columns!(),
+    ", m.fingerprint FROM messages m
+        WHERE m.conversation_id = $1 AND m.sender_id = $2 AND m.client_message_id = $3
+    ) m ON true
+    WHERE me.conversation_id = $1 AND me.user_id = $2 AND me.left_seq IS NULL"
+);
+
 const MARKS: &str = "
     SELECT coalesce(array_agg(p.user_id), '{}') AS users, coalesce(array_agg(p.delivered_up_to), '{}') AS delivered,
         coalesce(array_agg(p.read_up_to), '{}') AS read
@@ -152,9 +165,6 @@ const ADVANCE: &str = "
             - coalesce(moved.read_up_to, me.read_up_to)
             - (me.own_total - coalesce(moved.own_read, me.own_read))) AS unread
     FROM me LEFT JOIN moved ON true";
-
-const WAS_SENT: &str = "
-    SELECT m.id FROM messages m WHERE m.conversation_id = $1 AND m.sender_id = $2 AND m.client_message_id = $3";
 
 const NEWEST_OF: &str = "
     SELECT m.id FROM messages m
@@ -225,6 +235,14 @@ pub(crate) struct MessageRow {
     deleted_at: Option<DateTime<Utc>>,
     #[diesel(sql_type = Nullable<SqlUuid>)]
     deleted_by: Option<Uuid>,
+}
+
+#[derive(QueryableByName)]
+struct EarlierRow {
+    #[diesel(sql_type = Nullable<Bool>)]
+    same: Option<bool>,
+    #[diesel(embed)]
+    message: MessageRow,
 }
 
 impl MessageRow {
@@ -384,19 +402,26 @@ impl MessageLog for GroupCommit {
         self.write(entry).await
     }
 
-    async fn was_sent(
+    async fn earlier(
         &self,
         sender: UserId,
         conversation: ConversationId,
         client_message_id: &ClientMessageId,
-    ) -> Result<bool, Error> {
-        let query = diesel::sql_query(WAS_SENT)
+        fingerprint: [u8; 16],
+    ) -> Result<Option<Appended>, Error> {
+        let query = diesel::sql_query(EARLIER)
             .bind::<SqlUuid, _>(conversation.uuid())
             .bind::<SqlUuid, _>(sender.uuid())
-            .bind::<Text, _>(client_message_id.as_str());
+            .bind::<Text, _>(client_message_id.as_str())
+            .bind::<Bytea, _>(fingerprint.to_vec());
         let mut connection = self.database().connection().await.map_err(unavailable)?;
-        let rows: Vec<Id> = prepared(query).load(&mut connection).await.map_err(unavailable)?;
-        Ok(!rows.is_empty())
+        let rows: Vec<EarlierRow> = prepared(query).load(&mut connection).await.map_err(unavailable)?;
+        let Some(row) = rows.into_iter().next() else { return Ok(Some(Appended::NotAMember)) };
+        Ok(match (row.same, row.message.restore()) {
+            (Some(true), Some(stored)) => Some(Appended::Repeat(stored?)),
+            (Some(false), Some(_)) => Some(Appended::Reused),
+            _ => None,
+        })
     }
 
     async fn history(
@@ -513,7 +538,7 @@ impl GrantedLog for Database {
         now: DateTime<Utc>,
     ) -> Result<Option<GrantedPage>, Error> {
         let Asked { sql, seq, message, offset } = asked(&BY_GRANT, history);
-        let effects = Effects { events: Vec::new(), audit: pass.audit.clone() };
+        let effects = Effects { audit: pass.audit.clone(), ..Effects::default() };
         let mut connection = self.connection().await.map_err(unavailable)?;
         let read: Result<_, diesel::result::Error> = connection
             .transaction(async |connection| {

@@ -229,7 +229,13 @@ impl alivio_conversations::testing::World for Clinic {
 
     async fn message(&self, conversation: ConversationId, sender: UserId, at: DateTime<Utc>) {
         let id = MessageId::generate(&SystemIds);
-        let sent = MessageSent { conversation_id: conversation, message_id: id, sender_id: sender, seq: 0 };
+        let sent = MessageSent {
+            conversation_id: conversation,
+            message_id: id,
+            sender_id: sender,
+            seq: 0,
+            quiet: None,
+        };
         let entry = NewEntry {
             header: Header::new(
                 id,

@@ -1,6 +1,6 @@
 use alivio_kernel::ids::{ConversationId, UserId};
 use alivio_kernel::sealing::SealError;
-use alivio_kernel::{BoxError, DomainError, ErrorKind, FieldError};
+use alivio_kernel::{BoxError, Denied, DomainError, ErrorKind, FieldError};
 use serde_json::{Value, json};
 
 /// Why two people may not talk.
@@ -55,6 +55,12 @@ pub enum Error {
     /// The idempotency key was used for something else.
     #[error("idempotency key reused")]
     KeyReused,
+    /// The emergency is over.
+    #[error("the emergency is over")]
+    EmergencyOver,
+    /// The caller's role does not allow it.
+    #[error(transparent)]
+    Forbidden(#[from] Denied),
     /// Someone else changed the conversation at the same time.
     #[error("changed meanwhile")]
     Stale,
@@ -70,11 +76,12 @@ impl DomainError for Error {
     fn kind(&self) -> ErrorKind {
         match self {
             Self::NotFound => ErrorKind::NotFound,
-            Self::NotAllowed { .. } | Self::NotAModerator => ErrorKind::Forbidden,
+            Self::NotAllowed { .. } | Self::NotAModerator | Self::Forbidden(_) => ErrorKind::Forbidden,
             Self::DirectExists { .. }
             | Self::DirectIsFixed
             | Self::LastModerator
             | Self::KeyReused
+            | Self::EmergencyOver
             | Self::Stale => ErrorKind::Conflict,
             Self::ClinicianRequired | Self::Field(_) => ErrorKind::Invalid,
             Self::Unavailable(_) => ErrorKind::Unavailable,
@@ -91,6 +98,8 @@ impl DomainError for Error {
             Self::DirectIsFixed => "direct_conversation_fixed",
             Self::LastModerator => "last_moderator",
             Self::KeyReused => "idempotency_key_reused",
+            Self::EmergencyOver => "emergency_over",
+            Self::Forbidden(_) => "forbidden",
             Self::Stale => "stale",
             Self::Field(_) => "validation_failed",
             Self::Unavailable(_) => "unavailable",
@@ -105,6 +114,7 @@ impl DomainError for Error {
                 "suggestion": "book_an_appointment",
             })),
             Self::DirectExists { conversation_id } => Some(json!({"conversation_id": conversation_id})),
+            Self::Forbidden(denied) => Some(denied.details()),
             Self::Field(field) => Some(field.details()),
             _ => None,
         }

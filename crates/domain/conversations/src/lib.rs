@@ -8,6 +8,9 @@
 //! | moderator | a participant who adds and removes others; patients are never one |
 //! | relation rule | a patient and a professional talk only if the professional attends the patient |
 //! | standing | what the rule needs to know about a person: role, active, related to the asker |
+//! | chat hours | when patients may write: the clinic's, or a professional's own; emergencies are always open |
+//! | attendance | whose hours hold in a conversation |
+//! | on-call list | who answers emergencies, level by level; each is paged when nobody before has acknowledged |
 //! | members version | counts changes of membership, so that caches of it can tell that they are old |
 
 mod error;
@@ -18,15 +21,8 @@ mod service;
 #[cfg(feature = "testing")]
 pub mod testing;
 
-pub use error::{DenialReason, Error};
-pub use event::{ConversationCreated, ParticipantAdded, ParticipantRemoved};
-pub use model::{
-    Audience, BlockedPair, Conversation, Draft, Facts, IdempotencyKey, Kind, MAX_PARTICIPANTS, Participant,
-    ParticipantRole, Purpose, Settings, Standing, assign_roles, kept_apart, may_talk, out_of_place,
-};
-pub use ports::{
-    ConversationStore, Created, ListAfter, ListQuery, NewConversation, People, StoredConversation,
-};
-#[cfg(feature = "testing")]
-pub use ports::{MockConversationStore, MockPeople};
-pub use service::{Conversations, ConversationsPorts, Opened};
+pub use error::*;
+pub use event::*;
+pub use model::*;
+pub use ports::*;
+pub use service::*;

@@ -6,6 +6,8 @@ use serde_json::{Value, json};
 use crate::PACE_WINDOW;
 use crate::screening::{Finding, FindingKind};
 
+use crate::ClosedHours;
+
 /// How messages can go wrong.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -18,6 +20,9 @@ pub enum Error {
     /// One of the two of this direct conversation has blocked the other (C-42).
     #[error("the direct chat is blocked")]
     Blocked,
+    /// The professionals are not there now (C-19).
+    #[error("outside chat hours")]
+    OutsideHours(Box<ClosedHours>),
     /// The client message id was used for another message.
     #[error("client message id reused")]
     ClientMessageIdReused,
@@ -58,6 +63,7 @@ impl DomainError for Error {
             Self::Closed | Self::ClientMessageIdReused | Self::Stale | Self::NotThere => ErrorKind::Conflict,
             Self::TooMany { .. } => ErrorKind::RateLimited,
             Self::Field(_) | Self::NotAllowed(_) => ErrorKind::Invalid,
+            Self::OutsideHours(_) => ErrorKind::NotNow,
             Self::Unavailable(_) => ErrorKind::Unavailable,
         }
     }
@@ -67,6 +73,7 @@ impl DomainError for Error {
             Self::NotFound => "not_found",
             Self::Closed => "conversation_closed",
             Self::Blocked => "direct_chat_blocked",
+            Self::OutsideHours(_) => "outside_chat_hours",
             Self::ClientMessageIdReused => "client_message_id_reused",
             Self::TooMany { .. } => "rate_limited",
             Self::NotAllowed(findings) if findings.iter().any(|f| f.kind == FindingKind::Phi) => {
@@ -83,6 +90,7 @@ impl DomainError for Error {
 
     fn details(&self) -> Option<Value> {
         match self {
+            Self::OutsideHours(closed) => Some(closed.details()),
             Self::Field(field) => Some(field.details()),
             Self::Denied(denied) => Some(denied.details()),
             Self::TooMany { limit, wait } => Some(json!({

@@ -13,6 +13,19 @@ pub struct MessageSent {
     pub sender_id: UserId,
     /// Its place in the log. Known only to the store, which fills it in.
     pub seq: i64,
+    /// Why it disturbs nobody, if it was written while it was closed. Whoever notifies people passes it over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quiet: Option<Quiet>,
+}
+
+/// What becomes of a message that was taken while it was closed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Quiet {
+    /// It waits until someone looks.
+    Waits,
+    /// A machine answers that it waits, once in each closed period.
+    Answered,
 }
 
 impl DomainEvent for MessageSent {

@@ -24,22 +24,10 @@ pub mod testing;
 mod words;
 
 pub use error::Error;
-pub use event::{MessageReported, MessageSent, ReportDecided};
-pub use model::{
-    Automation, ClientMessageId, Content, DeliveryStatus, Draft, Header, MAX_CONTENT, Mark, Marks,
-    MarksMoved, Message, MessageType, Priority, Remark, Removed, Report, ReportHeader, ReportKind,
-    ReportReason, ReportStatus, Resolution, ReviewStep, Source, delivery_status,
-};
+pub use event::*;
+pub use model::*;
 #[cfg(feature = "testing")]
 pub use pace::MockPace;
 pub use pace::{LocalPace, Pace, PaceLimits, Step, Taken, WINDOW as PACE_WINDOW};
-pub use ports::{
-    Anchor, Appended, Case, Decision, Digest, GrantedLog, GrantedPage, HistoryQuery, LiveFeed, MessageLog,
-    ModerationStore, Moved, NewEntry, NewFlag, NewReport, Pass, Position, ReportFilter, Reported, Room,
-    Rooms, StoredMessage, StoredReport,
-};
-#[cfg(feature = "testing")]
-pub use ports::{MockGrantedLog, MockLiveFeed, MockMessageLog, MockModerationStore, MockRooms};
-pub use service::{
-    ConversationDigest, Hearing, History, Messages, MessagesPorts, Moderation, ModerationPorts, Sent,
-};
+pub use ports::*;
+pub use service::*;

@@ -86,7 +86,7 @@ fn log() -> (MockMessageLog, Arc<Mutex<Vec<NewEntry>>>) {
     log.expect_position().returning(|_, _| {
         Ok(Some(Position { joined_seq: 1, last_seq: 1, members_version: 1, marks: Vec::new() }))
     });
-    log.expect_was_sent().returning(|_, _, _| Ok(false));
+    log.expect_earlier().returning(|_, _, _, _| Ok(None));
     (log, entries)
 }
 
@@ -149,7 +149,7 @@ async fn a_case_discussion_refuses_those_in_it_and_does_not_exist_for_others() {
     for (member, code) in [(true, "phi_not_allowed"), (false, "not_found")] {
         let mut log = MockMessageLog::new();
         // Nothing was provided for an append.
-        log.expect_was_sent().returning(|_, _, _| Ok(false));
+        log.expect_earlier().returning(|_, _, _, _| Ok(None));
         log.expect_position().returning(move |_, _| {
             let position = Position { joined_seq: 1, last_seq: 1, members_version: 1, marks: Vec::new() };
             Ok(member.then_some(position))

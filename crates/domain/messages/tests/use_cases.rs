@@ -10,10 +10,24 @@ use alivio_kernel::{
     Caller, Clock, DomainError, ErrorKind, ManualClock, PageSize, Role, Sealed, Sealer, SequentialIds,
 };
 use alivio_messages::{
-    Anchor, Appended, ClientMessageId, Content, Digest, Draft, Error, Header, HistoryQuery, Mark, Marks,
-    MarksMoved, Message, MessageSent, Messages, MessagesPorts, MockGrantedLog, MockLiveFeed, MockMessageLog,
-    MockRooms, Moved, NewEntry, Position, Priority, StoredMessage,
+    Admission, Anchor, Appended, ClientMessageId, ClosedHours, Content, Digest, Draft, Error, Header,
+    HistoryQuery, Hours, Mark, Marks, MarksMoved, Message, MessageSent, Messages, MessagesPorts,
+    MockGrantedLog, MockLiveFeed, MockMessageLog, MockRooms, Moved, NewEntry, Position, Priority, Quiet,
+    StoredMessage,
 };
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+
+/// Admits as it was told to: everyone, if it was not.
+#[derive(Default)]
+struct Admits(Option<Admission>);
+
+#[async_trait]
+impl Hours for Admits {
+    async fn admission(&self, _: &Caller, _: ConversationId, _: DateTime<Utc>) -> Result<Admission, Error> {
+        Ok(self.0.clone().unwrap_or(Admission::Open))
+    }
+}
 
 use alivio_messages::screening::ScreeningPolicy;
 use alivio_messages::{LocalPace, Room};
@@ -23,6 +37,7 @@ use alivio_messages::{LocalPace, Room};
 struct Desk {
     log: MockMessageLog,
     live: MockLiveFeed,
+    hours: Admits,
     sealer: Arc<PlainSealer>,
     clock: Arc<ManualClock>,
 }
@@ -36,6 +51,7 @@ impl Desk {
             rooms: Arc::new(rooms()),
             pace: Arc::new(LocalPace::default()),
             screening: ScreeningPolicy::default(),
+            hours: Arc::new(self.hours),
             sealer: self.sealer,
             clock: self.clock,
             ids: Arc::new(SequentialIds::default()),
@@ -172,6 +188,7 @@ async fn a_sent_message_is_sealed_stored_and_announced_once() {
             message_id: entry.id,
             sender_id: caller().user_id,
             seq: 0,
+            quiet: None,
         }
     );
     assert!(!entry.event.payload.to_string().contains("Tome"), "events hold ids, never bodies");
@@ -432,4 +449,91 @@ async fn a_stranger_to_a_conversation_without_a_key_makes_none() {
     // Nothing was provided for an append.
     let error = desk.open().send(&caller(), conversation(), draft("hola")).await.unwrap_err();
     assert!(matches!(error, Error::NotFound));
+}
+
+// While it is closed
+
+fn closed() -> Box<ClosedHours> {
+    Box::new(ClosedHours {
+        wall_time: "23:30".to_owned(),
+        hours: "08:00-22:00".to_owned(),
+        time_zone: "Europe/Madrid",
+        next_open_at: Some("2026-01-16T07:00:00Z".parse().unwrap()),
+    })
+}
+
+#[tokio::test]
+async fn what_comes_while_it_is_closed_is_refused_before_anything_is_stored() {
+    let mut desk = Desk { hours: Admits(Some(Admission::Refused(closed()))), ..Desk::default() };
+    desk.log.expect_earlier().returning(|_, _, _, _| Ok(None));
+    // A log that is asked to append panics.
+    let error = desk.open().send(&caller(), conversation(), draft("Hola")).await.unwrap_err();
+    assert_eq!((error.kind(), error.code()), (ErrorKind::NotNow, "outside_chat_hours"));
+    assert_eq!(
+        error.details().unwrap(),
+        serde_json::json!({
+            "current_time": "23:30",
+            "allowed_hours": "08:00-22:00",
+            "time_zone": "Europe/Madrid",
+            "next_open_at": "2026-01-16T07:00:00Z",
+            "emergency_channel": "/api/v1/emergencies",
+        })
+    );
+}
+
+#[tokio::test]
+async fn who_repeats_what_was_stored_in_time_gets_it_when_it_is_closed() {
+    let mut desk = Desk { hours: Admits(Some(Admission::Refused(closed()))), ..Desk::default() };
+    let stored = desk.stored(7, "a tiempo").await;
+    desk.log.expect_earlier().returning(move |_, _, name, _| {
+        assert_eq!(name.as_str(), "mine-1");
+        Ok(Some(Appended::Repeat(stored.clone())))
+    });
+    desk.listens();
+    let sent = desk.open().send(&caller(), conversation(), draft("a tiempo")).await.unwrap();
+    assert!(!sent.created);
+    assert_eq!(sent.message.content.as_ref().unwrap().as_str(), "a tiempo");
+}
+
+#[tokio::test]
+async fn a_stranger_does_not_learn_when_it_is_closed() {
+    for named in [true, false] {
+        let mut desk = Desk { hours: Admits(Some(Admission::Refused(closed()))), ..Desk::default() };
+        desk.log.expect_earlier().returning(|_, _, _, _| Ok(Some(Appended::NotAMember)));
+        desk.log.expect_position().returning(|_, _| Ok(None));
+        let mut draft = draft("Hola");
+        draft.client_message_id = draft.client_message_id.filter(|_| named);
+        let error = desk.open().send(&caller(), conversation(), draft).await.unwrap_err();
+        assert_eq!(error.code(), "not_found");
+    }
+}
+
+#[tokio::test]
+async fn what_is_taken_quietly_says_so_to_those_who_react() {
+    for quiet in [Quiet::Waits, Quiet::Answered] {
+        let mut desk = Desk { hours: Admits(Some(Admission::Quietly(quiet))), ..Desk::default() };
+        let entries = desk.answers(STORED);
+        desk.log.expect_position().returning(|_, _| {
+            Ok(Some(Position { joined_seq: 1, last_seq: 9, members_version: 1, marks: Vec::new() }))
+        });
+        desk.listens();
+        desk.open().send(&caller(), conversation(), draft("Hola")).await.unwrap();
+        let entries = entries.lock().unwrap();
+        assert_eq!(entries[0].event.read::<MessageSent>().unwrap().quiet, Some(quiet));
+    }
+}
+
+#[tokio::test]
+async fn what_we_say_ourselves_is_automated_and_goes_at_any_hour() {
+    let mut desk = Desk { hours: Admits(Some(Admission::Refused(closed()))), ..Desk::default() };
+    let entries = desk.answers(STORED);
+    desk.log.expect_position().returning(|_, _| {
+        Ok(Some(Position { joined_seq: 1, last_seq: 9, members_version: 1, marks: Vec::new() }))
+    });
+    desk.listens();
+    let name = ClientMessageId::parse("once").unwrap();
+    let words = Content::parse("Volvemos a las 8").unwrap();
+    let sent = desk.open().announce(other(), conversation(), words, name.clone()).await.unwrap();
+    assert_eq!((sent.message.sender_id, &sent.message.client_message_id), (other(), &name));
+    assert!(entries.lock().unwrap()[0].automation.is_some());
 }

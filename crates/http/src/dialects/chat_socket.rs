@@ -150,6 +150,9 @@ impl Words for Documented {
             Happening::MarksMoved(_)
             | Happening::MessageRemoved(_)
             | Happening::BreakGlass { .. }
+            | Happening::EmergencyPaged { .. }
+            | Happening::EmergencyAcknowledged { .. }
+            | Happening::EmergencyResolved { .. }
             | Happening::ConversationCreated { .. }
             | Happening::ParticipantJoined { .. }
             | Happening::ParticipantRemoved { .. } => return None,

@@ -41,6 +41,7 @@ const PATHS: &[(Method, &str, Method, &str)] = &[
     (Method::DELETE, "/api/chat/contacts/{id}/favorite", Method::DELETE, "/api/v1/contacts/{id}/favorite"),
     (Method::POST, "/api/chat/contacts/{id}/block", Method::POST, "/api/v1/blocks/{id}"),
     (Method::DELETE, "/api/chat/contacts/{id}/block", Method::DELETE, "/api/v1/blocks/{id}"),
+    (Method::POST, "/api/chat/emergency", Method::POST, "/api/v1/emergencies"),
     (Method::GET, "/api/v1/chat/online-status", Method::GET, "/api/v1/presence"),
     (Method::GET, "/api/v1/chat/online-status/my_status", Method::GET, "/api/v1/me/presence"),
 ];

@@ -77,6 +77,8 @@ pub(crate) struct MessageBody {
     /// How urgent it is.
     #[schema(example = "normal")]
     priority: &'static str,
+    /// Whether a machine wrote it. Show that wherever you show the message.
+    is_automated: bool,
     /// How far it has come: `sent`, `delivered` to a device of every recipient, `read` by every recipient.
     #[schema(example = "delivered")]
     delivery_status: &'static str,
@@ -100,6 +102,7 @@ impl From<&MessageView> for MessageBody {
             content: message.content.as_ref().map(|c| c.as_str().to_owned()),
             formatted_content: message.content.as_ref().map(|c| FormattedContentBody::of(c.as_str(), view)),
             priority: message.priority.as_str(),
+            is_automated: message.automation.is_some(),
             delivery_status: view.status.as_str(),
             client_message_id: message.client_message_id.as_str().to_owned(),
             created_at: message.created_at,

@@ -149,6 +149,20 @@ impl Words for Canonical {
                 });
                 text(&Event::new("access.break_glass", frame, *admin_id, data))
             }
+            Happening::EmergencyPaged { emergency_id, opened_by, level } => {
+                let data = json!({
+                    "emergency_id": emergency_id, "conversation_id": frame.conversation_id, "level": level,
+                });
+                text(&Event::new("emergency.paged", frame, *opened_by, data))
+            }
+            Happening::EmergencyAcknowledged { emergency_id, acknowledged_by } => {
+                let data = json!({"emergency_id": emergency_id, "acknowledged_by": acknowledged_by});
+                text(&Event::new("emergency.acknowledged", frame, *acknowledged_by, data))
+            }
+            Happening::EmergencyResolved { emergency_id, resolved_by } => {
+                let data = json!({"emergency_id": emergency_id, "resolved_by": resolved_by});
+                text(&Event::new("emergency.resolved", frame, *resolved_by, data))
+            }
             Happening::ParticipantRemoved { user_id, removed_by } => {
                 text(&Event::new("participant.removed", frame, *removed_by, json!({"user_id": user_id})))
             }

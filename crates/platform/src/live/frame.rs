@@ -2,7 +2,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use alivio_accounts::{Presence, UserSummary};
-use alivio_kernel::ids::{ConversationId, GrantId, UserId, Uuid};
+use alivio_kernel::ids::{ConversationId, EmergencyId, GrantId, UserId, Uuid};
 use alivio_messages::{MarksMoved, Removed};
 use bytestring::ByteString;
 use chrono::{DateTime, Utc};
@@ -71,6 +71,29 @@ pub enum Happening {
         grant_id: GrantId,
         /// Who.
         admin_id: UserId,
+    },
+    /// Those who are told are called to an emergency.
+    EmergencyPaged {
+        /// Which.
+        emergency_id: EmergencyId,
+        /// Who opened it.
+        opened_by: UserId,
+        /// At which level they are.
+        level: i32,
+    },
+    /// Someone takes care of an emergency.
+    EmergencyAcknowledged {
+        /// Which.
+        emergency_id: EmergencyId,
+        /// Who.
+        acknowledged_by: UserId,
+    },
+    /// An emergency is over, and its conversation closed.
+    EmergencyResolved {
+        /// Which.
+        emergency_id: EmergencyId,
+        /// Who said so.
+        resolved_by: UserId,
     },
     /// Someone left the conversation or was removed.
     ParticipantRemoved {

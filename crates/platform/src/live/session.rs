@@ -191,7 +191,14 @@ impl LiveSession {
             (Happening::ParticipantJoined { user_id, .. }, subscription) => {
                 if subscription.is_some() != (*user_id == me) { Verdict::Deliver } else { Verdict::Drop }
             }
-            (Happening::ConversationCreated { .. } | Happening::BreakGlass { .. }, _) => Verdict::Deliver,
+            (
+                Happening::ConversationCreated { .. }
+                | Happening::BreakGlass { .. }
+                | Happening::EmergencyPaged { .. }
+                | Happening::EmergencyAcknowledged { .. }
+                | Happening::EmergencyResolved { .. },
+                _,
+            ) => Verdict::Deliver,
             _ => Verdict::Drop,
         }
     }

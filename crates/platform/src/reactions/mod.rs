@@ -1,13 +1,21 @@
 //! Consequences: one file each, named after what it does. All are idempotent.
 
 mod account_deactivated_sends_letter;
+mod acknowledgement_due_escalates;
 mod break_glass_opened_alerts_everyone;
 mod break_glass_opened_sends_letters;
 mod care_block_raised_alerts_administrators;
 mod contact_requested_sends_letter;
 mod conversation_created_reaches_participants;
 mod credentials_decided_sends_letter;
+mod emergency_acknowledged_stands_down;
+mod emergency_escalated_says_so;
+mod emergency_opened_says_what_to_do;
+mod emergency_paged_alerts_people;
+mod emergency_paged_sends_letters;
+mod emergency_resolved_tells_everyone;
 mod invitation_issued_sends_letter;
+mod message_outside_hours_is_answered;
 mod participant_added_reaches_everyone;
 mod participant_removed_narrows_sockets;
 mod password_changed_sends_letter;
@@ -25,9 +33,10 @@ mod user_registered_publishes_entry;
 use std::sync::Arc;
 
 use alivio_accounts::{Administration, Invitations, Passwords, Profiles, Registrations};
-use alivio_conversations::Conversations;
+use alivio_conversations::{Conversations, Emergencies, Hours};
 use alivio_outbox::Reaction;
 
+use crate::automated::Announcements;
 use crate::correspondence::Correspondence;
 use crate::live::Hub;
 use crate::people::PeopleDirectory;
@@ -39,6 +48,9 @@ pub(crate) struct Around {
     pub(crate) sessions: Arc<CachedSessions>,
     pub(crate) people: PeopleDirectory,
     pub(crate) conversations: Conversations,
+    pub(crate) hours: Hours,
+    pub(crate) emergencies: Emergencies,
+    pub(crate) announcements: Announcements,
     pub(crate) administration: Administration,
     pub(crate) registrations: Registrations,
     pub(crate) invitations: Invitations,
@@ -52,7 +64,17 @@ pub(crate) fn all(around: &Around) -> Vec<Arc<dyn Reaction>> {
     let sessions = || Arc::clone(&around.sessions);
     let correspondence = || around.correspondence.clone();
     let administration = || around.administration.clone();
+    let announcements = || around.announcements.clone();
+    let number = || around.emergencies.policy().number.clone();
     vec![
+        Arc::new(acknowledgement_due_escalates::React::new(around.emergencies.clone())),
+        Arc::new(emergency_acknowledged_stands_down::React::new(hub())),
+        Arc::new(emergency_escalated_says_so::React::new(announcements(), number())),
+        Arc::new(emergency_opened_says_what_to_do::React::new(announcements(), number())),
+        Arc::new(emergency_paged_alerts_people::React::new(hub())),
+        Arc::new(emergency_paged_sends_letters::React::new(correspondence())),
+        Arc::new(emergency_resolved_tells_everyone::React::new(hub())),
+        Arc::new(message_outside_hours_is_answered::React::new(around.hours.clone(), announcements())),
         Arc::new(account_deactivated_sends_letter::React::new(correspondence())),
         Arc::new(break_glass_opened_alerts_everyone::React::new(hub(), administration())),
         Arc::new(break_glass_opened_sends_letters::React::new(administration(), correspondence())),

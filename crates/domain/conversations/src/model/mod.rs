@@ -1,3 +1,6 @@
+mod emergency;
+mod hours;
+mod schedule;
 mod settings;
 
 use std::fmt;
@@ -11,7 +14,10 @@ use chrono::{DateTime, Datelike, Utc};
 
 use crate::{DenialReason, Error};
 
-pub use settings::{Facts, Purpose, Settings};
+pub use emergency::*;
+pub use hours::*;
+pub use schedule::*;
+pub use settings::*;
 
 /// The most people a conversation can hold.
 pub const MAX_PARTICIPANTS: usize = 1000;
@@ -533,6 +539,8 @@ mod tests {
             joined_seq: 1,
         });
         Conversation {
+            purpose: Purpose::default(),
+            settings: Settings::default(),
             id: ConversationId::generate(&SequentialIds::default()),
             number: 1001,
             kind,

@@ -1,3 +1,6 @@
+mod emergencies;
+mod hours;
+
 use alivio_kernel::ids::{ConversationId, UserId};
 use alivio_kernel::{Event, PageSize, Sealed};
 use async_trait::async_trait;
@@ -7,6 +10,9 @@ use crate::{
     Audience, BlockedPair, Conversation, Error, Facts, IdempotencyKey, Kind, ParticipantRole, Purpose,
     Settings, Standing,
 };
+
+pub use emergencies::*;
+pub use hours::*;
 
 /// A question to whoever knows people.
 #[cfg_attr(feature = "testing", mockall::automock)]

@@ -1,3 +1,6 @@
+mod emergencies;
+mod hours;
+
 use std::sync::Arc;
 
 use alivio_kernel::ids::{ConversationId, IdSource, UserId};
@@ -11,6 +14,9 @@ use crate::{
     IdempotencyKey, Kind, ListQuery, NewConversation, ParticipantAdded, ParticipantRemoved, People,
     StoredConversation, assign_roles, kept_apart, may_talk, out_of_place,
 };
+
+pub use emergencies::*;
+pub use hours::*;
 
 /// What [`Conversations`] needs.
 #[derive(Clone)]

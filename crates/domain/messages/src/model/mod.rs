@@ -10,10 +10,8 @@ use alivio_kernel::text::{self, Lines};
 use alivio_kernel::{FieldError, Rule};
 use chrono::{DateTime, Utc};
 
-pub use header::{Automation, Header, Message, Source};
-pub use moderation::{
-    Remark, Removed, Report, ReportHeader, ReportKind, ReportReason, ReportStatus, Resolution, ReviewStep,
-};
+pub use header::*;
+pub use moderation::*;
 
 /// The most characters a message can hold (S0-173).
 pub const MAX_CONTENT: usize = 5000;
@@ -87,7 +85,12 @@ pub struct Content(String);
 impl Content {
     /// Checks what someone typed.
     pub fn parse(raw: &str) -> Result<Self, FieldError> {
-        text::parse("content", raw, MAX_CONTENT, Lines::Many).map(Self)
+        Self::parse_as("content", raw)
+    }
+
+    /// The same, where the words stand in another `field`.
+    pub fn parse_as(field: &'static str, raw: &str) -> Result<Self, FieldError> {
+        text::parse(field, raw, MAX_CONTENT, Lines::Many).map(Self)
     }
 
     /// Words that were checked when they were stored.

@@ -7,17 +7,13 @@ use chrono::{DateTime, Utc};
 
 use crate::{ClientMessageId, Error, Header, Mark, Marks, MarksMoved, Message, Removed};
 
+mod hours;
 mod moderation;
 mod rooms;
 
-#[cfg(feature = "testing")]
-pub use moderation::MockModerationStore;
-pub use moderation::{
-    Case, Decision, ModerationStore, NewFlag, NewReport, ReportFilter, Reported, StoredReport,
-};
-#[cfg(feature = "testing")]
-pub use rooms::MockRooms;
-pub use rooms::{Room, Rooms};
+pub use hours::*;
+pub use moderation::*;
+pub use rooms::*;
 
 /// A message about to enter the log.
 #[derive(Debug, Clone, PartialEq)]
@@ -182,13 +178,15 @@ pub trait MessageLog: Send + Sync {
     /// The flag of what is stored MUST be stored with it, and no other.
     async fn append(&self, entry: NewEntry) -> Result<Appended, Error>;
 
-    /// Whether `sender` has put a message of this name into the log of the conversation.
-    async fn was_sent(
+    /// What [`append`](Self::append) would answer, of these alone: [`Appended::NotAMember`], [`Appended::Repeat`] or
+    /// [`Appended::Reused`]; `None` for what would be a new message. MUST store nothing.
+    async fn earlier(
         &self,
         sender: UserId,
         conversation: ConversationId,
         client_message_id: &ClientMessageId,
-    ) -> Result<bool, Error>;
+        fingerprint: [u8; 16],
+    ) -> Result<Option<Appended>, Error>;
 
     /// One page, and one entry more if there is one. `None` if `viewer` is not in the conversation, or
     /// the anchor is a message outside its readable part. A sequence number is an anchor wherever the log

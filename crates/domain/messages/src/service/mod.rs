@@ -3,19 +3,20 @@ mod sending;
 
 use std::sync::Arc;
 
-use alivio_kernel::ids::{ConversationId, IdSource, MessageId};
+use alivio_kernel::ids::{ConversationId, IdSource, MessageId, UserId};
 use alivio_kernel::sealing::Scope;
 use alivio_kernel::{Caller, Clock, Event, FieldError, Page, PageSize, Rule, Sealer};
+use chrono::{DateTime, Utc};
 
 use crate::screening::{Finding, ScreeningPolicy};
 use crate::{
-    Anchor, Appended, ClientMessageId, Content, Draft, Error, GrantedLog, Header, HistoryQuery, LiveFeed,
-    Mark, Marks, MarksMoved, Message, MessageLog, MessageSent, Moved, NewEntry, Pace, Pass, Position, Rooms,
-    StoredMessage,
+    Anchor, Appended, Automation, ClientMessageId, Content, Draft, Error, GrantedLog, Header,
+    HistoryQuery, Hours, LiveFeed, Mark, Marks, MarksMoved, Message, MessageLog, MessageSent, Moved,
+    NewEntry, Pace, Pass, Position, Rooms, Source, StoredMessage,
 };
 use sending::Admitted;
 
-pub use moderation::{Hearing, Moderation, ModerationPorts};
+pub use moderation::*;
 
 /// What [`Messages`] needs.
 #[derive(Clone)]
@@ -32,6 +33,8 @@ pub struct MessagesPorts {
     pub pace: Arc<dyn Pace>,
     /// What follows from what the rules find in a message.
     pub screening: ScreeningPolicy,
+    /// When one may write.
+    pub hours: Arc<dyn Hours>,
     /// Encryption.
     pub sealer: Arc<dyn Sealer>,
     /// Time.
@@ -87,9 +90,12 @@ impl Messages {
 
     /// Sends a message. Returns once it is safe; those connected are told before this returns.
     ///
+    /// What a patient writes while it is closed is refused before anything is stored, or stored quietly, as those who
+    /// are closed wish. Who repeats a message that was stored in time gets it, whatever the hour.
+    ///
     /// # Errors
-    /// [`Error::NotFound`], [`Error::Closed`], [`Error::Blocked`], [`Error::ClientMessageIdReused`],
-    /// [`Error::TooMany`], [`Error::NotAllowed`].
+    /// [`Error::NotFound`], [`Error::TooMany`], [`Error::OutsideHours`], [`Error::NotAllowed`], [`Error::Closed`],
+    /// [`Error::Blocked`], [`Error::ClientMessageIdReused`].
     pub async fn send(
         &self,
         caller: &Caller,
@@ -97,20 +103,64 @@ impl Messages {
         draft: Draft,
     ) -> Result<Sent, Error> {
         let p = &self.ports;
-        let id = MessageId::generate(&*p.ids);
         let now = p.clock.now();
+        let admitted = match self.admit(caller, conversation, &draft, now).await {
+            Ok(admitted) => admitted,
+            Err(refusal @ (Error::TooMany { .. } | Error::OutsideHours(_) | Error::NotAllowed(_))) => {
+                return self.sent_before(caller, conversation, &draft, refusal).await;
+            }
+            Err(error) => return Err(error),
+        };
+        let step = admitted.step;
+        let sent = self.put(caller.user_id, conversation, draft, admitted, now).await;
+        if !matches!(&sent, Ok(sent) if sent.created) {
+            self.give_back(step.as_ref()).await?;
+        }
+        sent
+    }
+
+    /// Puts words of ours into a conversation, on behalf of `sender`, who is in it and whose doing they are about: shown
+    /// as automated wherever they are. Saying it again under the same `name` says it once. Not for callers.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] if they are not in it, [`Error::Closed`], [`Error::Blocked`].
+    pub async fn announce(
+        &self,
+        sender: UserId,
+        conversation: ConversationId,
+        content: Content,
+        name: ClientMessageId,
+    ) -> Result<Sent, Error> {
+        let draft = Draft {
+            client_message_id: Some(name),
+            source: Source::parse("alivio")?,
+            automation: Some(Automation::default()),
+            ..Draft::text(content)
+        };
+        self.put(sender, conversation, draft, Admitted::default(), self.ports.clock.now()).await
+    }
+
+    async fn put(
+        &self,
+        sender: UserId,
+        conversation: ConversationId,
+        draft: Draft,
+        admitted: Admitted,
+        now: DateTime<Utc>,
+    ) -> Result<Sent, Error> {
+        let p = &self.ports;
+        let Admitted { quiet, warnings, flag, .. } = admitted;
+        let id = MessageId::generate(&*p.ids);
         let sent =
-            MessageSent { conversation_id: conversation, message_id: id, sender_id: caller.user_id, seq: 0 };
+            MessageSent { conversation_id: conversation, message_id: id, sender_id: sender, seq: 0, quiet };
         let client_message_id = match draft.client_message_id.clone() {
             Some(id) => id,
             None => ClientMessageId::parse(&id.to_string())?,
         };
         // A stranger must not make a key for a conversation that is not theirs, or is none.
         if !p.sealer.has_key(Scope::Conversation(conversation)).await? {
-            self.position(caller, conversation).await?;
+            p.log.position(sender, conversation).await?.ok_or(Error::NotFound)?;
         }
-        let Admitted { step, warnings, flag } =
-            self.admit(caller, conversation, &draft, &client_message_id, now).await?;
         let header = Header {
             message_type: draft.message_type,
             priority: draft.priority,
@@ -121,7 +171,7 @@ impl Messages {
             expires_at: draft.expires_at,
             source: draft.source.clone(),
             automation: draft.automation,
-            ..Header::new(id, conversation, caller.user_id, client_message_id, now)
+            ..Header::new(id, conversation, sender, client_message_id, now)
         };
         let content = p.sealer.seal(&Content::context(&header), draft.content.as_str().as_bytes()).await?;
         let entry = NewEntry {
@@ -131,30 +181,29 @@ impl Messages {
             event: Event::new(&*p.ids, now, &sent),
             flag,
         };
-        let appended = p.log.append(entry).await?;
-        if !matches!(appended, Appended::Stored { .. }) {
-            self.give_back(step.as_ref()).await?;
-        }
-        match appended {
+        match p.log.append(entry).await? {
             Appended::Stored { seq, number, members_version, expires_at } => {
                 let header = Header { seq, number, expires_at, ..header };
                 let message = Message { header, content: Some(draft.content) };
                 p.live.message_created(&message, members_version).await;
                 Ok(Sent { message, created: true, warnings })
             }
-            Appended::Repeat(stored) => {
-                let message = self.unseal(vec![stored]).await?.pop().ok_or(Error::NotFound)?;
-                // Whoever stored it may have been cut off before telling. Those who know it ignore it; the others
-                // check their membership, as no version is old enough for this one.
-                p.live.message_created(&message, i64::MAX).await;
-                Ok(Sent { message, created: false, warnings })
-            }
+            Appended::Repeat(stored) => self.repeated(stored, warnings).await,
             Appended::Reused => Err(Error::ClientMessageIdReused),
             Appended::NotAMember => Err(Error::NotFound),
             Appended::Closed => Err(Error::Closed),
             Appended::Blocked => Err(Error::Blocked),
             Appended::NoReplyTarget => Err(FieldError::new("reply_to", Rule::Unknown).into()),
         }
+    }
+
+    /// A message that was stored before.
+    async fn repeated(&self, stored: StoredMessage, warnings: Vec<Finding>) -> Result<Sent, Error> {
+        let message = self.unseal(vec![stored]).await?.pop().ok_or(Error::NotFound)?;
+        // Whoever stored it may have been cut off before telling. Those who know it ignore it; the others
+        // check their membership, as no version is old enough for this one.
+        self.ports.live.message_created(&message, i64::MAX).await;
+        Ok(Sent { message, created: false, warnings })
     }
 
     /// Reads a part of the log.

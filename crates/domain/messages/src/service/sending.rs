@@ -5,14 +5,17 @@ use alivio_kernel::ids::{ConversationId, ReportId};
 use alivio_kernel::sealing::Scope;
 use chrono::{DateTime, Utc};
 
-use super::Messages;
+use super::{Messages, Sent};
 use crate::screening::{Finding, Verdict, same_text_key, screen};
-use crate::{ClientMessageId, Draft, Error, NewFlag, Room, Step, Taken};
+use crate::{Admission, Appended, Draft, Error, NewFlag, Quiet, Room, Step, Taken};
 
-/// A message that may be stored.
+/// What follows from a message being one that may be stored.
+#[derive(Default)]
 pub(super) struct Admitted {
     /// What was counted, to be given back if nothing is stored.
     pub(super) step: Option<Step>,
+    /// Whom it disturbs not.
+    pub(super) quiet: Option<Quiet>,
     /// For the sender.
     pub(super) warnings: Vec<Finding>,
     /// For those who moderate.
@@ -20,45 +23,81 @@ pub(super) struct Admitted {
 }
 
 impl Messages {
-    /// Admits a message. What was sent before is always admitted: it is not sent again.
+    /// Admits a message to the log: asks nothing of the database that is not kept in memory for seconds.
     ///
     /// # Errors
-    /// [`Error::TooMany`], [`Error::NotAllowed`]; [`Error::NotFound`] instead, for strangers.
+    /// [`Error::NotFound`], [`Error::TooMany`], [`Error::OutsideHours`], [`Error::NotAllowed`].
     pub(super) async fn admit(
         &self,
         caller: &Caller,
         conversation: ConversationId,
         draft: &Draft,
-        client_message_id: &ClientMessageId,
         now: DateTime<Utc>,
     ) -> Result<Admitted, Error> {
         let p = &self.ports;
         let room = p.rooms.room(conversation).await?.ok_or(Error::NotFound)?;
-        let refuse = async |error| {
-            // Whoever may not know of the conversation learns nothing of what is allowed there.
-            self.position(caller, conversation).await?;
-            let known = draft.client_message_id.is_some()
-                && p.log.was_sent(caller.user_id, conversation, client_message_id).await?;
-            if known { Ok(Admitted { step: None, warnings: Vec::new(), flag: None }) } else { Err(error) }
-        };
         let step = self.step(caller, &room, draft, now);
-        let mut times = 1;
-        if let Some(step) = &step {
-            match p.pace.take(step).await? {
-                Taken::Passed { times: said } => times = said,
-                Taken::TooMany { limit, wait } => return refuse(Error::TooMany { limit, wait }).await,
-            }
+        let times = match &step {
+            Some(step) => match p.pace.take(step).await? {
+                Taken::Passed { times } => times,
+                Taken::TooMany { limit, wait } => return Err(Error::TooMany { limit, wait }),
+            },
+            None => 1,
+        };
+        let judged = self.judge(caller, conversation, draft, &room, times, now).await;
+        if judged.is_err() {
+            self.give_back(step.as_ref()).await?;
         }
-        match p.screening.judge(&room, screen(draft.content.as_str(), times)) {
+        Ok(Admitted { step, ..judged? })
+    }
+
+    async fn judge(
+        &self,
+        caller: &Caller,
+        conversation: ConversationId,
+        draft: &Draft,
+        room: &Room,
+        times: u32,
+        now: DateTime<Utc>,
+    ) -> Result<Admitted, Error> {
+        let p = &self.ports;
+        let quiet = match p.hours.admission(caller, conversation, now).await? {
+            Admission::Open => None,
+            Admission::Quietly(quiet) => Some(quiet),
+            Admission::Refused(closed) => return Err(Error::OutsideHours(closed)),
+        };
+        match p.screening.judge(room, screen(draft.content.as_str(), times)) {
             Verdict::Sent { warnings, flags } => {
                 let flag =
                     (!flags.is_empty()).then(|| NewFlag { id: ReportId::generate(&*p.ids), findings: flags });
-                Ok(Admitted { step, warnings, flag })
+                Ok(Admitted { step: None, quiet, warnings, flag })
             }
-            Verdict::Refused(findings) => {
-                self.give_back(step.as_ref()).await?;
-                refuse(Error::NotAllowed(findings)).await
-            }
+            Verdict::Refused(findings) => Err(Error::NotAllowed(findings)),
+        }
+    }
+
+    /// What a message that is refused was before, if it was sent already: that is no new one.
+    ///
+    /// # Errors
+    /// `refusal`; [`Error::NotFound`] instead for strangers, who learn nothing of what is allowed there;
+    /// [`Error::ClientMessageIdReused`].
+    pub(super) async fn sent_before(
+        &self,
+        caller: &Caller,
+        conversation: ConversationId,
+        draft: &Draft,
+        refusal: Error,
+    ) -> Result<Sent, Error> {
+        let Some(name) = &draft.client_message_id else {
+            self.position(caller, conversation).await?;
+            return Err(refusal);
+        };
+        let fingerprint = self.fingerprint(conversation, draft);
+        match self.ports.log.earlier(caller.user_id, conversation, name, fingerprint).await? {
+            Some(Appended::Repeat(stored)) => self.repeated(stored, Vec::new()).await,
+            Some(Appended::Reused) => Err(Error::ClientMessageIdReused),
+            Some(_) => Err(Error::NotFound),
+            None => Err(refusal),
         }
     }
 

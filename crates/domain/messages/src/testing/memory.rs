@@ -128,17 +128,22 @@ impl MessageLog for Memory {
         Ok(Appended::Stored { seq, number, members_version: conversation.members_version, expires_at })
     }
 
-    async fn was_sent(
+    async fn earlier(
         &self,
         sender: UserId,
         conversation: ConversationId,
         client_message_id: &ClientMessageId,
-    ) -> Result<bool, Error> {
+        fingerprint: [u8; 16],
+    ) -> Result<Option<Appended>, Error> {
         let state = self.lock().await;
-        let conversation = state.conversations.get(&conversation);
-        let it =
-            |(m, _): &(StoredMessage, _)| m.sender_id == sender && m.client_message_id == *client_message_id;
-        Ok(conversation.is_some_and(|conversation| conversation.entries.iter().any(it)))
+        let Some((conversation, ..)) = state.joined(sender, conversation) else {
+            return Ok(Some(Appended::NotAMember));
+        };
+        let named = |m: &StoredMessage| m.sender_id == sender && m.client_message_id == *client_message_id;
+        let earlier = conversation.entries.iter().find(|(m, _)| named(m));
+        Ok(earlier.map(|(earlier, stored)| {
+            if *stored == fingerprint { Appended::Repeat(earlier.clone()) } else { Appended::Reused }
+        }))
     }
 
     async fn history(

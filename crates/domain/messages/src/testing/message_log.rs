@@ -47,6 +47,7 @@ macro_rules! message_log_conformance {
                 a_repeat_answers_what_was_stored_and_takes_no_number
                 a_reused_client_message_id_stores_nothing
                 client_message_ids_belong_to_their_sender_and_conversation
+                what_was_said_earlier_is_found_by_its_name_and_nothing_is_stored
                 what_is_answered_is_readable_in_the_same_conversation
                 strangers_and_unknown_conversations_are_refused
                 a_closed_conversation_takes_nothing_new
@@ -251,6 +252,25 @@ pub async fn a_reused_client_message_id_stores_nothing(fixture: Fixture) {
     assert_eq!(room.log.append(other).await.unwrap(), Appended::Reused);
     assert_eq!(room.everything(0).await, [said]);
     assert_eq!(room.says(0).await.seq, 2);
+}
+
+/// [`MessageLog::earlier`] answers as a repeat would, and is never the first.
+pub async fn what_was_said_earlier_is_found_by_its_name_and_nothing_is_stored(fixture: Fixture) {
+    let room = Room::of(fixture, 2).await;
+    let stranger = room.world.user().await;
+    let first = room.entry_by(0);
+    let (name, print) = (first.client_message_id.clone(), first.fingerprint);
+    let asked = |sender, fingerprint| room.log.earlier(sender, room.conversation, &name, fingerprint);
+    assert_eq!(asked(room.members[0], print).await.unwrap(), None);
+    assert_eq!(room.everything(0).await, []);
+    let said = stored(&*room.log, first.clone()).await;
+    assert_eq!(asked(room.members[0], print).await.unwrap(), Some(Appended::Repeat(said.clone())));
+    assert_eq!(asked(room.members[0], [9; 16]).await.unwrap(), Some(Appended::Reused));
+    assert_eq!(asked(room.members[1], print).await.unwrap(), None, "a name belongs to its sender");
+    assert_eq!(asked(stranger, print).await.unwrap(), Some(Appended::NotAMember));
+    room.world.remove(room.conversation, room.members[0]).await;
+    assert_eq!(asked(room.members[0], print).await.unwrap(), Some(Appended::NotAMember));
+    assert_eq!(room.everything(1).await, [said]);
 }
 
 /// The name is unique per sender and conversation, not among all.
@@ -546,6 +566,7 @@ pub async fn the_event_is_stored_once_with_the_right_seq(fixture: Fixture) {
                 message_id: said.id,
                 sender_id: said.sender_id,
                 seq: said.seq,
+                quiet: None,
             }
         );
     }
@@ -599,7 +620,8 @@ pub async fn what_was_sent_is_known_by_its_name(fixture: Fixture) {
     let elsewhere = room.world.conversation(&room.members).await;
     let first = room.entry_by(0);
     let was_sent = async |member: usize, conversation, name: &ClientMessageId| {
-        room.log.was_sent(room.members[member], conversation, name).await.unwrap()
+        let asked = room.log.earlier(room.members[member], conversation, name, first.fingerprint);
+        matches!(asked.await.unwrap(), Some(Appended::Repeat(_)))
     };
     assert!(!was_sent(0, room.conversation, &first.client_message_id).await);
     stored(&*room.log, first.clone()).await;
@@ -984,7 +1006,8 @@ fn size(n: i64) -> PageSize {
 /// A message with a name of its own.
 fn entry(conversation: ConversationId, sender: UserId) -> NewEntry {
     let id = MessageId::generate(&SystemIds);
-    let sent = MessageSent { conversation_id: conversation, message_id: id, sender_id: sender, seq: 0 };
+    let sent =
+        MessageSent { conversation_id: conversation, message_id: id, sender_id: sender, seq: 0, quiet: None };
     let name = ClientMessageId::parse(&SystemIds.uuid().to_string()).unwrap();
     NewEntry {
         header: Header::new(id, conversation, sender, name, at()),
