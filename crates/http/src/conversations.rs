@@ -157,9 +157,9 @@ struct LastMessageBody {
     seq: i64,
     /// Who said it.
     sender: UserSummaryBody,
-    /// The words.
+    /// The words; `null` once they are withheld.
     #[schema(example = "¿Cómo se ha sentido con la nueva medicación?")]
-    content: String,
+    content: Option<String>,
     /// What it is.
     #[schema(example = "text")]
     message_type: &'static str,
@@ -232,7 +232,7 @@ impl From<LastMessage> for LastMessageBody {
             id: view.message.id.uuid(),
             seq: view.message.seq,
             sender: UserSummaryBody::from(&*view.sender),
-            content: view.message.content.as_str().to_owned(),
+            content: view.message.content.as_ref().map(|c| c.as_str().to_owned()),
             message_type: view.message.message_type.as_str(),
             created_at: view.message.created_at,
             is_read,

@@ -5,7 +5,7 @@ use actix_web::{HttpResponse, get, post, put, web};
 use alivio_kernel::ids::{ConversationId, MessageId};
 use alivio_kernel::{FieldError, PageSize, Rule};
 use alivio_messages::{
-    Anchor, ClientMessageId, Content, Draft, HistoryQuery, Mark, MessageType, Moved, Priority,
+    Anchor, ClientMessageId, Content, Draft, HistoryQuery, Mark, MessageType, Moved, Priority, Source,
 };
 use alivio_platform::MessageView;
 use chrono::{DateTime, Utc};
@@ -33,6 +33,11 @@ pub(crate) struct NewMessage {
     /// How urgent it is.
     #[serde(default)]
     priority: PriorityBody,
+    /// The message that it answers, in the same conversation.
+    reply_to: Option<Uuid>,
+    /// What it was written with: 1 to 32 lower-case letters, digits and underscores.
+    #[schema(example = "web_app", min_length = 1, max_length = 32, pattern = "^[a-z0-9_]+$")]
+    source: Option<String>,
     /// Your name for it, 1 to 128 visible ASCII characters. Sending it again under the same name answers the
     /// first result; without a name every request makes a new message.
     #[schema(example = "client_msg_12345", min_length = 1, max_length = 128, pattern = "^[!-~]+$")]
@@ -44,8 +49,10 @@ impl NewMessage {
         Ok(Draft {
             message_type: self.message_type.into(),
             priority: self.priority.into(),
-            content: Content::parse(&self.content)?,
             client_message_id: self.client_message_id.as_deref().map(ClientMessageId::parse).transpose()?,
+            reply_to: self.reply_to.map(MessageId::from),
+            source: self.source.as_deref().map(Source::parse).transpose()?.unwrap_or_default(),
+            ..Draft::text(Content::parse(&self.content)?)
         })
     }
 
@@ -55,7 +62,7 @@ impl NewMessage {
         content: String,
         client_message_id: Option<String>,
     ) -> Self {
-        Self { message_type, content, priority, client_message_id }
+        Self { message_type, content, priority, client_message_id, reply_to: None, source: None }
     }
 }
 
@@ -118,9 +125,9 @@ pub(crate) struct MessageBody {
     /// What it is.
     #[schema(example = "text")]
     message_type: &'static str,
-    /// The words.
+    /// The words; `null` once they are withheld, because the message was taken back or has expired.
     #[schema(example = "¿Cómo se ha sentido con la nueva medicación?")]
-    content: String,
+    content: Option<String>,
     /// How urgent it is.
     #[schema(example = "normal")]
     priority: &'static str,
@@ -144,7 +151,7 @@ impl From<&MessageView> for MessageBody {
             seq: message.seq,
             sender: UserSummaryBody::from(&*view.sender),
             message_type: message.message_type.as_str(),
-            content: message.content.as_str().to_owned(),
+            content: message.content.as_ref().map(|c| c.as_str().to_owned()),
             priority: message.priority.as_str(),
             delivery_status: view.status.as_str(),
             client_message_id: message.client_message_id.as_str().to_owned(),

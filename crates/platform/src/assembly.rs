@@ -15,7 +15,7 @@ use alivio_notifications::Notifications;
 use alivio_outbox::Relay;
 use moka::future::Cache;
 
-use crate::bridges::{MembersFromConversations, StandingsFromAccounts};
+use crate::bridges::{MembersFromConversations, RoomsFromConversations, StandingsFromAccounts};
 use crate::correspondence::{Correspondence, LettersByMail};
 use crate::live::{Hub, LiveAnnouncer, PresenceBoard, Silence};
 use crate::reactions::{self, Around};
@@ -128,10 +128,17 @@ pub(crate) fn assemble(ports: Ports) -> (Platform, Relay) {
         clock: clock(),
         ids: ids(),
     });
+    let rooms = Arc::new(RoomsFromConversations::new(Arc::clone(&ports.conversations)));
     let messages = Messages::new(MessagesPorts {
         log: Arc::clone(&ports.messages),
         granted: Arc::clone(&ports.granted_messages),
-        live: Arc::new(LiveAnnouncer::new(Arc::clone(&hub), people.clone(), Arc::clone(&silence))),
+        live: Arc::new(LiveAnnouncer::new(
+            Arc::clone(&hub),
+            people.clone(),
+            Arc::clone(&silence),
+            Arc::clone(&rooms) as _,
+        )),
+        rooms: Arc::clone(&rooms) as _,
         sealer: sealer(),
         clock: clock(),
         ids: ids(),
@@ -191,6 +198,7 @@ pub(crate) fn assemble(ports: Ports) -> (Platform, Relay) {
         people,
         dependencies: ports.dependencies.clone().into(),
         silence,
+        rooms,
         touched: Cache::builder().max_capacity(100_000).time_to_live(grain).build(),
     };
     (platform, relay)

@@ -1,12 +1,15 @@
 //! Questions that one domain asks and another answers.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use alivio_accounts::{BlockStore, UserStore};
 use alivio_audit::{Members, Membership};
-use alivio_conversations::{BlockedPair, ConversationStore, Error, People, Standing};
+use alivio_conversations::{BlockedPair, ConversationStore, Error, Kind, People, Purpose, Standing};
 use alivio_kernel::ids::{ConversationId, UserId};
+use alivio_messages::{Room, Rooms};
 use async_trait::async_trait;
+use moka::future::Cache;
 
 /// Conversations ask how people stand to each other; accounts know.
 pub(crate) struct StandingsFromAccounts {
@@ -45,6 +48,48 @@ impl People for StandingsFromAccounts {
             pairs.push(BlockedPair { one, other, related: !related.is_empty() });
         }
         Ok(pairs)
+    }
+}
+
+/// Messages ask what a conversation allows; conversations know. Kept for a few seconds, as it is asked with every
+/// message.
+pub(crate) struct RoomsFromConversations {
+    conversations: Arc<dyn ConversationStore>,
+    rooms: Cache<ConversationId, Room>,
+}
+
+impl RoomsFromConversations {
+    const LIFETIME: Duration = Duration::from_secs(5);
+
+    pub(crate) fn new(conversations: Arc<dyn ConversationStore>) -> Self {
+        let rooms = Cache::builder().max_capacity(100_000).time_to_live(Self::LIFETIME).build();
+        Self { conversations, rooms }
+    }
+}
+
+#[async_trait]
+impl Rooms for RoomsFromConversations {
+    async fn room(&self, conversation: ConversationId) -> Result<Option<Room>, alivio_messages::Error> {
+        if let Some(room) = self.rooms.get(&conversation).await {
+            return Ok(Some(room));
+        }
+        let facts = self.conversations.facts(conversation).await;
+        let facts = facts.map_err(|error| alivio_messages::Error::Unavailable(Box::new(error)))?;
+        let Some(facts) = facts else { return Ok(None) };
+        let settings = facts.settings;
+        let room = Room {
+            is_direct: facts.kind == Kind::Direct,
+            is_emergency: facts.kind == Kind::Emergency,
+            is_care: facts.is_care(),
+            is_case_discussion: facts.purpose == Purpose::CaseDiscussion,
+            file_sharing: settings.file_sharing_enabled,
+            typing_indicators: settings.typing_indicators,
+            read_receipts: settings.read_receipts,
+            message_editing: settings.message_editing,
+            message_deletion: settings.message_deletion,
+        };
+        self.rooms.insert(conversation, room).await;
+        Ok(Some(room))
     }
 }
 

@@ -38,6 +38,7 @@ pub use people::PeopleDirectory;
 pub use ports::{Dependency, Ports};
 pub use screens::{ConversationView, LastMessage, MessageView, ParticipantView, Screens};
 
+use bridges::RoomsFromConversations;
 use live::{Fate, Hub, PresenceBoard, Silence};
 use uninterrupted::uninterrupted;
 
@@ -88,6 +89,8 @@ pub struct Platform {
     pub dependencies: Arc<[Arc<dyn Dependency>]>,
     /// The direct conversations in which one side wants nothing of the other.
     silence: Arc<Silence>,
+    /// What conversations allow.
+    rooms: Arc<RoomsFromConversations>,
     /// The sessions whose activity was noted a moment ago.
     touched: Cache<SessionId, ()>,
 }

@@ -1,8 +1,8 @@
 //! `conversations::ConversationStore`.
 
 use alivio_conversations::{
-    Audience, Conversation, ConversationStore, Created, Error, Kind, ListQuery, NewConversation, Participant,
-    StoredConversation,
+    Audience, Conversation, ConversationStore, Created, Error, Facts, Kind, ListQuery, NewConversation,
+    Participant, StoredConversation,
 };
 use alivio_kernel::ids::{ConversationId, UserId, Uuid};
 use alivio_kernel::{BoxError, Event, Sealed};
@@ -11,6 +11,7 @@ use chrono::{DateTime, Utc};
 use diesel::QueryableByName;
 use diesel::sql_types::{Array, BigInt, Bool, Bytea, Jsonb, Nullable, Text, Timestamptz, Uuid as SqlUuid};
 use diesel_async::RunQueryDsl;
+use serde_json::Value;
 
 use crate::Database;
 use crate::sql::prepared;
@@ -19,8 +20,8 @@ use crate::sql::prepared;
 const CREATE: &str = "
     WITH created AS (
         INSERT INTO conversations (id, kind, title, description, created_by, created_at, updated_at,
-            direct_low, direct_high, creation_key, creation_fingerprint)
-        VALUES ($1, $2, $3, $4, $5, $6, $6, $7, $8, $9, $10)
+            direct_low, direct_high, creation_key, creation_fingerprint, purpose, settings)
+        VALUES ($1, $2, $3, $4, $5, $6, $6, $7, $8, $9, $10, $16, $17)
         ON CONFLICT DO NOTHING
         RETURNING id
     ), joined AS (
@@ -29,6 +30,8 @@ const CREATE: &str = "
         FROM created, unnest($11::uuid[], $12::text[]) AS member (user_id, role)
     ), published AS (
         INSERT INTO outbox (id, kind, payload, at, due_at) SELECT $13, $14, $15, $6, $6 FROM created
+    ), noted AS (
+        INSERT INTO changes (conversation_id, kind, user_id, at) SELECT id, 'conversation.created', $5, $6 FROM created
     )
     SELECT id FROM created";
 
@@ -44,7 +47,7 @@ macro_rules! select_conversation {
     ($picked:literal, $order:literal) => {
         concat!(
             "SELECT c.id, c.ref_number, c.kind, c.title, c.description, c.created_by, c.created_at, c.updated_at,
-                c.is_active, c.last_seq, c.message_count, c.members_version,
+                c.is_active, c.last_seq, c.message_count, c.members_version, c.purpose, c.settings,
                 m.users, m.roles, m.joined_ats, m.joined_seqs
             FROM (", $picked, ") c
             CROSS JOIN LATERAL (
@@ -85,9 +88,11 @@ const ADD: &str = "
         SELECT id, $3, 'member', $4, last_seq + 1, last_seq, last_seq FROM changed
         ON CONFLICT (conversation_id, user_id) DO UPDATE SET role = excluded.role,
             joined_at = excluded.joined_at, joined_seq = excluded.joined_seq, left_at = NULL, left_seq = NULL,
-            delivered_up_to = excluded.delivered_up_to, read_up_to = excluded.read_up_to
+            delivered_up_to = excluded.delivered_up_to, read_up_to = excluded.read_up_to, own_total = 0, own_read = 0
     ), published AS (
         INSERT INTO outbox (id, kind, payload, at, due_at) SELECT $5, $6, $7, $4, $4 FROM changed
+    ), noted AS (
+        INSERT INTO changes (conversation_id, kind, user_id, at) SELECT id, 'participant.joined', $3, $4 FROM changed
     )
     SELECT EXISTS (SELECT 1 FROM changed) OR EXISTS (
         SELECT 1 FROM participants p WHERE p.conversation_id = $1 AND p.user_id = $3 AND p.left_seq IS NULL
@@ -104,6 +109,9 @@ const REMOVE: &str = "
         RETURNING p.user_id
     ), published AS (
         INSERT INTO outbox (id, kind, payload, at, due_at) SELECT $5, $6, $7, $4, $4 FROM gone
+    ), noted AS (
+        INSERT INTO changes (conversation_id, kind, user_id, at)
+        SELECT $1, 'participant.removed', user_id, $4 FROM gone
     )
     SELECT EXISTS (SELECT 1 FROM changed) AS done";
 
@@ -112,6 +120,8 @@ const AUDIENCE: &str = "
         (SELECT array_agg(p.user_id) FROM participants p WHERE p.conversation_id = c.id AND p.left_seq IS NULL),
         '{}') AS members
     FROM conversations c WHERE c.id = $1";
+
+const FACTS: &str = "SELECT kind, purpose, settings FROM conversations WHERE id = $1";
 
 const FORMER: &str = "SELECT user_id FROM participants WHERE conversation_id = $1 AND left_seq IS NOT NULL";
 
@@ -147,6 +157,10 @@ struct Row {
     message_count: i64,
     #[diesel(sql_type = BigInt)]
     members_version: i64,
+    #[diesel(sql_type = Text)]
+    purpose: String,
+    #[diesel(sql_type = Jsonb)]
+    settings: Value,
     #[diesel(sql_type = Array<SqlUuid>)]
     users: Vec<Uuid>,
     #[diesel(sql_type = Array<Text>)]
@@ -171,6 +185,8 @@ impl Row {
                 id: self.id.into(),
                 number: self.ref_number,
                 kind: self.kind.parse()?,
+                purpose: self.purpose.parse()?,
+                settings: serde_json::from_value(self.settings).map_err(unavailable)?,
                 title: None,
                 description: None,
                 participants,
@@ -186,6 +202,16 @@ impl Row {
             description: self.description.map(Sealed::from_bytes),
         })
     }
+}
+
+#[derive(QueryableByName)]
+struct FactsRow {
+    #[diesel(sql_type = Text)]
+    kind: String,
+    #[diesel(sql_type = Text)]
+    purpose: String,
+    #[diesel(sql_type = Jsonb)]
+    settings: Value,
 }
 
 #[derive(QueryableByName)]
@@ -279,7 +305,9 @@ impl ConversationStore for Database {
             .bind::<Array<Text>, _>(roles)
             .bind::<SqlUuid, _>(event.id.uuid())
             .bind::<Text, _>(event.kind)
-            .bind::<Jsonb, _>(event.payload);
+            .bind::<Jsonb, _>(event.payload)
+            .bind::<Text, _>(new.purpose.as_str())
+            .bind::<Jsonb, _>(serde_json::to_value(new.settings).map_err(unavailable)?);
         let mut connection = self.connection().await.map_err(unavailable)?;
         let created: Vec<Id> = prepared(insert).load(&mut connection).await.map_err(unavailable)?;
         if created.iter().any(|row| row.id == new.id.uuid()) {
@@ -341,6 +369,20 @@ impl ConversationStore for Database {
         event: Event,
     ) -> Result<(), Error> {
         self.change_members(REMOVE, id, members_version, user, now, event).await
+    }
+
+    async fn facts(&self, id: ConversationId) -> Result<Option<Facts>, Error> {
+        let query = diesel::sql_query(FACTS).bind::<SqlUuid, _>(id.uuid());
+        let mut connection = self.connection().await.map_err(unavailable)?;
+        let rows: Vec<FactsRow> = prepared(query).load(&mut connection).await.map_err(unavailable)?;
+        let facts = |row: FactsRow| {
+            Ok(Facts {
+                kind: row.kind.parse()?,
+                purpose: row.purpose.parse()?,
+                settings: serde_json::from_value(row.settings).map_err(unavailable)?,
+            })
+        };
+        rows.into_iter().next().map(facts).transpose()
     }
 
     async fn audience(&self, id: ConversationId) -> Result<Option<Audience>, Error> {

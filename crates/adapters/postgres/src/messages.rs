@@ -3,13 +3,15 @@
 use alivio_kernel::ids::{ConversationId, MessageId, UserId, Uuid};
 use alivio_kernel::{BoxError, Effects, Sealed};
 use alivio_messages::{
-    Anchor, Appended, ClientMessageId, Digest, Error, GrantedLog, GrantedPage, HistoryQuery, Mark, Marks,
-    MessageLog, Moved, NewEntry, Pass, Position, StoredMessage,
+    Anchor, Appended, Automation, ClientMessageId, Digest, Error, GrantedLog, GrantedPage, Header,
+    HistoryQuery, Mark, Marks, MessageLog, Moved, NewEntry, Pass, Position, Source, StoredMessage,
 };
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use diesel::QueryableByName;
-use diesel::sql_types::{Array, BigInt, Bool, Bytea, Nullable, Text, Timestamptz, Uuid as SqlUuid};
+use diesel::sql_types::{
+    Array, BigInt, Bool, Bytea, Float, Integer, Nullable, Text, Timestamptz, Uuid as SqlUuid,
+};
 use diesel_async::{AsyncConnection, RunQueryDsl};
 
 use crate::sql::prepared;
@@ -19,23 +21,40 @@ mod group_commit;
 
 pub use group_commit::GroupCommit;
 
-const COLUMNS: &str = "m.id, m.ref_number, m.conversation_id, m.seq, m.sender_id, m.message_type, m.priority, \
-     m.content, m.client_message_id, m.created_at";
+/// The columns of a [`MessageRow`], of `messages m`.
+macro_rules! message_columns {
+    () => {
+        "m.id, m.ref_number, m.conversation_id, m.seq, m.sender_id, m.message_type, m.priority, m.content,
+         m.client_message_id, m.created_at, m.reply_to, m.forwarded_from, m.corrects, m.scheduled_for, m.expires_at,
+         m.source, m.is_automated, m.confidence, m.version, m.edited_at, m.deleted_at, m.deleted_by"
+    };
+}
 
 // One row without a message stands for an empty page; no row at all for no access.
 macro_rules! history {
     ($reader:literal, $anchor:literal, $side:literal, $order:literal) => {
         concat!(
-            "SELECT m.* FROM (", $reader, ") me CROSS JOIN LATERAL (", $anchor, ") anchor
+            "SELECT m.* FROM (",
+            $reader,
+            ") me CROSS JOIN LATERAL (",
+            $anchor,
+            ") anchor
             LEFT JOIN LATERAL (
-                SELECT m.id, m.ref_number, m.conversation_id, m.seq, m.sender_id, m.message_type, m.priority,
-                    m.content, m.client_message_id, m.created_at
+                SELECT ",
+            message_columns!(),
+            "
                 FROM messages m
-                WHERE m.conversation_id = me.conversation_id AND m.seq >= me.joined_seq AND m.seq ", $side, " anchor.seq
-                ORDER BY m.seq ", $order, " OFFSET $5 LIMIT $6
+                WHERE m.conversation_id = me.conversation_id AND m.seq >= me.joined_seq AND m.seq ",
+            $side,
+            " anchor.seq
+                ORDER BY m.seq ",
+            $order,
+            " OFFSET $5 LIMIT $6
             ) m ON true
             WHERE $3::bigint IS NULL OR $4::uuid IS NULL
-            ORDER BY m.seq ", $order)
+            ORDER BY m.seq ",
+            $order
+        )
     };
 }
 
@@ -74,6 +93,8 @@ const BY_GRANT: [&str; 5] = histories!(
      FOR SHARE"
 );
 
+const BY_IDS: &str = concat!("SELECT ", message_columns!(), " FROM messages m WHERE m.id = ANY ($1)");
+
 const MARKS: &str = "
     SELECT coalesce(array_agg(p.user_id), '{}') AS users, coalesce(array_agg(p.delivered_up_to), '{}') AS delivered,
         coalesce(array_agg(p.read_up_to), '{}') AS read
@@ -88,10 +109,17 @@ const POSITION: &str = "
     ) k
     WHERE me.conversation_id = $1 AND me.user_id = $2 AND me.left_seq IS NULL";
 
+/// Messages by others that a participant has not read, without looking at messages. Of `conversations c`.
+macro_rules! unread {
+    ($me:literal) => {
+        concat!("(c.last_seq - ", $me, ".read_up_to) - (", $me, ".own_total - ", $me, ".own_read)")
+    };
+}
+
 // The lock waits for whoever moves the same marks, and then shows where they left them.
 const ADVANCE: &str = "
     WITH me AS (
-        SELECT p.delivered_up_to, p.read_up_to, m.id AS message_id, m.seq
+        SELECT p.delivered_up_to, p.read_up_to, p.own_total, p.own_read, m.id AS message_id, m.seq
         FROM participants p
         JOIN messages m ON m.conversation_id = p.conversation_id AND m.seq >= p.joined_seq
         WHERE p.conversation_id = $1 AND p.user_id = $2 AND p.left_seq IS NULL AND (m.seq = $3 OR m.id = $4)
@@ -99,21 +127,28 @@ const ADVANCE: &str = "
     ), moved AS (
         UPDATE participants p SET
             delivered_up_to = greatest(me.delivered_up_to, me.seq),
-            read_up_to = CASE WHEN $5 = 'read' THEN me.seq ELSE me.read_up_to END
+            read_up_to = CASE WHEN $5 = 'read' THEN me.seq ELSE me.read_up_to END,
+            own_read = me.own_read + CASE WHEN $5 = 'read' THEN (
+                SELECT count(*) FROM messages m
+                WHERE m.conversation_id = $1 AND m.sender_id = $2 AND m.seq > me.read_up_to AND m.seq <= me.seq
+            ) ELSE 0 END
         FROM me
         WHERE p.conversation_id = $1 AND p.user_id = $2
           AND CASE WHEN $5 = 'read' THEN me.read_up_to ELSE me.delivered_up_to END < me.seq
-        RETURNING p.delivered_up_to, p.read_up_to, me.seq
+        RETURNING p.delivered_up_to, p.read_up_to, p.own_read, me.seq
     ), logged AS (
         INSERT INTO mark_moves (conversation_id, user_id, mark, up_to, moved_at)
         SELECT $1, $2, $5, seq, $6 FROM moved
+    ), noted AS (
+        INSERT INTO changes (conversation_id, kind, message_id, seq, user_id, at)
+        SELECT $1, 'receipt.' || $5, me.message_id, me.seq, $2, $6 FROM me JOIN moved ON true
     )
     SELECT me.message_id, moved.seq IS NOT NULL AS moved,
         coalesce(moved.delivered_up_to, me.delivered_up_to) AS delivered_up_to,
         coalesce(moved.read_up_to, me.read_up_to) AS read_up_to,
-        (SELECT count(*) FROM messages m
-         WHERE m.conversation_id = $1 AND m.sender_id <> $2
-           AND m.seq > coalesce(moved.read_up_to, me.read_up_to)) AS unread
+        greatest(0, (SELECT c.last_seq FROM conversations c WHERE c.id = $1)
+            - coalesce(moved.read_up_to, me.read_up_to)
+            - (me.own_total - coalesce(moved.own_read, me.own_read))) AS unread
     FROM me LEFT JOIN moved ON true";
 
 const NEWEST_OF: &str = "
@@ -122,25 +157,21 @@ const NEWEST_OF: &str = "
     WHERE m.conversation_id = $1 AND m.id = ANY ($3) AND m.seq >= me.joined_seq
     ORDER BY m.seq DESC LIMIT 1";
 
-const DIGESTS: &str = "
-    SELECT me.conversation_id AS digest_id, unread.unread, k.users, k.delivered, k.read, m.*
+const DIGESTS: &str = concat!(
+    "SELECT me.conversation_id AS digest_id, ", unread!("me"), " AS unread, k.users, k.delivered, k.read, m.*
     FROM participants me
-    CROSS JOIN LATERAL (
-        SELECT count(*) AS unread FROM messages m
-        WHERE m.conversation_id = me.conversation_id AND m.seq > me.read_up_to AND m.sender_id <> me.user_id
-    ) unread
+    JOIN conversations c ON c.id = me.conversation_id
     CROSS JOIN LATERAL (
         SELECT array_agg(p.user_id) AS users, array_agg(p.delivered_up_to) AS delivered, array_agg(p.read_up_to) AS read
         FROM participants p WHERE p.conversation_id = me.conversation_id AND p.left_seq IS NULL
     ) k
     LEFT JOIN LATERAL (
-        SELECT m.id, m.ref_number, m.conversation_id, m.seq, m.sender_id, m.message_type, m.priority,
-            m.content, m.client_message_id, m.created_at
-        FROM messages m
+        SELECT ", message_columns!(), " FROM messages m
         WHERE m.conversation_id = me.conversation_id AND m.seq >= me.joined_seq
         ORDER BY m.seq DESC LIMIT 1
     ) m ON true
-    WHERE me.user_id = $1 AND me.left_seq IS NULL AND me.conversation_id = ANY ($2)";
+    WHERE me.user_id = $1 AND me.left_seq IS NULL AND me.conversation_id = ANY ($2)"
+);
 
 /// A message, or the absence of one.
 #[derive(QueryableByName)]
@@ -165,19 +196,49 @@ struct MessageRow {
     client_message_id: Option<String>,
     #[diesel(sql_type = Nullable<Timestamptz>)]
     created_at: Option<DateTime<Utc>>,
+    #[diesel(sql_type = Nullable<SqlUuid>)]
+    reply_to: Option<Uuid>,
+    #[diesel(sql_type = Nullable<SqlUuid>)]
+    forwarded_from: Option<Uuid>,
+    #[diesel(sql_type = Nullable<SqlUuid>)]
+    corrects: Option<Uuid>,
+    #[diesel(sql_type = Nullable<Timestamptz>)]
+    scheduled_for: Option<DateTime<Utc>>,
+    #[diesel(sql_type = Nullable<Timestamptz>)]
+    expires_at: Option<DateTime<Utc>>,
+    #[diesel(sql_type = Nullable<Text>)]
+    source: Option<String>,
+    #[diesel(sql_type = Nullable<Bool>)]
+    is_automated: Option<bool>,
+    #[diesel(sql_type = Nullable<Float>)]
+    confidence: Option<f32>,
+    #[diesel(sql_type = Nullable<Integer>)]
+    version: Option<i32>,
+    #[diesel(sql_type = Nullable<Timestamptz>)]
+    edited_at: Option<DateTime<Utc>>,
+    #[diesel(sql_type = Nullable<Timestamptz>)]
+    deleted_at: Option<DateTime<Utc>>,
+    #[diesel(sql_type = Nullable<SqlUuid>)]
+    deleted_by: Option<Uuid>,
 }
 
 impl MessageRow {
     fn restore(self) -> Option<Result<StoredMessage, Error>> {
-        let (message_type, priority, client_message_id) =
-            (self.message_type?, self.priority?, self.client_message_id?);
-        let parse =
-            || Ok((message_type.parse()?, priority.parse()?, ClientMessageId::parse(&client_message_id)?));
-        let (message_type, priority, client_message_id) = match parse() {
+        let (message_type, priority, client_message_id, source) =
+            (self.message_type?, self.priority?, self.client_message_id?, self.source?);
+        let parse = || {
+            Ok((
+                message_type.parse()?,
+                priority.parse()?,
+                ClientMessageId::parse(&client_message_id)?,
+                Source::parse(&source)?,
+            ))
+        };
+        let (message_type, priority, client_message_id, source) = match parse() {
             Ok(parsed) => parsed,
             Err(error) => return Some(Err(error)),
         };
-        Some(Ok(StoredMessage {
+        let header = Header {
             id: self.id?.into(),
             number: self.ref_number?,
             conversation_id: self.conversation_id?.into(),
@@ -185,10 +246,21 @@ impl MessageRow {
             sender_id: self.sender_id?.into(),
             message_type,
             priority,
-            content: Sealed::from_bytes(self.content?),
             client_message_id,
             created_at: self.created_at?,
-        }))
+            reply_to: self.reply_to.map(MessageId::from),
+            forwarded_from: self.forwarded_from.map(MessageId::from),
+            corrects: self.corrects.map(MessageId::from),
+            scheduled_for: self.scheduled_for,
+            expires_at: self.expires_at,
+            source,
+            automation: self.is_automated?.then_some(Automation { confidence: self.confidence }),
+            version: u32::try_from(self.version?).ok()?,
+            edited_at: self.edited_at,
+            deleted_at: self.deleted_at,
+            deleted_by: self.deleted_by.map(UserId::from),
+        };
+        Some(Ok(StoredMessage { header, content: self.content.map(Sealed::from_bytes) }))
     }
 }
 
@@ -294,8 +366,7 @@ const fn asked(histories: &'static [&'static str; 5], query: &HistoryQuery) -> A
 impl Database {
     /// Messages by their ids, for those that a writer found to be repeats.
     async fn messages_by_ids(&self, ids: Vec<Uuid>) -> Result<Vec<StoredMessage>, Error> {
-        let sql = format!("SELECT {COLUMNS} FROM messages m WHERE m.id = ANY ($1)");
-        let query = diesel::sql_query(sql).bind::<Array<SqlUuid>, _>(ids);
+        let query = diesel::sql_query(BY_IDS).bind::<Array<SqlUuid>, _>(ids);
         let mut connection = self.connection().await.map_err(unavailable)?;
         let rows: Vec<MessageRow> = prepared(query).load(&mut connection).await.map_err(unavailable)?;
         rows.into_iter().filter_map(MessageRow::restore).collect()

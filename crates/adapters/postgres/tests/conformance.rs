@@ -11,7 +11,8 @@ use alivio_accounts::{
 };
 use alivio_audit::{AuditReader, Ended, GRANT_LIFETIME, GrantStore, NewGrant};
 use alivio_conversations::{
-    ConversationCreated, ConversationStore, Created, Kind, NewConversation, ParticipantRole,
+    ConversationCreated, ConversationStore, Created, Kind, NewConversation, ParticipantRole, Purpose,
+    Settings,
 };
 use alivio_kernel::ids::{ConversationId, GrantId, MessageId, SessionId, UserId, Uuid};
 use alivio_kernel::{
@@ -19,8 +20,8 @@ use alivio_kernel::{
     Sensitive, SystemIds,
 };
 use alivio_messages::{
-    Anchor, Appended, ClientMessageId, GrantedLog, HistoryQuery, MessageLog, MessageSent, MessageType,
-    NewEntry, Pass, Priority,
+    Anchor, Appended, ClientMessageId, GrantedLog, Header, HistoryQuery, MessageLog, MessageSent, NewEntry,
+    Pass,
 };
 use alivio_postgres::{Database, DatabaseOptions, GroupCommit};
 use alivio_testkit::conformance::{data_key_store, outbox_store};
@@ -230,15 +231,15 @@ impl alivio_conversations::testing::World for Clinic {
         let id = MessageId::generate(&SystemIds);
         let sent = MessageSent { conversation_id: conversation, message_id: id, sender_id: sender, seq: 0 };
         let entry = NewEntry {
-            id,
-            conversation_id: conversation,
-            sender_id: sender,
-            message_type: MessageType::Text,
-            priority: Priority::Normal,
+            header: Header::new(
+                id,
+                conversation,
+                sender,
+                ClientMessageId::parse(&id.to_string()).unwrap(),
+                at,
+            ),
             content: Sealed::from_bytes(vec![1]),
-            client_message_id: ClientMessageId::parse(&id.to_string()).unwrap(),
             fingerprint: [0; 16],
-            created_at: at,
             event: Event::new(&SystemIds, at, &sent),
         };
         assert!(matches!(self.log.append(entry).await.unwrap(), Appended::Stored { .. }));
@@ -267,6 +268,8 @@ impl alivio_messages::testing::World for Clinic {
         let new = NewConversation {
             id: ConversationId::generate(&SystemIds),
             kind: Kind::Group,
+            purpose: Purpose::default(),
+            settings: Settings::default(),
             title: None,
             description: None,
             participants: members.iter().map(|user| (*user, ParticipantRole::Moderator)).collect(),
@@ -283,6 +286,8 @@ impl alivio_messages::testing::World for Clinic {
         let new = NewConversation {
             id,
             kind: Kind::Direct,
+            purpose: Purpose::default(),
+            settings: Settings::default(),
             title: None,
             description: None,
             participants: [one, other].map(|user| (user, ParticipantRole::Member)).to_vec(),

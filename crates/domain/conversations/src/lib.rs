@@ -21,8 +21,8 @@ pub mod testing;
 pub use error::{DenialReason, Error};
 pub use event::{ConversationCreated, ParticipantAdded, ParticipantRemoved};
 pub use model::{
-    Audience, BlockedPair, Conversation, Draft, IdempotencyKey, Kind, MAX_PARTICIPANTS, Participant,
-    ParticipantRole, Standing, assign_roles, kept_apart, may_talk, out_of_place,
+    Audience, BlockedPair, Conversation, Draft, Facts, IdempotencyKey, Kind, MAX_PARTICIPANTS, Participant,
+    ParticipantRole, Purpose, Settings, Standing, assign_roles, kept_apart, may_talk, out_of_place,
 };
 pub use ports::{
     ConversationStore, Created, ListAfter, ListQuery, NewConversation, People, StoredConversation,

@@ -7,7 +7,8 @@ use std::sync::{Arc, Mutex};
 use alivio_conversations::{
     Audience, BlockedPair, Conversation, ConversationCreated, Conversations, ConversationsPorts, Created,
     Draft, Error, IdempotencyKey, Kind, ListQuery, MockConversationStore, MockPeople, NewConversation,
-    Participant, ParticipantAdded, ParticipantRemoved, ParticipantRole, Standing, StoredConversation,
+    Participant, ParticipantAdded, ParticipantRemoved, ParticipantRole, Purpose, Settings, Standing,
+    StoredConversation,
 };
 use alivio_kernel::ids::{ConversationId, SessionId, UserId, Uuid};
 use alivio_kernel::sealing::{PlainSealer, Scope, SealContext};
@@ -92,6 +93,8 @@ impl House {
         let new = NewConversation {
             id: conversation(n),
             kind,
+            purpose: Purpose::default(),
+            settings: Settings::default(),
             title: self.sealed(n, "title", title).await,
             description: self.sealed(n, "description", description).await,
             participants: participants.iter().map(|(n, role)| (user(*n), *role)).collect(),
@@ -120,6 +123,8 @@ fn as_stored(new: &NewConversation) -> StoredConversation {
             id: new.id,
             number: 1001,
             kind: new.kind,
+            purpose: Purpose::default(),
+            settings: Settings::default(),
             title: None,
             description: None,
             participants: participants.collect(),

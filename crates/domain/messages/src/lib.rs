@@ -20,13 +20,13 @@ pub mod testing;
 pub use error::Error;
 pub use event::MessageSent;
 pub use model::{
-    ClientMessageId, Content, DeliveryStatus, Draft, MAX_CONTENT, Mark, Marks, MarksMoved, Message,
-    MessageType, Priority, delivery_status,
+    Automation, ClientMessageId, Content, DeliveryStatus, Draft, Header, MAX_CONTENT, Mark, Marks,
+    MarksMoved, Message, MessageType, Priority, Source, delivery_status,
 };
 pub use ports::{
     Anchor, Appended, Digest, GrantedLog, GrantedPage, HistoryQuery, LiveFeed, MessageLog, Moved, NewEntry,
-    Pass, Position, StoredMessage,
+    Pass, Position, Room, Rooms, StoredMessage,
 };
 #[cfg(feature = "testing")]
-pub use ports::{MockGrantedLog, MockLiveFeed, MockMessageLog};
+pub use ports::{MockGrantedLog, MockLiveFeed, MockMessageLog, MockRooms};
 pub use service::{ConversationDigest, History, Messages, MessagesPorts, Sent};

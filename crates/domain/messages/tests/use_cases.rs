@@ -10,9 +10,9 @@ use alivio_kernel::{
     Caller, Clock, DomainError, ErrorKind, ManualClock, PageSize, Role, Sealed, Sealer, SequentialIds,
 };
 use alivio_messages::{
-    Anchor, Appended, ClientMessageId, Content, Digest, Draft, Error, HistoryQuery, Mark, Marks, MarksMoved,
-    Message, MessageSent, MessageType, Messages, MessagesPorts, MockGrantedLog, MockLiveFeed, MockMessageLog,
-    Moved, NewEntry, Position, Priority, StoredMessage,
+    Anchor, Appended, ClientMessageId, Content, Digest, Draft, Error, Header, HistoryQuery, Mark, Marks,
+    MarksMoved, Message, MessageSent, MessageType, Messages, MessagesPorts, MockGrantedLog, MockLiveFeed,
+    MockMessageLog, MockRooms, Moved, NewEntry, Position, Priority, StoredMessage,
 };
 
 /// Everything around the service, and what it was told.
@@ -30,6 +30,7 @@ impl Desk {
             log: Arc::new(self.log),
             granted: Arc::new(MockGrantedLog::new()),
             live: Arc::new(self.live),
+            rooms: Arc::new(MockRooms::new()),
             sealer: self.sealer,
             clock: self.clock,
             ids: Arc::new(SequentialIds::default()),
@@ -59,18 +60,15 @@ impl Desk {
 
     async fn stored(&self, n: u128, words: &str) -> StoredMessage {
         let id = message(n);
-        StoredMessage {
-            id,
+        let name = ClientMessageId::parse("stored").unwrap();
+        let header = Header {
             number: 5000 + i64::try_from(n).unwrap(),
-            conversation_id: conversation(),
             seq: i64::try_from(n).unwrap(),
-            sender_id: other(),
-            message_type: MessageType::Text,
             priority: Priority::High,
-            content: self.sealer.seal(&place(id), words.as_bytes()).await.unwrap(),
-            client_message_id: ClientMessageId::parse("stored").unwrap(),
-            created_at: self.clock.now(),
-        }
+            ..Header::new(id, conversation(), other(), name, self.clock.now())
+        };
+        let content = self.sealer.seal(&place(id), words.as_bytes()).await.unwrap();
+        StoredMessage { header, content: Some(content) }
     }
 }
 
@@ -107,10 +105,9 @@ fn caller() -> Caller {
 
 fn draft(words: &str) -> Draft {
     Draft {
-        message_type: MessageType::Text,
         priority: Priority::Urgent,
-        content: Content::parse(words).unwrap(),
         client_message_id: Some(ClientMessageId::parse("mine-1").unwrap()),
+        ..Draft::text(Content::parse(words).unwrap())
     }
 }
 
@@ -122,7 +119,7 @@ fn size(n: i64) -> PageSize {
     PageSize::parse(Some(n), 1).unwrap()
 }
 
-const STORED: Appended = Appended::Stored { seq: 7, number: 5042, members_version: 3 };
+const STORED: Appended = Appended::Stored { seq: 7, number: 5042, members_version: 3, expires_at: None };
 
 #[tokio::test]
 async fn a_sent_message_is_sealed_stored_and_announced_once() {
@@ -133,7 +130,7 @@ async fn a_sent_message_is_sealed_stored_and_announced_once() {
 
     assert!(sent.created);
     assert_eq!((sent.message.seq, sent.message.number), (7, 5042));
-    assert_eq!(sent.message.content.as_str(), "Tome 5 mg");
+    assert_eq!(sent.message.content.as_ref().unwrap().as_str(), "Tome 5 mg");
     assert_eq!((sent.message.sender_id, sent.message.created_at), (caller().user_id, now));
     assert_eq!(*told.lock().unwrap(), [(sent.message.clone(), 3)]);
 
@@ -183,7 +180,7 @@ async fn a_repeat_answers_the_stored_message_and_announces_it_to_whoever_missed_
     let sent = desk.open().send(&caller(), conversation(), draft("hola")).await.unwrap();
     assert!(!sent.created);
     assert_eq!((sent.message.id, sent.message.seq, sent.message.number), (stored.id, 4, 5004));
-    assert_eq!(sent.message.content.as_str(), "as it was sent first");
+    assert_eq!(sent.message.content.as_ref().unwrap().as_str(), "as it was sent first");
 }
 
 #[tokio::test]

@@ -122,7 +122,7 @@ impl Words for Documented {
                     "id": sender.id, "name": sender.display_name.expose(), "user_type": sender.role,
                 });
                 let data = json!({
-                    "message_id": message.id, "sender": person, "content": message.content.as_str(),
+                    "message_id": message.id, "sender": person, "content": message.content.as_ref().map(|c| c.as_str()),
                     "timestamp": message.created_at, "attachments": [],
                 });
                 ("new_message", sender.id, data)

@@ -1,22 +1,37 @@
 use std::sync::Arc;
 
-use alivio_messages::{DeliveryStatus, LiveFeed, MarksMoved, Message};
+use alivio_messages::{DeliveryStatus, LiveFeed, Mark, MarksMoved, Message, Rooms};
 use async_trait::async_trait;
 
 use super::{Happening, Hub, Silence};
-use crate::MessageView;
 use crate::people::PeopleDirectory;
+use crate::{Error, MessageView};
 
 /// Tells the hub what the messages domain has made true.
 pub(crate) struct LiveAnnouncer {
     hub: Arc<Hub>,
     people: PeopleDirectory,
     silence: Arc<Silence>,
+    rooms: Arc<dyn Rooms>,
 }
 
 impl LiveAnnouncer {
-    pub(crate) const fn new(hub: Arc<Hub>, people: PeopleDirectory, silence: Arc<Silence>) -> Self {
-        Self { hub, people, silence }
+    pub(crate) const fn new(
+        hub: Arc<Hub>,
+        people: PeopleDirectory,
+        silence: Arc<Silence>,
+        rooms: Arc<dyn Rooms>,
+    ) -> Self {
+        Self { hub, people, silence, rooms }
+    }
+}
+
+impl LiveAnnouncer {
+    /// Whether the others are not to know: a block stands between the two, or it is not shown who has read what (S0-36).
+    async fn is_kept_back(&self, moved: &MarksMoved) -> Result<bool, Error> {
+        let room = self.rooms.room(moved.conversation_id).await?;
+        let shown = room.is_some_and(|room| room.read_receipts) || moved.mark == Mark::Delivered;
+        Ok(!shown || self.silence.holds(moved.conversation_id).await?)
     }
 }
 
@@ -44,9 +59,9 @@ impl LiveFeed for LiveAnnouncer {
             return;
         }
         let frame = self.hub.frame(conversation, moved.at, Happening::MarksMoved(*moved));
-        match self.silence.holds(conversation).await {
+        match self.is_kept_back(moved).await {
             Ok(false) => self.hub.tell_topic(conversation, &frame),
-            // A block stands between the two, or might: their own devices may know.
+            // Their own devices may know.
             Ok(true) => self.hub.tell_own(conversation, moved.marks.user_id, &frame),
             Err(error) => {
                 tracing::warn!(error = %error, "live.receipt_not_announced");

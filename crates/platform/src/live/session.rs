@@ -4,7 +4,7 @@ use std::sync::Arc;
 use alivio_accounts::ChosenPresence;
 use alivio_kernel::ids::{ConversationId, MessageId, UserId};
 use alivio_kernel::{Caller, FieldError, PageSize, Rule};
-use alivio_messages::{Anchor, DeliveryStatus, Draft, Error, Mark, Moved, Position, Sent};
+use alivio_messages::{Anchor, DeliveryStatus, Draft, Error, Mark, Moved, Position, Rooms, Sent};
 
 use super::hub::Socket;
 use super::{Frame, Happening, Inbox};
@@ -327,7 +327,7 @@ impl Desk {
     }
 
     /// Tells the others that the caller types, or has stopped. Nobody hears it while a block stands between the two
-    /// of a direct conversation.
+    /// of a direct conversation, or where it is not shown who types (S0-35).
     ///
     /// # Errors
     /// [`Error::NotFound`] unless the device listens to the conversation.
@@ -335,8 +335,9 @@ impl Desk {
         if !self.platform.hub.hears(conversation, &self.socket) {
             return Err(Error::NotFound);
         }
+        let room = self.platform.rooms.room(conversation).await?.ok_or(Error::NotFound)?;
         let silenced = self.platform.silence.holds(conversation).await;
-        if silenced.map_err(|e| Error::Unavailable(Box::new(e)))? {
+        if silenced.map_err(|e| Error::Unavailable(Box::new(e)))? || !room.typing_indicators {
             return Ok(());
         }
         let person = self.platform.people.summary(self.caller.user_id).await;

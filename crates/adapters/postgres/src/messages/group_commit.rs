@@ -11,8 +11,11 @@ use std::time::Duration;
 use alivio_kernel::BoxError;
 use alivio_kernel::ids::{ConversationId, UserId, Uuid};
 use alivio_messages::{Appended, Error, NewEntry, StoredMessage};
+use chrono::{DateTime, Utc};
 use diesel::QueryableByName;
-use diesel::sql_types::{Array, BigInt, Bytea, Jsonb, Nullable, Text, Timestamptz, Uuid as SqlUuid};
+use diesel::sql_types::{
+    Array, BigInt, Bool, Bytea, Float, Jsonb, Nullable, Text, Timestamptz, Uuid as SqlUuid,
+};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use tokio::sync::{mpsc, oneshot};
 
@@ -28,8 +31,8 @@ const QUEUE: usize = 4096;
 const DEADLINE: Duration = Duration::from_secs(10);
 
 const APPEND: &str = "
-    SELECT ord, outcome, message_id, seq, ref_number, members_version
-    FROM append_messages($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)";
+    SELECT ord, outcome, message_id, seq, ref_number, members_version, expires_at
+    FROM append_messages($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)";
 
 type Answer = oneshot::Sender<Result<Appended, Error>>;
 
@@ -195,7 +198,15 @@ async fn offer(connection: &mut AsyncPgConnection, group: &[Job]) -> Result<Vec<
         .bind::<Array<Timestamptz>, _>(column(group, |e| e.created_at))
         .bind::<Array<SqlUuid>, _>(column(group, |e| e.event.id.uuid()))
         .bind::<Array<Text>, _>(column(group, |e| e.event.kind.as_ref()))
-        .bind::<Array<Jsonb>, _>(column(group, |e| &e.event.payload));
+        .bind::<Array<Jsonb>, _>(column(group, |e| &e.event.payload))
+        .bind::<Array<Nullable<SqlUuid>>, _>(column(group, |e| e.reply_to.map(|id| id.uuid())))
+        .bind::<Array<Nullable<SqlUuid>>, _>(column(group, |e| e.forwarded_from.map(|id| id.uuid())))
+        .bind::<Array<Nullable<SqlUuid>>, _>(column(group, |e| e.corrects.map(|id| id.uuid())))
+        .bind::<Array<Nullable<Timestamptz>>, _>(column(group, |e| e.scheduled_for))
+        .bind::<Array<Nullable<Timestamptz>>, _>(column(group, |e| e.expires_at))
+        .bind::<Array<Text>, _>(column(group, |e| e.source.as_str()))
+        .bind::<Array<Bool>, _>(column(group, |e| e.automation.is_some()))
+        .bind::<Array<Nullable<Float>>, _>(column(group, |e| e.automation.and_then(|a| a.confidence)));
     Ok(prepared(query).load(connection).await?)
 }
 
@@ -213,6 +224,8 @@ struct Outcome {
     ref_number: Option<i64>,
     #[diesel(sql_type = Nullable<BigInt>)]
     members_version: Option<i64>,
+    #[diesel(sql_type = Nullable<Timestamptz>)]
+    expires_at: Option<DateTime<Utc>>,
 }
 
 impl Outcome {
@@ -222,12 +235,14 @@ impl Outcome {
                 seq: self.seq?,
                 number: self.ref_number?,
                 members_version: self.members_version?,
+                expires_at: self.expires_at,
             }),
             "repeat" => earlier.get(&self.message_id).cloned().map(Appended::Repeat),
             "reused" => Some(Appended::Reused),
             "not_a_member" => Some(Appended::NotAMember),
             "closed" => Some(Appended::Closed),
             "blocked" => Some(Appended::Blocked),
+            "no_reply_target" => Some(Appended::NoReplyTarget),
             _ => None,
         }
     }

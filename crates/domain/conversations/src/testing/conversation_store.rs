@@ -20,7 +20,7 @@ use super::{Fixture, World};
 use crate::{
     Audience, Conversation, ConversationCreated, ConversationStore, Created, Error, IdempotencyKey, Kind,
     ListAfter, ListQuery, NewConversation, Participant, ParticipantAdded, ParticipantRemoved,
-    ParticipantRole, StoredConversation,
+    ParticipantRole, Purpose, Settings, StoredConversation,
 };
 
 /// Tests your [`ConversationStore`]: one `#[tokio::test]` for every case in
@@ -104,6 +104,8 @@ pub async fn what_was_created_reads_back_unchanged(fixture: Fixture) {
                 id: new.id,
                 number: found.conversation.number,
                 kind,
+                purpose: new.purpose,
+                settings: new.settings,
                 title: None,
                 description: None,
                 participants: participants.collect(),
@@ -568,6 +570,8 @@ impl Scene {
         NewConversation {
             id: ConversationId::generate(&SystemIds),
             kind,
+            purpose: Purpose::Team,
+            settings: Settings { read_receipts: false, auto_delete_days: Some(7), ..Settings::default() },
             title: None,
             description: None,
             participants: people.iter().enumerate().map(|(n, user)| (*user, role(n))).collect(),

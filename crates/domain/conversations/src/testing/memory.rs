@@ -10,7 +10,7 @@ use chrono::{DateTime, Utc};
 
 use super::{Fixture, World};
 use crate::{
-    Audience, Conversation, ConversationStore, Created, Error, IdempotencyKey, Kind, ListQuery,
+    Audience, Conversation, ConversationStore, Created, Error, Facts, IdempotencyKey, Kind, ListQuery,
     NewConversation, Participant, ParticipantRole, StoredConversation,
 };
 
@@ -83,6 +83,8 @@ impl ConversationStore for Memory {
             id: new.id,
             number: i64::try_from(state.rows.len()).unwrap(),
             kind: new.kind,
+            purpose: new.purpose,
+            settings: new.settings,
             title: None,
             description: None,
             participants: participants.collect(),
@@ -163,6 +165,12 @@ impl ConversationStore for Memory {
         state.events.push(event);
         state.removed.push((id, user));
         Ok(())
+    }
+
+    async fn facts(&self, id: ConversationId) -> Result<Option<Facts>, Error> {
+        let state = self.lock().await;
+        let found = state.rows.iter().map(|(stored, _)| &stored.conversation).find(|c| c.id == id);
+        Ok(found.map(|c| Facts { kind: c.kind, purpose: c.purpose, settings: c.settings }))
     }
 
     async fn audience(&self, id: ConversationId) -> Result<Option<Audience>, Error> {

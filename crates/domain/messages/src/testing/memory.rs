@@ -112,13 +112,18 @@ impl MessageLog for Memory {
         if conversation.direct && blocks.iter().any(|(one, other)| here(one) && here(other)) {
             return Ok(Appended::Blocked);
         }
+        let (_, joined_seq) = conversation.members[&entry.sender_id];
+        if entry.reply_to.is_some_and(|target| conversation.find(joined_seq, target).is_none()) {
+            return Ok(Appended::NoReplyTarget);
+        }
         *numbers += 1;
         let (seq, number) = (conversation.last_seq() + 1, *numbers);
         let mut event = entry.event.clone();
         event.payload["seq"] = json!(seq);
         events.push(event);
         conversation.entries.push((super::message_log::as_stored(&entry, seq, number), entry.fingerprint));
-        Ok(Appended::Stored { seq, number, members_version: conversation.members_version })
+        let expires_at = entry.expires_at;
+        Ok(Appended::Stored { seq, number, members_version: conversation.members_version, expires_at })
     }
 
     async fn history(

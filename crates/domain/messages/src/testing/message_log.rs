@@ -19,8 +19,8 @@ use alivio_kernel::testing::together;
 
 use super::{Fixture, World};
 use crate::{
-    Anchor, Appended, ClientMessageId, Digest, HistoryQuery, Mark, Marks, MessageLog, MessageSent,
-    MessageType, Moved, NewEntry, Position, Priority, StoredMessage,
+    Anchor, Appended, ClientMessageId, Digest, Header, HistoryQuery, Mark, Marks, MessageLog, MessageSent,
+    Moved, NewEntry, Position, Priority, StoredMessage,
 };
 
 /// Tests your [`MessageLog`]: one `#[tokio::test]` for every case in [`testing::message_log`].
@@ -46,6 +46,7 @@ macro_rules! message_log_conformance {
                 a_repeat_answers_what_was_stored_and_takes_no_number
                 a_reused_client_message_id_stores_nothing
                 client_message_ids_belong_to_their_sender_and_conversation
+                what_is_answered_is_readable_in_the_same_conversation
                 strangers_and_unknown_conversations_are_refused
                 a_closed_conversation_takes_nothing_new
                 a_retry_is_recognised_after_the_conversation_was_closed
@@ -107,7 +108,7 @@ pub async fn what_was_appended_reads_back_unchanged(fixture: Fixture) {
     let mut numbers = BTreeSet::new();
     for (priority, words) in Priority::ALL.into_iter().zip(words.into_iter().cycle()) {
         let mut entry = entry(room.conversation, room.members[0]);
-        entry.priority = priority;
+        entry.header.priority = priority;
         entry.content = Sealed::from_bytes(words);
         let Appended::Stored { seq, number, .. } = room.log.append(entry.clone()).await.unwrap() else {
             panic!("not stored")
@@ -122,7 +123,8 @@ pub async fn the_order_is_that_of_seq_even_if_clocks_disagree(fixture: Fixture) 
     let room = Room::of(fixture, 1).await;
     let mut said = Vec::new();
     for minutes in [0, 9, -9, 3] {
-        let entry = NewEntry { created_at: at() + TimeDelta::minutes(minutes), ..room.entry_by(0) };
+        let mut entry = room.entry_by(0);
+        entry.header.created_at = at() + TimeDelta::minutes(minutes);
         said.push(entry.id);
         stored(&*room.log, entry).await;
     }
@@ -254,10 +256,37 @@ pub async fn client_message_ids_belong_to_their_sender_and_conversation(fixture:
     let elsewhere = room.world.conversation(&room.members).await;
     let first = room.entry_by(0);
     stored(&*room.log, first.clone()).await;
-    let by_another = NewEntry { sender_id: room.members[1], ..retry(&first) };
+    let mut by_another = retry(&first);
+    by_another.header.sender_id = room.members[1];
     assert_eq!(stored(&*room.log, by_another).await.seq, 2);
-    let in_another = NewEntry { conversation_id: elsewhere, ..retry(&first) };
+    let mut in_another = retry(&first);
+    in_another.header.conversation_id = elsewhere;
     assert_eq!(stored(&*room.log, in_another).await.seq, 1);
+}
+
+/// [`Appended::NoReplyTarget`] unless the sender may read in the same conversation what they answer.
+pub async fn what_is_answered_is_readable_in_the_same_conversation(fixture: Fixture) {
+    let room = Room::of(fixture, 1).await;
+    let before = room.says(0).await;
+    let elsewhere = room.world.conversation(&room.members).await;
+    let foreign = stored(&*room.log, entry(elsewhere, room.members[0])).await;
+    let newcomer = room.world.user().await;
+    room.world.add(room.conversation, newcomer).await;
+    let answer = |sender, target| {
+        let mut answer = entry(room.conversation, sender);
+        answer.header.reply_to = Some(target);
+        answer
+    };
+    for (sender, target) in [
+        (room.members[0], foreign.id),
+        (room.members[0], MessageId::generate(&SystemIds)),
+        (newcomer, before.id),
+    ] {
+        assert_eq!(room.log.append(answer(sender, target)).await.unwrap(), Appended::NoReplyTarget);
+    }
+    let said = stored(&*room.log, answer(room.members[0], before.id)).await;
+    assert_eq!((said.seq, said.reply_to), (2, Some(before.id)));
+    assert_eq!(room.everything(0).await.last().unwrap().reply_to, Some(before.id));
 }
 
 /// [`Appended::NotAMember`], one answer for both, and nothing is stored.
@@ -912,42 +941,25 @@ fn size(n: i64) -> PageSize {
 fn entry(conversation: ConversationId, sender: UserId) -> NewEntry {
     let id = MessageId::generate(&SystemIds);
     let sent = MessageSent { conversation_id: conversation, message_id: id, sender_id: sender, seq: 0 };
+    let name = ClientMessageId::parse(&SystemIds.uuid().to_string()).unwrap();
     NewEntry {
-        id,
-        conversation_id: conversation,
-        sender_id: sender,
-        message_type: MessageType::Text,
-        priority: Priority::Normal,
+        header: Header::new(id, conversation, sender, name, at()),
         content: Sealed::from_bytes(id.uuid().as_bytes().to_vec()),
-        client_message_id: ClientMessageId::parse(&SystemIds.uuid().to_string()).unwrap(),
         fingerprint: [7; 16],
-        created_at: at(),
         event: Event::new(&SystemIds, at(), &sent),
     }
 }
 
 /// The same message as the server meets it again: with another id, another sealing and another event.
 fn retry(first: &NewEntry) -> NewEntry {
-    NewEntry {
-        client_message_id: first.client_message_id.clone(),
-        fingerprint: first.fingerprint,
-        ..entry(first.conversation_id, first.sender_id)
-    }
+    let again = entry(first.conversation_id, first.sender_id);
+    let header = Header { client_message_id: first.client_message_id.clone(), ..again.header };
+    NewEntry { header, fingerprint: first.fingerprint, ..again }
 }
 
 pub(super) fn as_stored(entry: &NewEntry, seq: i64, number: i64) -> StoredMessage {
-    StoredMessage {
-        id: entry.id,
-        number,
-        conversation_id: entry.conversation_id,
-        seq,
-        sender_id: entry.sender_id,
-        message_type: entry.message_type,
-        priority: entry.priority,
-        content: entry.content.clone(),
-        client_message_id: entry.client_message_id.clone(),
-        created_at: entry.created_at,
-    }
+    let header = Header { seq, number, ..entry.header.clone() };
+    StoredMessage { header, content: Some(entry.content.clone()) }
 }
 
 async fn stored(log: &dyn MessageLog, entry: NewEntry) -> StoredMessage {

@@ -177,6 +177,8 @@ impl Conversations {
         let new = NewConversation {
             id,
             kind: draft.kind,
+            purpose: draft.purpose,
+            settings: draft.settings,
             title: self.seal(id, "title", draft.title.as_deref()).await?,
             description: self.seal(id, "description", draft.description.as_deref()).await?,
             participants,

@@ -1,3 +1,5 @@
+mod settings;
+
 use std::fmt;
 use std::str::FromStr;
 
@@ -8,6 +10,8 @@ use alivio_kernel::{FieldError, Role, Rule};
 use chrono::{DateTime, Datelike, Utc};
 
 use crate::{DenialReason, Error};
+
+pub use settings::{Facts, Purpose, Settings};
 
 /// The most people a conversation can hold.
 pub const MAX_PARTICIPANTS: usize = 1000;
@@ -99,8 +103,12 @@ pub struct Conversation {
     pub id: ConversationId,
     /// Its number among all conversations, for [`Conversation::reference`].
     pub number: i64,
-    /// What it is for.
+    /// How people meet in it.
     pub kind: Kind,
+    /// What they talk about.
+    pub purpose: Purpose,
+    /// What it allows.
+    pub settings: Settings,
     /// Its title, if it has one.
     pub title: Option<String>,
     /// What it is about.
@@ -229,6 +237,8 @@ impl IdempotencyKey {
 #[derive(Clone, PartialEq, Eq)]
 pub struct Draft {
     pub(crate) kind: Kind,
+    pub(crate) purpose: Purpose,
+    pub(crate) settings: Settings,
     pub(crate) title: Option<String>,
     pub(crate) description: Option<String>,
     /// The others: no repeats, not the creator.
@@ -259,6 +269,8 @@ impl Draft {
         }
         Ok(Self {
             kind,
+            purpose: Purpose::default(),
+            settings: Settings::default(),
             title: title.map(|t| text::parse("title", t, MAX_TITLE, Lines::Single)).transpose()?,
             description: description
                 .map(|d| text::parse("description", d, MAX_DESCRIPTION, Lines::Many))

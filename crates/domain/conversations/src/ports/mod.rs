@@ -3,7 +3,10 @@ use alivio_kernel::{Event, PageSize, Sealed};
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
-use crate::{Audience, BlockedPair, Conversation, Error, IdempotencyKey, Kind, ParticipantRole, Standing};
+use crate::{
+    Audience, BlockedPair, Conversation, Error, Facts, IdempotencyKey, Kind, ParticipantRole, Purpose,
+    Settings, Standing,
+};
 
 /// A question to whoever knows people.
 #[cfg_attr(feature = "testing", mockall::automock)]
@@ -21,8 +24,12 @@ pub trait People: Send + Sync {
 pub struct NewConversation {
     /// Its id.
     pub id: ConversationId,
-    /// What it is for.
+    /// How people meet in it.
     pub kind: Kind,
+    /// What they talk about.
+    pub purpose: Purpose,
+    /// What it allows.
+    pub settings: Settings,
     /// Sealed title.
     pub title: Option<Sealed>,
     /// Sealed description.
@@ -122,6 +129,9 @@ pub trait ConversationStore: Send + Sync {
         now: DateTime<Utc>,
         event: Event,
     ) -> Result<(), Error>;
+
+    /// What it allows. `None` if there is no such conversation.
+    async fn facts(&self, id: ConversationId) -> Result<Option<Facts>, Error>;
 
     /// Who is in it. `None` if there is no such conversation.
     async fn audience(&self, id: ConversationId) -> Result<Option<Audience>, Error>;

@@ -1,3 +1,5 @@
+mod header;
+
 use std::fmt;
 use std::str::FromStr;
 
@@ -5,7 +7,9 @@ use alivio_kernel::ids::{ConversationId, MessageId, UserId};
 use alivio_kernel::sealing::{Scope, SealContext};
 use alivio_kernel::text::{self, Lines};
 use alivio_kernel::{FieldError, Rule};
-use chrono::{DateTime, Datelike, Utc};
+use chrono::{DateTime, Utc};
+
+pub use header::{Automation, Header, Message, Source};
 
 /// The most characters a message can hold (S0-173).
 pub const MAX_CONTENT: usize = 5000;
@@ -92,14 +96,14 @@ impl Content {
         &self.0
     }
 
-    /// The place where a message's content is sealed.
-    pub(crate) const fn context(conversation: ConversationId, message: MessageId) -> SealContext {
+    /// The place where the words of a message are sealed; each edit is another place.
+    pub(crate) const fn context(header: &Header) -> SealContext {
         SealContext {
             table: "messages",
             column: "content",
-            row: message.uuid(),
-            scope: Scope::Conversation(conversation),
-            version: 1,
+            row: header.id.uuid(),
+            scope: Scope::Conversation(header.conversation_id),
+            version: header.version,
         }
     }
 }
@@ -129,7 +133,7 @@ impl ClientMessageId {
 }
 
 /// A message that someone wants to send, checked for form.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Draft {
     /// What it is.
     pub message_type: MessageType,
@@ -139,37 +143,38 @@ pub struct Draft {
     pub content: Content,
     /// The sender's name for it. Without one, every request makes a new message.
     pub client_message_id: Option<ClientMessageId>,
+    /// The message that it answers, in the same conversation.
+    pub reply_to: Option<MessageId>,
+    /// The message that it repeats elsewhere.
+    pub forwarded_from: Option<MessageId>,
+    /// The message that it puts right (C-26).
+    pub corrects: Option<MessageId>,
+    /// When it was to be sent, if that was decided before.
+    pub scheduled_for: Option<DateTime<Utc>>,
+    /// When it is to disappear.
+    pub expires_at: Option<DateTime<Utc>>,
+    /// What it was written with.
+    pub source: Source,
+    /// By which machine, unless a person wrote it.
+    pub automation: Option<Automation>,
 }
 
-/// A message in the log.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Message {
-    /// Its id.
-    pub id: MessageId,
-    /// Its number among all messages, for [`Message::reference`].
-    pub number: i64,
-    /// Where it was said.
-    pub conversation_id: ConversationId,
-    /// Its place in the log, from 1.
-    pub seq: i64,
-    /// Who said it.
-    pub sender_id: UserId,
-    /// What it is.
-    pub message_type: MessageType,
-    /// How urgent.
-    pub priority: Priority,
-    /// The words.
-    pub content: Content,
-    /// The sender's name for it.
-    pub client_message_id: ClientMessageId,
-    /// When it was stored.
-    pub created_at: DateTime<Utc>,
-}
-
-impl Message {
-    /// The number people quote to support: `MSG-2026-005001`. It authorises nothing (C-1).
-    pub fn reference(&self) -> String {
-        format!("MSG-{}-{:06}", self.created_at.year(), self.number)
+impl Draft {
+    /// Words of a person, and nothing else.
+    pub fn text(content: Content) -> Self {
+        Self {
+            message_type: MessageType::Text,
+            priority: Priority::Normal,
+            content,
+            client_message_id: None,
+            reply_to: None,
+            forwarded_from: None,
+            corrects: None,
+            scheduled_for: None,
+            expires_at: None,
+            source: Source::default(),
+            automation: None,
+        }
     }
 }
 

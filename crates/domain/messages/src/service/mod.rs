@@ -2,11 +2,12 @@ use std::sync::Arc;
 
 use alivio_kernel::ids::{ConversationId, IdSource, MessageId};
 use alivio_kernel::sealing::Scope;
-use alivio_kernel::{Caller, Clock, Event, Page, PageSize, Sealer};
+use alivio_kernel::{Caller, Clock, Event, FieldError, Page, PageSize, Rule, Sealer};
 
 use crate::{
-    Anchor, Appended, ClientMessageId, Content, Draft, Error, GrantedLog, HistoryQuery, LiveFeed, Mark,
-    Marks, MarksMoved, Message, MessageLog, MessageSent, Moved, NewEntry, Pass, Position, StoredMessage,
+    Anchor, Appended, ClientMessageId, Content, Draft, Error, GrantedLog, Header, HistoryQuery, LiveFeed,
+    Mark, Marks, MarksMoved, Message, MessageLog, MessageSent, Moved, NewEntry, Pass, Position, Rooms,
+    StoredMessage,
 };
 
 /// What [`Messages`] needs.
@@ -18,6 +19,8 @@ pub struct MessagesPorts {
     pub granted: Arc<dyn GrantedLog>,
     /// Whoever is connected.
     pub live: Arc<dyn LiveFeed>,
+    /// What conversations allow.
+    pub rooms: Arc<dyn Rooms>,
     /// Encryption.
     pub sealer: Arc<dyn Sealer>,
     /// Time.
@@ -27,7 +30,7 @@ pub struct MessagesPorts {
 }
 
 /// A message that was sent, or had been before.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Sent {
     /// The message.
     pub message: Message,
@@ -36,7 +39,7 @@ pub struct Sent {
 }
 
 /// A part of the log, and how far everyone has come.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct History {
     /// The messages; the cursor is the last one's `seq`.
     pub page: Page<Message>,
@@ -45,7 +48,7 @@ pub struct History {
 }
 
 /// The state of one conversation for the list of them.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct ConversationDigest {
     /// Which.
     pub conversation_id: ConversationId,
@@ -92,34 +95,29 @@ impl Messages {
         if !p.sealer.has_key(Scope::Conversation(conversation)).await? {
             self.position(caller, conversation).await?;
         }
-        let content =
-            p.sealer.seal(&Content::context(conversation, id), draft.content.as_str().as_bytes()).await?;
-        let entry = NewEntry {
-            id,
-            conversation_id: conversation,
-            sender_id: caller.user_id,
+        let header = Header {
             message_type: draft.message_type,
             priority: draft.priority,
+            reply_to: draft.reply_to,
+            forwarded_from: draft.forwarded_from,
+            corrects: draft.corrects,
+            scheduled_for: draft.scheduled_for,
+            expires_at: draft.expires_at,
+            source: draft.source.clone(),
+            automation: draft.automation,
+            ..Header::new(id, conversation, caller.user_id, client_message_id, now)
+        };
+        let content = p.sealer.seal(&Content::context(&header), draft.content.as_str().as_bytes()).await?;
+        let entry = NewEntry {
+            header: header.clone(),
             content,
-            client_message_id: client_message_id.clone(),
             fingerprint: self.fingerprint(conversation, &draft),
-            created_at: now,
             event: Event::new(&*p.ids, now, &sent),
         };
         match p.log.append(entry).await? {
-            Appended::Stored { seq, number, members_version } => {
-                let message = Message {
-                    id,
-                    number,
-                    conversation_id: conversation,
-                    seq,
-                    sender_id: caller.user_id,
-                    message_type: draft.message_type,
-                    priority: draft.priority,
-                    content: draft.content,
-                    client_message_id,
-                    created_at: now,
-                };
+            Appended::Stored { seq, number, members_version, expires_at } => {
+                let header = Header { seq, number, expires_at, ..header };
+                let message = Message { header, content: Some(draft.content) };
                 p.live.message_created(&message, members_version).await;
                 Ok(Sent { message, created: true })
             }
@@ -134,6 +132,7 @@ impl Messages {
             Appended::NotAMember => Err(Error::NotFound),
             Appended::Closed => Err(Error::Closed),
             Appended::Blocked => Err(Error::Blocked),
+            Appended::NoReplyTarget => Err(FieldError::new("reply_to", Rule::Unknown).into()),
         }
     }
 
@@ -262,31 +261,28 @@ impl Messages {
     }
 
     fn fingerprint(&self, conversation: ConversationId, draft: &Draft) -> [u8; 16] {
-        let asked = [draft.message_type.as_str(), draft.priority.as_str(), draft.content.as_str()].join("\0");
-        self.ports.sealer.fingerprint(Scope::Conversation(conversation), asked.as_bytes())
+        let reply_to = draft.reply_to.map(|id| id.to_string()).unwrap_or_default();
+        let asked =
+            [draft.message_type.as_str(), draft.priority.as_str(), draft.content.as_str(), reply_to.as_str()];
+        self.ports.sealer.fingerprint(Scope::Conversation(conversation), asked.join("\0").as_bytes())
     }
 
-    /// Opens the words of all `rows` at once.
+    /// Opens the words of all `rows` at once; those that are withheld stay closed.
     async fn unseal(&self, rows: Vec<StoredMessage>) -> Result<Vec<Message>, Error> {
-        let sealed: Vec<_> =
-            rows.iter().map(|m| (Content::context(m.conversation_id, m.id), &m.content)).collect();
-        let opened = self.ports.sealer.open_many(&sealed).await?;
+        let now = self.ports.clock.now();
+        let readable = |row: &StoredMessage| !row.is_gone(now) && row.content.is_some();
+        let sealed: Vec<_> = rows
+            .iter()
+            .filter(|row| readable(row))
+            .filter_map(|row| Some((Content::context(row), row.content.as_ref()?)))
+            .collect();
+        let mut opened = self.ports.sealer.open_many(&sealed).await?.into_iter();
         rows.into_iter()
-            .zip(opened)
-            .map(|(row, plain)| {
-                let text = String::from_utf8(plain).map_err(|e| Error::Unavailable(e.into()))?;
-                Ok(Message {
-                    id: row.id,
-                    number: row.number,
-                    conversation_id: row.conversation_id,
-                    seq: row.seq,
-                    sender_id: row.sender_id,
-                    message_type: row.message_type,
-                    priority: row.priority,
-                    content: Content::restored(text),
-                    client_message_id: row.client_message_id,
-                    created_at: row.created_at,
-                })
+            .map(|row| {
+                let plain = if readable(&row) { opened.next() } else { None };
+                let text =
+                    plain.map(String::from_utf8).transpose().map_err(|e| Error::Unavailable(e.into()))?;
+                Ok(Message { header: row.header, content: text.map(Content::restored) })
             })
             .collect()
     }

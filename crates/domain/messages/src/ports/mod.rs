@@ -1,58 +1,53 @@
+use std::ops::Deref;
+
 use alivio_kernel::ids::{ConversationId, GrantId, MessageId, UserId};
 use alivio_kernel::{AuditEntry, Event, PageSize, Sealed};
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
-use crate::{ClientMessageId, Error, Mark, Marks, MarksMoved, Message, MessageType, Priority};
+use crate::{Error, Header, Mark, Marks, MarksMoved, Message};
+
+mod rooms;
+
+#[cfg(feature = "testing")]
+pub use rooms::MockRooms;
+pub use rooms::{Room, Rooms};
 
 /// A message about to enter the log.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NewEntry {
-    /// Its id.
-    pub id: MessageId,
-    /// Where.
-    pub conversation_id: ConversationId,
-    /// By whom.
-    pub sender_id: UserId,
-    /// What it is.
-    pub message_type: MessageType,
-    /// How urgent.
-    pub priority: Priority,
+    /// What is known of it. The store gives it its `seq` and `number`, and an earlier `expires_at` where the
+    /// conversation forgets by itself.
+    pub header: Header,
     /// The sealed words.
     pub content: Sealed,
-    /// The sender's name for it.
-    pub client_message_id: ClientMessageId,
     /// Keyed digest of all that the client sent, to tell a retry from another message.
     pub fingerprint: [u8; 16],
-    /// Now.
-    pub created_at: DateTime<Utc>,
     /// [`MessageSent`](crate::MessageSent); the store sets its `seq`.
     pub event: Event,
+}
+
+impl Deref for NewEntry {
+    type Target = Header;
+    fn deref(&self) -> &Header {
+        &self.header
+    }
 }
 
 /// A message as stored.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StoredMessage {
-    /// Its id.
-    pub id: MessageId,
-    /// Its number among all messages.
-    pub number: i64,
-    /// Where.
-    pub conversation_id: ConversationId,
-    /// Its place in the log.
-    pub seq: i64,
-    /// By whom.
-    pub sender_id: UserId,
-    /// What it is.
-    pub message_type: MessageType,
-    /// How urgent.
-    pub priority: Priority,
-    /// The sealed words.
-    pub content: Sealed,
-    /// The sender's name for it.
-    pub client_message_id: ClientMessageId,
-    /// When.
-    pub created_at: DateTime<Utc>,
+    /// What is known of it.
+    pub header: Header,
+    /// The sealed words, unless they were destroyed.
+    pub content: Option<Sealed>,
+}
+
+impl Deref for StoredMessage {
+    type Target = Header;
+    fn deref(&self) -> &Header {
+        &self.header
+    }
 }
 
 /// What came of appending.
@@ -66,6 +61,8 @@ pub enum Appended {
         number: i64,
         /// The version of the membership that may receive it.
         members_version: i64,
+        /// When it disappears.
+        expires_at: Option<DateTime<Utc>>,
     },
     /// The very same message was in the log already.
     Repeat(StoredMessage),
@@ -77,6 +74,8 @@ pub enum Appended {
     Closed,
     /// One of the two of a direct conversation has blocked the other.
     Blocked,
+    /// The message that it answers is not in the conversation, or the sender may not read it.
+    NoReplyTarget,
 }
 
 /// A place in the log.
