@@ -152,6 +152,15 @@ pub trait Sealer: Send + Sync {
     fn blind_index(&self, column: &'static str, bytes: &[u8]) -> [u8; 16];
 }
 
+/// Keyed digests of what texts can be found by, for an index that tells nothing without the key.
+pub trait Tokeniser: Send + Sync {
+    /// A token for each of `terms`, in order: the same for the same term in the same scope, and unlike in any other.
+    fn tokens(&self, scope: Scope, terms: &[&str]) -> Vec<i64>;
+
+    /// So many tokens of nothing, to hide how many there are.
+    fn noise(&self, count: usize) -> Vec<i64>;
+}
+
 /// A sealer without secrets, for tests of use-cases. It keeps the contract as far as a test can tell: text
 /// sealed for one place opens nowhere else, never looks the same twice, and does not contain its plain text.
 #[cfg(any(test, feature = "testing"))]
@@ -238,6 +247,22 @@ impl Sealer for PlainSealer {
 
     fn blind_index(&self, column: &'static str, bytes: &[u8]) -> [u8; 16] {
         Self::digest(column, bytes)
+    }
+}
+
+#[cfg(any(test, feature = "testing"))]
+impl Tokeniser for PlainSealer {
+    fn tokens(&self, scope: Scope, terms: &[&str]) -> Vec<i64> {
+        let token = |term: &&str| {
+            let [a, b, c, d, e, f, g, h, ..] = Self::digest(scope, term.as_bytes());
+            i64::from_be_bytes([a, b, c, d, e, f, g, h])
+        };
+        terms.iter().map(token).collect()
+    }
+
+    fn noise(&self, count: usize) -> Vec<i64> {
+        let next = |_| self.sealed.fetch_add(1, std::sync::atomic::Ordering::Relaxed).cast_signed();
+        (0..count).map(next).collect()
     }
 }
 

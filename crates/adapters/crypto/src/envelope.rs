@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use alivio_kernel::ids::DataKeyId;
 use alivio_kernel::sealing::{
-    DataKeyStore, KeyState, Rewrapped, Scope, SealContext, SealError, Sealed, Sealer, WrappedKey,
+    DataKeyStore, KeyState, Rewrapped, Scope, SealContext, SealError, Sealed, Sealer, Tokeniser, WrappedKey,
 };
 use alivio_kernel::{BoxError, Clock, IdSource};
 use async_trait::async_trait;
@@ -390,6 +390,23 @@ impl Sealer for EnvelopeSealer {
 
     fn blind_index(&self, column: &'static str, bytes: &[u8]) -> [u8; 16] {
         self.index.digest(&[b"blind_index", column.as_bytes()], bytes)
+    }
+}
+
+impl Tokeniser for EnvelopeSealer {
+    fn tokens(&self, scope: Scope, terms: &[&str]) -> Vec<i64> {
+        let key = self.index.key(&frame(&[b"search", scope.kind().as_bytes(), scope.id().as_bytes()]));
+        let token = |term: &&str| {
+            let mut short = [0; 8];
+            short.copy_from_slice(&hmac::sign(&key, term.as_bytes()).as_ref()[..8]);
+            i64::from_be_bytes(short)
+        };
+        terms.iter().map(token).collect()
+    }
+
+    fn noise(&self, count: usize) -> Vec<i64> {
+        // Without randomness there is no noise; sealing has failed long before that.
+        (0..count).filter_map(|_| random().ok()).map(i64::from_be_bytes).collect()
     }
 }
 
@@ -1441,6 +1458,22 @@ mod tests {
             World::new().node().fingerprint(a, b"x"),
         ]);
         assert_eq!(distinct.len(), 9);
+    }
+
+    #[test]
+    fn tokens_are_the_same_in_one_conversation_only() {
+        let world = World::new();
+        let (node, again) = (world.node(), world.node());
+        let [dolor, fiebre] = node.tokens(conversation(1), &["dolor", "fiebre"])[..] else { panic!() };
+        assert_eq!(again.tokens(conversation(1), &["fiebre", "dolor"]), [fiebre, dolor]);
+        let others = [
+            node.tokens(conversation(2), &["dolor"]),
+            node.tokens(Scope::User(Uuid::from_u128(1).into()), &["dolor"]),
+            World::new().node().tokens(conversation(1), &["dolor"]),
+        ];
+        assert!(dolor != fiebre && others.iter().all(|tokens| tokens[0] != dolor));
+        let noise = node.noise(1_000);
+        assert_eq!(noise.iter().collect::<HashSet<_>>().len(), 1_000);
     }
 
     #[tokio::test]
