@@ -118,11 +118,17 @@ pub(crate) async fn platform(config: &Config, storage: &Storage) -> Result<(Plat
     let sealer =
         EnvelopeSealer::new(&ring, Arc::clone(&store) as _, Arc::clone(&clock) as _, Arc::clone(&ids) as _);
     sealer.check().await?;
+    let sealer = Arc::new(sealer);
     let hashers = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
     Ok(Platform::new(Ports {
         clock,
         ids,
-        sealer: Arc::new(sealer),
+        sealer: Arc::clone(&sealer) as _,
+        tokeniser: sealer,
+        titles: Arc::clone(&store) as _,
+        search_index: Arc::clone(&store) as _,
+        lexicon: Arc::new(|_: &str| false),
+        shredder: Arc::clone(&store) as _,
         users: Arc::clone(&store) as _,
         contacts: Arc::clone(&store) as _,
         blocks: Arc::clone(&store) as _,

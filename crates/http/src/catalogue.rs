@@ -80,6 +80,11 @@ const MESSAGES: &[(&str, &str, &str)] = &[
         "Demasiados códigos incorrectos. Espere antes de volver a intentarlo.",
         "Too many wrong codes. Wait before you try again.",
     ),
+    (
+        "content_destroyed",
+        "El contenido de esta conversación fue destruido y ya no admite mensajes.",
+        "The content of this conversation was destroyed, and it takes no more messages.",
+    ),
     ("conversation_closed", "La conversación está cerrada.", "The conversation is closed."),
     (
         "conversation_not_allowed",

@@ -17,6 +17,7 @@ mod dialects;
 mod directory;
 mod docs;
 mod document;
+mod encryption;
 mod extract;
 mod frame;
 mod health;
@@ -32,6 +33,7 @@ mod rate_limit;
 mod realtime;
 mod registration;
 mod responses;
+mod search;
 mod second_factor;
 mod sessions;
 mod state;
@@ -116,6 +118,7 @@ fn routes(config: &mut utoipa_actix_web::service_config::ServiceConfig<'_>) {
             .configure(presence::routes)
             .configure(conversations::routes)
             .configure(messages::routes)
+            .configure(search::routes)
             .configure(realtime::routes),
     );
 }

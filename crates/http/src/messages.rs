@@ -3,9 +3,11 @@
 use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, get, post, put, web};
 use alivio_kernel::ids::{ConversationId, MessageId};
+use alivio_kernel::terms::Pattern;
 use alivio_kernel::{FieldError, PageSize, Rule};
 use alivio_messages::{
-    Anchor, ClientMessageId, Content, Draft, HistoryQuery, Mark, MessageType, Moved, Priority, Source,
+    Anchor, ClientMessageId, Content, Draft, HistoryQuery, Mark, MessageType, Moved, Priority, SearchQuery,
+    Source,
 };
 use alivio_platform::MessageView;
 use chrono::{DateTime, Utc};
@@ -14,6 +16,7 @@ use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
 use crate::conversations::UserSummaryBody;
+use crate::encryption::EncryptionBody;
 use crate::extract::{Body, SignedIn};
 use crate::paging;
 use crate::problem::{ProblemDetails, Result, invalid};
@@ -137,6 +140,8 @@ pub(crate) struct MessageBody {
     /// The sender's name for it.
     #[schema(example = "client_msg_12345")]
     client_message_id: String,
+    /// How its words rest in storage.
+    encryption: EncryptionBody,
     /// When it was stored.
     created_at: DateTime<Utc>,
 }
@@ -155,6 +160,7 @@ impl From<&MessageView> for MessageBody {
             priority: message.priority.as_str(),
             delivery_status: view.status.as_str(),
             client_message_id: message.client_message_id.as_str().to_owned(),
+            encryption: EncryptionBody::from(&message.header),
             created_at: message.created_at,
         }
     }
@@ -214,6 +220,10 @@ pub(crate) struct HistoryParams {
     before: Option<String>,
     /// Messages after this one, oldest first: a message id, or `next_cursor`.
     after: Option<String>,
+    /// Only messages that hold all of these words, newest first, as with `GET /search`. `next_cursor` goes on by
+    /// `before`; not with `after`.
+    #[param(example = "dolor", min_length = 1, max_length = 200)]
+    search: Option<String>,
     /// The page's number from 1, for clients that do not use cursors. Not with `before` or `after`.
     #[param(minimum = 1, maximum = 100, example = 1)]
     page: Option<i64>,
@@ -226,12 +236,34 @@ impl HistoryParams {
     pub(crate) fn parse(&self) -> Result<HistoryQuery> {
         let size = PageSize::parse(self.page_size, 50).map_err(invalid)?;
         let offset = paging::offset(self.page, size)?;
+        if self.search.is_some() {
+            return Err(invalid(FieldError::new("search", Rule::Unknown)));
+        }
         match (&self.before, &self.after, self.page) {
             (None, None, _) => Ok(HistoryQuery::Newest { offset, size }),
             (Some(before), None, None) => Ok(HistoryQuery::Before(anchor("before", before)?, size)),
             (None, Some(after), None) => Ok(HistoryQuery::After(anchor("after", after)?, size)),
             _ => Err(invalid(FieldError::new("before", Rule::Malformed))),
         }
+    }
+}
+
+impl HistoryParams {
+    /// What is searched for, if anything is.
+    fn parse_search(&self) -> Result<Option<SearchQuery>> {
+        let Some(search) = &self.search else { return Ok(None) };
+        let pattern = Pattern::parse("search", search).map_err(invalid)?;
+        let size = PageSize::parse(self.page_size, 50).map_err(invalid)?;
+        let offset = paging::offset(self.page, size)?;
+        let before_seq = match (self.before.as_deref(), &self.after, self.page) {
+            (None, None, _) => None,
+            (Some(before), None, None) => {
+                let seq = before.parse::<i64>().ok().filter(|seq| *seq >= 0);
+                Some(seq.ok_or_else(|| invalid(FieldError::new("before", Rule::Malformed)))?)
+            }
+            _ => return Err(invalid(FieldError::new("after", Rule::Malformed))),
+        };
+        Ok(Some(SearchQuery { before_seq, offset, ..SearchQuery::new(pattern, size) }))
     }
 }
 
@@ -262,7 +294,7 @@ fn anchor(field: &'static str, raw: &str) -> Result<Anchor> {
         (status = 401, response = Unauthenticated),
         (status = 403, description = "`direct_chat_blocked`: a block stands between the two of this direct conversation.", body = ProblemDetails, content_type = "application/problem+json"),
         (status = 404, response = NotFound),
-        (status = 409, description = "`client_message_id_reused`, `conversation_closed`", body = ProblemDetails, content_type = "application/problem+json"),
+        (status = 409, description = "`client_message_id_reused`, `conversation_closed`, `content_destroyed`", body = ProblemDetails, content_type = "application/problem+json"),
         (status = 413, response = TooLarge),
         (status = 415, response = NotJson),
         (status = 422, response = Invalid),
@@ -304,7 +336,13 @@ async fn history(
     id: web::Path<Uuid>,
     params: web::Query<HistoryParams>,
 ) -> Result<web::Json<MessagePage>> {
-    let page = state.platform.screens.history(&caller, id.into_inner().into(), &params.parse()?).await?;
+    let id = id.into_inner().into();
+    if let Some(query) = params.parse_search()? {
+        let (found, next) = state.platform.find_in(&caller, id, query).await?;
+        let items = found.iter().map(MessageBody::from).collect();
+        return Ok(web::Json(MessagePage { items, next_cursor: next.map(|seq| seq.to_string()) }));
+    }
+    let page = state.platform.screens.history(&caller, id, &params.parse()?).await?;
     let items = page.items.iter().map(MessageBody::from).collect();
     Ok(web::Json(MessagePage { items, next_cursor: page.next_cursor }))
 }

@@ -9,8 +9,8 @@ use alivio_accounts::{
     SecondFactorPorts,
 };
 use alivio_audit::{BreakGlass, BreakGlassPorts, Trail, TrailPorts};
-use alivio_conversations::{Conversations, ConversationsPorts};
-use alivio_messages::{Messages, MessagesPorts};
+use alivio_conversations::{Conversations, ConversationsPorts, Titles};
+use alivio_messages::{Messages, MessagesPorts, Retention, RetentionPorts, Search, SearchPorts};
 use alivio_notifications::Notifications;
 use alivio_outbox::Relay;
 use moka::future::Cache;
@@ -145,6 +145,21 @@ pub(crate) fn assemble(ports: Ports) -> (Platform, Relay) {
     });
     let screens = Screens::new(people.clone(), messages.clone(), Arc::clone(&presence), Arc::clone(&silence));
 
+    let titles = Titles::new(Arc::clone(&ports.titles), sealer());
+    let search = Search::new(SearchPorts {
+        index: Arc::clone(&ports.search_index),
+        tokeniser: Arc::clone(&ports.tokeniser),
+        lexicon: Arc::clone(&ports.lexicon),
+        sealer: sealer(),
+        clock: clock(),
+    });
+    let retention = Retention::new(RetentionPorts {
+        shredder: Arc::clone(&ports.shredder),
+        sealer: sealer(),
+        clock: clock(),
+        ids: ids(),
+    });
+
     // What is known of all that
     let trail = Trail::new(TrailPorts {
         reader: Arc::clone(&ports.audit_reader),
@@ -166,6 +181,8 @@ pub(crate) fn assemble(ports: Ports) -> (Platform, Relay) {
         sessions,
         people: people.clone(),
         conversations: conversations.clone(),
+        search: search.clone(),
+        retention: retention.clone(),
         administration: administration.clone(),
         registrations: registrations.clone(),
         invitations: invitations.clone(),
@@ -191,6 +208,9 @@ pub(crate) fn assemble(ports: Ports) -> (Platform, Relay) {
         break_glass,
         conversations,
         messages,
+        titles,
+        search,
+        retention,
         screens,
         hub,
         notifications,

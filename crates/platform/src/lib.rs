@@ -9,6 +9,7 @@ mod bridges;
 mod correspondence;
 mod deliver;
 mod error;
+mod found;
 pub mod live;
 mod people;
 mod ports;
@@ -24,16 +25,17 @@ use alivio_accounts::{
     PresencePrivacy, Profiles, Registrations, SecondFactor,
 };
 use alivio_audit::{BreakGlass, Reading, Trail};
-use alivio_conversations::Conversations;
+use alivio_conversations::{Conversations, Titles};
 use alivio_kernel::ids::{ConversationId, GrantId, SessionId, UserId};
 use alivio_kernel::{Caller, Page};
-use alivio_messages::{Anchor, Draft, HistoryQuery, Mark, Messages, Moved, Pass, Sent};
+use alivio_messages::{Anchor, Draft, HistoryQuery, Mark, Messages, Moved, Pass, Retention, Search, Sent};
 use alivio_notifications::{Mailbox, Notifications};
 use alivio_outbox::Relay;
 use moka::future::Cache;
 
 pub use deliver::deliver;
 pub use error::Error;
+pub use found::{FoundView, SearchView};
 pub use people::PeopleDirectory;
 pub use ports::{Dependency, Ports};
 pub use screens::{ConversationView, LastMessage, MessageView, ParticipantView, Screens};
@@ -75,6 +77,12 @@ pub struct Platform {
     pub conversations: Conversations,
     /// What was said.
     pub messages: Messages,
+    /// What conversations are called.
+    pub titles: Titles,
+    /// Finding what was said.
+    pub search: Search,
+    /// How long what was said is kept.
+    pub retention: Retention,
     /// What several domains show together.
     pub screens: Screens,
     /// Whoever is connected.

@@ -7,9 +7,10 @@ use alivio_accounts::{
     SecondFactorStore, SessionStore, SignInPolicy, TokenMint, UserAdministration, UserStore,
 };
 use alivio_audit::{AuditReader, GrantStore};
-use alivio_conversations::ConversationStore;
+use alivio_conversations::{ConversationStore, TitleStore};
+use alivio_kernel::sealing::Tokeniser;
 use alivio_kernel::{AuditSink, BoxError, Clock, IdSource, Sealer};
-use alivio_messages::{GrantedLog, MessageLog};
+use alivio_messages::{GrantedLog, Lexicon, MessageLog, SearchIndex, Shredder};
 use alivio_notifications::{Mailbox, Mailer, PublicOrigin};
 use alivio_outbox::OutboxStore;
 use async_trait::async_trait;
@@ -74,6 +75,16 @@ pub struct Ports {
     pub directory_policy: DirectoryPolicy,
     /// Small pictures.
     pub images: Arc<dyn ImageResizer>,
+    /// What texts are found by.
+    pub tokeniser: Arc<dyn Tokeniser>,
+    /// What conversations are called.
+    pub titles: Arc<dyn TitleStore>,
+    /// What messages are found by.
+    pub search_index: Arc<dyn SearchIndex>,
+    /// Medical words.
+    pub lexicon: Arc<dyn Lexicon>,
+    /// Whoever destroys what was said.
+    pub shredder: Arc<dyn Shredder>,
     /// Conversations.
     pub conversations: Arc<dyn ConversationStore>,
     /// Messages.

@@ -149,6 +149,8 @@ const TABLE: &[(&str, &str, &str)] = &[
     ("GET /api/v1/conversations/{conversation}/messages", "",              "401  200  404  200  404  404  404  404  404  200"),
     ("POST /api/v1/conversations/{conversation}/messages", r#"{"content":"Hola"}"#,
                                                                            "401  201  404  201  404  404  404  404  404  403"),
+    // Without anything to look for.
+    ("GET /api/v1/search", "",                                             "401  422  422  422  422  422  422  422  422  422"),
     ("PUT /api/v1/conversations/{conversation}/read-marker", r#"{"message_id":"{message}"}"#,
                                                                            "401  200  404  200  404  404  404  404  404  200"),
 

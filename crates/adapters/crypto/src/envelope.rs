@@ -92,11 +92,7 @@ struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self {
-            lifetime: CACHE_LIFETIME,
-            seals_counted_at_once: SEALS_COUNTED_AT_ONCE,
-            seal_cap: SEAL_CAP,
-        }
+        Self { lifetime: CACHE_LIFETIME, seals_counted_at_once: SEALS_COUNTED_AT_ONCE, seal_cap: SEAL_CAP }
     }
 }
 
@@ -694,7 +690,8 @@ mod tests {
             self.call(&self.inserts).await?;
             let mut rows = self.rows.lock().unwrap();
             let place = |key: &WrappedKey| (key.scope_kind.clone(), key.scope_id, key.version);
-            let scope = |row: &&WrappedKey| (&row.scope_kind, row.scope_id) == (&key.scope_kind, key.scope_id);
+            let scope =
+                |row: &&WrappedKey| (&row.scope_kind, row.scope_id) == (&key.scope_kind, key.scope_id);
             if let Some(row) = rows.iter().filter(scope).find(|row| row.state == KeyState::Destroyed) {
                 return Ok(row.clone());
             }
@@ -781,7 +778,13 @@ mod tests {
 
         fn limited_node(&self, limits: Limits) -> EnvelopeSealer {
             let clock = Arc::new(ManualClock::default());
-            EnvelopeSealer::limited(&self.ring, Arc::clone(&self.keys) as _, clock, Arc::new(SystemIds), limits)
+            EnvelopeSealer::limited(
+                &self.ring,
+                Arc::clone(&self.keys) as _,
+                clock,
+                Arc::new(SystemIds),
+                limits,
+            )
         }
     }
 
@@ -1316,9 +1319,8 @@ mod tests {
         let operator = world.node_with(&ring);
         *world.keys.rewraps_left.lock().unwrap() = Some(1);
         assert!(matches!(operator.rewrap_all().await, Err(RewrapError::Store(_))));
-        let on = |version| {
-            world.keys.rows.lock().unwrap().iter().filter(|key| key.kek_version == version).count()
-        };
+        let on =
+            |version| world.keys.rows.lock().unwrap().iter().filter(|key| key.kek_version == version).count();
         assert_eq!((on(1), on(2)), (700, 500));
         *world.keys.rewraps_left.lock().unwrap() = None;
         assert_eq!(world.node_with(&ring).rewrap_all().await.unwrap(), 700);
@@ -1328,7 +1330,10 @@ mod tests {
         let without = ring.without_kek(1);
         assert_eq!(open_one(&world.node_with(&without), at, &sealed).await.unwrap(), b"x");
 
-        let error = world.node_with(&KeyRing::generate().unwrap().with_newer_kek().with_newer_kek()).rewrap_all().await;
+        let error = world
+            .node_with(&KeyRing::generate().unwrap().with_newer_kek().with_newer_kek())
+            .rewrap_all()
+            .await;
         assert!(matches!(error, Err(RewrapError::Refused { kek_version: 2, .. })), "{error:?}");
     }
 

@@ -178,7 +178,8 @@ impl KeyRing {
     fn store_new(&self, path: &Path) -> Result<(), KeyRingError> {
         let io = |source| KeyRingError::Io { doing: "create", path: path.to_owned(), source };
         make_private_directory(directory_of(path)).map_err(io)?;
-        self.write(path, |file| file.persist_noclobber(path).map(drop).map_err(|error| error.error)).map_err(io)
+        self.write(path, |file| file.persist_noclobber(path).map(drop).map_err(|error| error.error))
+            .map_err(io)
     }
 
     /// Writes the ring to a file beside `path`, safely on disk, which `persist` moves to its place.
@@ -817,8 +818,10 @@ mod tests {
         let ours = std::fs::read_to_string(&path).unwrap();
         for other in [
             "not a ring".to_owned(),
-            serde_json::to_string(&KeyRing::generate().unwrap().with_newer_kek().with_newer_kek().to_stored())
-                .unwrap(),
+            serde_json::to_string(
+                &KeyRing::generate().unwrap().with_newer_kek().with_newer_kek().to_stored(),
+            )
+            .unwrap(),
         ] {
             write(&path, &other);
             assert_eq!(live.refreshed().current(), 2);

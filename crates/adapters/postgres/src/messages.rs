@@ -30,6 +30,9 @@ macro_rules! message_columns {
     };
 }
 
+// After the macro that it uses.
+mod search;
+
 // One row without a message stands for an empty page; no row at all for no access.
 macro_rules! history {
     ($reader:literal, $anchor:literal, $side:literal, $order:literal) => {
@@ -259,6 +262,8 @@ impl MessageRow {
             edited_at: self.edited_at,
             deleted_at: self.deleted_at,
             deleted_by: self.deleted_by.map(UserId::from),
+            key_id: None,
+            is_destroyed: false,
         };
         Some(Ok(StoredMessage { header, content: self.content.map(Sealed::from_bytes) }))
     }

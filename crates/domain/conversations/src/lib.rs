@@ -17,6 +17,7 @@ mod ports;
 mod service;
 #[cfg(feature = "testing")]
 pub mod testing;
+mod titles;
 
 pub use error::{DenialReason, Error};
 pub use event::{ConversationCreated, ParticipantAdded, ParticipantRemoved};
@@ -30,3 +31,6 @@ pub use ports::{
 #[cfg(feature = "testing")]
 pub use ports::{MockConversationStore, MockPeople};
 pub use service::{Conversations, ConversationsPorts, Opened};
+#[cfg(feature = "testing")]
+pub use titles::MockTitleStore;
+pub use titles::{StoredTitle, TitleStore, Titled, Titles};

@@ -17,6 +17,9 @@ pub enum Error {
     /// The client message id was used for another message.
     #[error("client message id reused")]
     ClientMessageIdReused,
+    /// What was said here was destroyed, and nothing more can be said.
+    #[error("the content was destroyed")]
+    ContentDestroyed,
     /// A field breaks a rule.
     #[error(transparent)]
     Field(#[from] FieldError),
@@ -31,7 +34,7 @@ impl DomainError for Error {
         match self {
             Self::NotFound => ErrorKind::NotFound,
             Self::Blocked => ErrorKind::Forbidden,
-            Self::Closed | Self::ClientMessageIdReused => ErrorKind::Conflict,
+            Self::Closed | Self::ContentDestroyed | Self::ClientMessageIdReused => ErrorKind::Conflict,
             Self::Field(_) => ErrorKind::Invalid,
             Self::Unavailable(_) => ErrorKind::Unavailable,
         }
@@ -41,6 +44,7 @@ impl DomainError for Error {
         match self {
             Self::NotFound => "not_found",
             Self::Closed => "conversation_closed",
+            Self::ContentDestroyed => "content_destroyed",
             Self::Blocked => "direct_chat_blocked",
             Self::ClientMessageIdReused => "client_message_id_reused",
             Self::Field(_) => "validation_failed",
@@ -58,6 +62,9 @@ impl DomainError for Error {
 
 impl From<SealError> for Error {
     fn from(error: SealError) -> Self {
-        Self::Unavailable(Box::new(error))
+        match error {
+            SealError::Destroyed => Self::ContentDestroyed,
+            error => Self::Unavailable(Box::new(error)),
+        }
     }
 }

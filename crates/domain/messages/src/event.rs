@@ -18,3 +18,14 @@ pub struct MessageSent {
 impl DomainEvent for MessageSent {
     const KIND: &'static str = "messages.message_sent";
 }
+
+/// What was said in a conversation was destroyed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ContentDestroyed {
+    /// Where.
+    pub conversation_id: ConversationId,
+}
+
+impl DomainEvent for ContentDestroyed {
+    const KIND: &'static str = "messages.content_destroyed";
+}

@@ -18,15 +18,22 @@ mod service;
 pub mod testing;
 
 pub use error::Error;
-pub use event::MessageSent;
+pub use event::{ContentDestroyed, MessageSent};
 pub use model::{
     Automation, ClientMessageId, Content, DeliveryStatus, Draft, Header, MAX_CONTENT, Mark, Marks,
     MarksMoved, Message, MessageType, Priority, Source, delivery_status,
 };
+pub use model::{FoundMessage, MAX_CONVERSATIONS, Ordering, SearchCursor, SearchQuery, Snippet};
 pub use ports::{
     Anchor, Appended, Digest, GrantedLog, GrantedPage, HistoryQuery, LiveFeed, MessageLog, Moved, NewEntry,
     Pass, Position, Room, Rooms, StoredMessage,
 };
+pub use ports::{
+    AskedToken, FoundAfter, IndexEntry, IndexFilter, Lexicon, SearchIndex, Shredded, Shredder, Shredding,
+};
 #[cfg(feature = "testing")]
 pub use ports::{MockGrantedLog, MockLiveFeed, MockMessageLog, MockRooms};
+#[cfg(feature = "testing")]
+pub use ports::{MockSearchIndex, MockShredder};
 pub use service::{ConversationDigest, History, Messages, MessagesPorts, Sent};
+pub use service::{Retention, RetentionPorts, Search, SearchPorts};

@@ -157,7 +157,9 @@ mod tests {
         ];
         let found = pairs.iter().filter(|(one, other)| share_a_stem(one, other)).count();
         assert!(found >= 19, "{found} of 20");
-        for (one, other) in [("headache", "headaches"), ("prescribed", "prescribing"), ("allergy", "allergies")] {
+        for (one, other) in
+            [("headache", "headaches"), ("prescribed", "prescribing"), ("allergy", "allergies")]
+        {
             assert!(share_a_stem(one, other), "{one} {other}");
         }
         for (one, other) in [("dolor", "color"), ("riñón", "pulmón"), ("heart", "hearing")] {

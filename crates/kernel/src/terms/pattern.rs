@@ -104,7 +104,8 @@ impl Pattern {
             all(words.iter().filter(same).map(|word| word.range.clone()).collect(), 2.0).then_some(())?;
         }
         for phrase in &self.phrases {
-            let same = |row: &&[Word]| row.iter().zip(phrase).all(|(here, asked)| here.folded == asked.folded);
+            let same =
+                |row: &&[Word]| row.iter().zip(phrase).all(|(here, asked)| here.folded == asked.folded);
             let range = |row: &[Word]| Some(row.first()?.range.start..row.last()?.range.end);
             let found = words.windows(phrase.len()).filter(same).filter_map(range).collect();
             all(found, 3.0).then_some(())?;
@@ -132,7 +133,9 @@ impl Pattern {
         self.words.iter().all(begins)
             && self.hashtags.iter().all(|tag| words.iter().any(|word| word.folded == *tag))
             && self.phrases.iter().all(|phrase| {
-                words.windows(phrase.len()).any(|row| row.iter().zip(phrase).all(|(a, b)| a.folded == b.folded))
+                words
+                    .windows(phrase.len())
+                    .any(|row| row.iter().zip(phrase).all(|(a, b)| a.folded == b.folded))
             })
     }
 }

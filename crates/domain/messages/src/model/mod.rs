@@ -1,4 +1,5 @@
 mod header;
+mod search;
 
 use std::fmt;
 use std::str::FromStr;
@@ -10,6 +11,8 @@ use alivio_kernel::{FieldError, Rule};
 use chrono::{DateTime, Utc};
 
 pub use header::{Automation, Header, Message, Source};
+pub(crate) use search::in_characters;
+pub use search::{FoundMessage, MAX_CONVERSATIONS, Ordering, SearchCursor, SearchQuery, Snippet};
 
 /// The most characters a message can hold (S0-173).
 pub const MAX_CONTENT: usize = 5000;

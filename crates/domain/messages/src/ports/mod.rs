@@ -8,10 +8,16 @@ use chrono::{DateTime, Utc};
 use crate::{Error, Header, Mark, Marks, MarksMoved, Message};
 
 mod rooms;
+mod search;
 
 #[cfg(feature = "testing")]
 pub use rooms::MockRooms;
 pub use rooms::{Room, Rooms};
+pub use search::{
+    AskedToken, FoundAfter, IndexEntry, IndexFilter, Lexicon, SearchIndex, Shredded, Shredder, Shredding,
+};
+#[cfg(feature = "testing")]
+pub use search::{MockSearchIndex, MockShredder};
 
 /// A message about to enter the log.
 #[derive(Debug, Clone, PartialEq)]
