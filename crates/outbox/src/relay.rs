@@ -322,6 +322,59 @@ mod tests {
         (store, clock, flaky, relay)
     }
 
+    /// Takes several at once, and refuses those it is told to.
+    #[derive(Default)]
+    struct Gathering {
+        refused: Mutex<Option<EventId>>,
+        groups: Mutex<Vec<usize>>,
+    }
+    #[async_trait]
+    impl Reaction for Gathering {
+        fn kind(&self) -> &'static str {
+            Happened::KIND
+        }
+        async fn react(&self, event: &Event) -> Result<(), BoxError> {
+            self.react_to_all(&[event]).await
+        }
+        fn gathers(&self) -> bool {
+            true
+        }
+        async fn react_to_all(&self, events: &[&Event]) -> Result<(), BoxError> {
+            let refused = *self.refused.lock().unwrap();
+            if events.iter().any(|event| Some(event.id) == refused) {
+                return Err("not this one".into());
+            }
+            self.groups.lock().unwrap().push(events.len());
+            Ok(())
+        }
+    }
+
+    #[tokio::test]
+    async fn who_gathers_is_given_all_at_once_and_one_failure_holds_up_no_other() {
+        let (store, clock) = (Arc::new(Memory::default()), Arc::new(ManualClock::default()));
+        let ids = SequentialIds::default();
+        let events: Vec<_> = (0..5).map(|_| Event::new(&ids, clock.now(), &Happened {})).collect();
+        let add = |events: &[Event]| {
+            let rows = events.iter().map(|event| (event.clone(), Some(clock.now()), 0));
+            store.0.lock().unwrap().extend(rows);
+        };
+        let gathering = Arc::new(Gathering::default());
+        let reactions: Vec<Arc<dyn Reaction>> =
+            vec![gathering.clone(), Arc::new(Flaky { failures: 0, calls: AtomicUsize::new(0) })];
+        let relay = Relay::new(store.clone(), clock.clone(), reactions, Arc::default());
+        add(&events);
+        assert_eq!(relay.drain().await.unwrap(), 5);
+        assert_eq!(*gathering.groups.lock().unwrap(), [5]);
+        assert!(store.0.lock().unwrap().is_empty());
+
+        *gathering.refused.lock().unwrap() = Some(events[2].id);
+        add(&events);
+        relay.drain().await.unwrap();
+        assert_eq!(*gathering.groups.lock().unwrap(), [5, 1, 1, 1, 1]);
+        let left: Vec<_> = store.0.lock().unwrap().iter().map(|(event, ..)| event.id).collect();
+        assert_eq!(left, [events[2].id]);
+    }
+
     #[tokio::test]
     async fn a_handled_event_is_removed() {
         let (store, _, flaky, relay) = world(0);

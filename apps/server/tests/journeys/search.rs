@@ -18,12 +18,17 @@ fn words(found: &Value) -> Vec<&str> {
 
 /// Sends, and waits until all of it is found by `#todo`.
 async fn say(actor: &Actor, conversation: &str, texts: &[&str]) {
-    for text in texts {
-        actor.send(conversation, &format!("{text} #todo")).await;
+    let mut said = HashSet::new();
+    for words in texts {
+        let sent = actor.send(conversation, &format!("{words} #todo")).await;
+        said.insert(text(&sent, "id").to_owned());
     }
     let path = format!("in_conversations={conversation}&query=%23todo&page_size=100");
     eventually("what was said is found", async || {
-        list(&find(actor, &path).await, "items").len() >= texts.len()
+        let found = find(actor, &path).await;
+        let found: HashSet<_> =
+            list(&found, "items").iter().map(|item| text(&item["message"], "id").to_owned()).collect();
+        said.is_subset(&found)
     })
     .await;
 }
