@@ -5,6 +5,7 @@
 //! cargo run --release -p alivio-bench -- room --members 10
 //! cargo run --release -p alivio-bench -- direct --pairs 100
 //! cargo run --release -p alivio-bench -- directory --professionals 50000 --database-url postgres://…
+//! cargo run --release -p alivio-bench -- search --messages 1000000 --mine 300 --database-url postgres://…
 //! cargo run --release -p alivio-bench -- timing --pairs 400
 //! ```
 //!
@@ -16,6 +17,7 @@ mod direct;
 mod directory;
 mod member;
 mod room;
+mod search;
 mod stats;
 mod timing;
 
@@ -97,6 +99,8 @@ enum Load {
     Direct(direct::Direct),
     /// Search in a large directory
     Directory(directory::Directory),
+    /// Search over many conversations
+    Search(search::Search),
     /// Whether the time of an answer tells which addresses have an account
     Timing(timing::Timing),
 }
@@ -139,6 +143,10 @@ fn measure(cli: &Cli) -> Result<(String, bool), BenchError> {
             Load::Direct(direct) => direct.run(&cli.common).await.map(sent),
             Load::Directory(directory) => {
                 let found = directory.run(&cli.common).await?;
+                Ok((if cli.common.json { found.json() } else { found.table() }, true))
+            }
+            Load::Search(search) => {
+                let found = search.run(&cli.common).await?;
                 Ok((if cli.common.json { found.json() } else { found.table() }, true))
             }
             Load::Timing(timing) => timing.run(&cli.common).await,

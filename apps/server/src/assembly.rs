@@ -6,6 +6,7 @@ use alivio_crypto::{Argon2Hasher, EddsaTokens, EnvelopeSealer, KeyRing, TotpCode
 use alivio_imaging::Shrinker;
 use alivio_kernel::{BoxError, Sensitive, SystemClock, SystemIds};
 use alivio_messages::LocalPace;
+use alivio_messages::formatting::medical_terms;
 use alivio_notifications::{Mailbox, Mailer};
 use alivio_outbox::Relay;
 use alivio_platform::{Dependency, Platform, Ports};
@@ -119,11 +120,17 @@ pub(crate) async fn platform(config: &Config, storage: &Storage) -> Result<(Plat
     let sealer =
         EnvelopeSealer::new(&ring, Arc::clone(&store) as _, Arc::clone(&clock) as _, Arc::clone(&ids) as _);
     sealer.check().await?;
+    let sealer = Arc::new(sealer);
     let hashers = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
     Ok(Platform::new(Ports {
         clock,
         ids,
-        sealer: Arc::new(sealer),
+        sealer: Arc::clone(&sealer) as _,
+        tokeniser: sealer,
+        titles: Arc::clone(&store) as _,
+        search_index: Arc::clone(&store) as _,
+        lexicon: Arc::new(|text: &str| !medical_terms(text).is_empty()),
+        shredder: Arc::clone(&store) as _,
         users: Arc::clone(&store) as _,
         contacts: Arc::clone(&store) as _,
         blocks: Arc::clone(&store) as _,

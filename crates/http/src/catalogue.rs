@@ -81,6 +81,11 @@ const MESSAGES: &[(&str, &str, &str)] = &[
         "Too many wrong codes. Wait before you try again.",
     ),
     (
+        "content_destroyed",
+        "El contenido de esta conversación fue destruido y ya no admite mensajes.",
+        "The content of this conversation was destroyed, and it takes no more messages.",
+    ),
+    (
         "content_not_allowed",
         "El mensaje incumple las normas de la conversación y no se ha enviado.",
         "The message breaks the rules of the conversation and was not sent.",

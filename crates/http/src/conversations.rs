@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
+use crate::encryption::{self, CapabilitiesBody, ConversationEncryptionBody};
 use crate::extract::{Body, IdempotencyKey, SignedIn};
 use crate::paging;
 use crate::problem::{ProblemDetails, Result, invalid};
@@ -104,6 +105,10 @@ pub(crate) struct ConversationBody {
     unread_count: i64,
     /// The newest message that you can read.
     last_message: Option<LastMessageBody>,
+    /// How what is said in it rests in storage.
+    encryption: ConversationEncryptionBody,
+    /// What the server can do for it, given that.
+    capabilities: CapabilitiesBody,
 }
 
 /// Someone in a conversation.
@@ -243,6 +248,7 @@ impl From<LastMessage> for LastMessageBody {
 impl From<ConversationView> for ConversationBody {
     fn from(view: ConversationView) -> Self {
         let conversation = view.conversation;
+        let (encryption, capabilities) = encryption::of_server_mode();
         Self {
             id: conversation.id.uuid(),
             r#ref: conversation.reference(),
@@ -258,6 +264,8 @@ impl From<ConversationView> for ConversationBody {
             total_messages: conversation.message_count,
             unread_count: view.unread,
             last_message: view.last_message.map(LastMessageBody::from),
+            encryption,
+            capabilities,
         }
     }
 }

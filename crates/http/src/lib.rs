@@ -18,6 +18,7 @@ mod directory;
 mod docs;
 mod document;
 mod emergencies;
+mod encryption;
 mod extract;
 mod frame;
 mod health;
@@ -35,6 +36,7 @@ mod rate_limit;
 mod realtime;
 mod registration;
 mod responses;
+mod search;
 mod second_factor;
 mod sessions;
 mod state;
@@ -122,6 +124,7 @@ fn routes(config: &mut utoipa_actix_web::service_config::ServiceConfig<'_>) {
             .configure(conversations::routes)
             .configure(messages::routes)
             .configure(moderation::routes)
+            .configure(search::routes)
             .configure(realtime::routes),
     );
 }

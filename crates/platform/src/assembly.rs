@@ -10,9 +10,11 @@ use alivio_accounts::{
 };
 use alivio_audit::{BreakGlass, BreakGlassPorts, Trail, TrailPorts};
 use alivio_conversations::{
-    Conversations, ConversationsPorts, Emergencies, EmergenciesPorts, Hours, HoursPorts, People,
+    Conversations, ConversationsPorts, Emergencies, EmergenciesPorts, Hours, HoursPorts, People, Titles,
 };
-use alivio_messages::{LiveFeed, Messages, MessagesPorts, Moderation, ModerationPorts};
+use alivio_messages::{
+    LiveFeed, Messages, MessagesPorts, Moderation, ModerationPorts, Retention, RetentionPorts, Search, SearchPorts,
+};
 use alivio_notifications::Notifications;
 use alivio_outbox::Relay;
 use moka::future::Cache;
@@ -192,6 +194,21 @@ pub(crate) fn assemble(ports: Ports) -> (Platform, Relay) {
         Arc::clone(&silence),
     );
 
+    let titles = Titles::new(Arc::clone(&ports.titles), sealer());
+    let search = Search::new(SearchPorts {
+        index: Arc::clone(&ports.search_index),
+        tokeniser: Arc::clone(&ports.tokeniser),
+        lexicon: Arc::clone(&ports.lexicon),
+        sealer: sealer(),
+        clock: clock(),
+    });
+    let retention = Retention::new(RetentionPorts {
+        shredder: Arc::clone(&ports.shredder),
+        sealer: sealer(),
+        clock: clock(),
+        ids: ids(),
+    });
+
     // What is known of all that
     let trail = Trail::new(TrailPorts {
         reader: Arc::clone(&ports.audit_reader),
@@ -216,6 +233,8 @@ pub(crate) fn assemble(ports: Ports) -> (Platform, Relay) {
         hours: hours.clone(),
         emergencies: emergencies.clone(),
         announcements: Announcements::new(accounts.clone(), messages.clone()),
+        search: search.clone(),
+        retention: retention.clone(),
         administration: administration.clone(),
         registrations: registrations.clone(),
         invitations: invitations.clone(),
@@ -244,6 +263,9 @@ pub(crate) fn assemble(ports: Ports) -> (Platform, Relay) {
         emergencies,
         messages,
         moderation,
+        titles,
+        search,
+        retention,
         screens,
         hub,
         notifications,

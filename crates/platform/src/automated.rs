@@ -86,7 +86,7 @@ impl Announcements {
         let (content, name) = (Content::parse(&words(language))?, ClientMessageId::parse(name)?);
         match self.messages.announce(sender, conversation, content, name).await {
             // A name that was used for other words was used for this in another language.
-            Ok(_) | Err(Error::NotFound | Error::Closed | Error::Blocked | Error::ClientMessageIdReused) => {
+            Ok(_) | Err(Error::NotFound | Error::Closed | Error::ContentDestroyed | Error::Blocked | Error::ClientMessageIdReused) => {
                 Ok(())
             }
             Err(error) => Err(error.into()),

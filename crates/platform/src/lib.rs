@@ -10,6 +10,7 @@ mod bridges;
 mod correspondence;
 mod deliver;
 mod error;
+mod found;
 pub mod live;
 mod mentions;
 mod opening_hours;
@@ -27,12 +28,12 @@ use alivio_accounts::{
     PresencePrivacy, Profiles, Registrations, SecondFactor,
 };
 use alivio_audit::{BreakGlass, Reading, Trail};
-use alivio_conversations::{Called, Conversations, Emergencies, Hours};
+use alivio_conversations::{Called, Conversations, Emergencies, Hours, Titles};
 use alivio_kernel::ids::{ConversationId, GrantId, ReportId, SessionId, UserId};
 use alivio_kernel::{Caller, Page};
 use alivio_messages::{
-    Anchor, Draft, HistoryQuery, Mark, Messages, Moderation, Moved, Pass, Remark, ReportHeader, ReviewStep,
-    Sent,
+    Anchor, Draft, HistoryQuery, Mark, Messages, Moderation, Moved, Pass, Remark, ReportHeader, Retention, ReviewStep,
+    Search, Sent,
 };
 use alivio_notifications::{Mailbox, Notifications};
 use alivio_outbox::Relay;
@@ -40,6 +41,7 @@ use moka::future::Cache;
 
 pub use deliver::deliver;
 pub use error::Error;
+pub use found::{FoundView, SearchView};
 pub use people::PeopleDirectory;
 pub use ports::{Dependency, Ports};
 pub use screens::{ConversationView, HearingView, LastMessage, MessageView, ParticipantView, Screens};
@@ -88,6 +90,12 @@ pub struct Platform {
     pub messages: Messages,
     /// What was reported of it, or flagged. Decided by [`Platform::decide`].
     pub moderation: Moderation,
+    /// What conversations are called.
+    pub titles: Titles,
+    /// Finding what was said.
+    pub search: Search,
+    /// How long what was said is kept.
+    pub retention: Retention,
     /// What several domains show together.
     pub screens: Screens,
     /// Whoever is connected.

@@ -7,10 +7,13 @@ use alivio_accounts::{
     SecondFactorStore, SessionStore, SignInPolicy, TokenMint, UserAdministration, UserStore,
 };
 use alivio_audit::{AuditReader, GrantStore};
-use alivio_conversations::{ChatHours, ConversationStore, EmergencyPolicy, EmergencyStore, HoursStore};
+use alivio_conversations::{
+    ChatHours, ConversationStore, EmergencyPolicy, EmergencyStore, HoursStore, TitleStore,
+};
+use alivio_kernel::sealing::Tokeniser;
 use alivio_kernel::{AuditSink, BoxError, Clock, IdSource, Sealer};
 use alivio_messages::screening::ScreeningPolicy;
-use alivio_messages::{GrantedLog, MessageLog, ModerationStore, Pace};
+use alivio_messages::{GrantedLog, Lexicon, MessageLog, ModerationStore, Pace, SearchIndex, Shredder};
 use alivio_notifications::{Mailbox, Mailer, PublicOrigin};
 use alivio_outbox::OutboxStore;
 use async_trait::async_trait;
@@ -75,6 +78,16 @@ pub struct Ports {
     pub directory_policy: DirectoryPolicy,
     /// Small pictures.
     pub images: Arc<dyn ImageResizer>,
+    /// What texts are found by.
+    pub tokeniser: Arc<dyn Tokeniser>,
+    /// What conversations are called.
+    pub titles: Arc<dyn TitleStore>,
+    /// What messages are found by.
+    pub search_index: Arc<dyn SearchIndex>,
+    /// Medical words.
+    pub lexicon: Arc<dyn Lexicon>,
+    /// Whoever destroys what was said.
+    pub shredder: Arc<dyn Shredder>,
     /// Conversations.
     pub conversations: Arc<dyn ConversationStore>,
     /// When patients may write.

@@ -32,9 +32,11 @@ async fn a_conversation_says_who_is_in_it() {
     });
     let conversation = maria.post("/conversations", &asked).await.expect(201);
     let expected = [
+        "capabilities",
         "created_at",
         "created_by",
         "description",
+        "encryption",
         "id",
         "is_active",
         "last_message",

@@ -155,6 +155,8 @@ const TABLE: &[(&str, &str, &str)] = &[
     ("GET /api/v1/moderation/reports/{report}", "",                        "401  403  403  403  403  200  403  403  403  403"),
     ("PATCH /api/v1/moderation/reports/{report}", r#"{"status":"in_review","version":1}"#,
                                                                            "401  403  403  403  403  200  403  403  403  403"),
+    // Without anything to look for.
+    ("GET /api/v1/search", "",                                             "401  422  422  422  422  422  422  422  422  422"),
     ("PUT /api/v1/conversations/{conversation}/read-marker", r#"{"message_id":"{message}"}"#,
                                                                            "401  200  404  200  404  404  404  404  404  200"),
 

@@ -46,6 +46,7 @@ async fn a_message_is_what_was_sent() {
         "conversation_id",
         "created_at",
         "delivery_status",
+        "encryption",
         "formatted_content",
         "id",
         "is_automated",

@@ -29,6 +29,7 @@ mod schema;
 mod second_factors;
 mod sessions;
 mod sql;
+mod titles;
 mod users;
 
 pub use database::{Database, DatabaseError, DatabaseOptions, migrate, migrations_fingerprint, revert_all};

@@ -31,6 +31,8 @@ macro_rules! message_columns {
 }
 
 pub(crate) use message_columns;
+// After the macro that it uses.
+mod search;
 
 // One row without a message stands for an empty page; no row at all for no access.
 macro_rules! history {
@@ -282,6 +284,8 @@ impl MessageRow {
             edited_at: self.edited_at,
             deleted_at: self.deleted_at,
             deleted_by: self.deleted_by.map(UserId::from),
+            key_id: None,
+            is_destroyed: false,
         };
         Some(Ok(StoredMessage { header, content: self.content.map(Sealed::from_bytes) }))
     }

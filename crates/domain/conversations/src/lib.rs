@@ -20,9 +20,11 @@ mod ports;
 mod service;
 #[cfg(feature = "testing")]
 pub mod testing;
+mod titles;
 
 pub use error::*;
 pub use event::*;
 pub use model::*;
 pub use ports::*;
 pub use service::*;
+pub use titles::*;

@@ -46,6 +46,9 @@ pub enum Error {
     /// A report that has been decided, or that nobody has taken on yet, cannot go there.
     #[error("the report cannot go there")]
     NotThere,
+    /// What was said here was destroyed, and nothing more can be said.
+    #[error("the content was destroyed")]
+    ContentDestroyed,
     /// A field breaks a rule.
     #[error(transparent)]
     Field(#[from] FieldError),
@@ -60,7 +63,11 @@ impl DomainError for Error {
         match self {
             Self::NotFound => ErrorKind::NotFound,
             Self::Blocked | Self::Denied(_) => ErrorKind::Forbidden,
-            Self::Closed | Self::ClientMessageIdReused | Self::Stale | Self::NotThere => ErrorKind::Conflict,
+            Self::Closed
+            | Self::ContentDestroyed
+            | Self::ClientMessageIdReused
+            | Self::Stale
+            | Self::NotThere => ErrorKind::Conflict,
             Self::TooMany { .. } => ErrorKind::RateLimited,
             Self::Field(_) | Self::NotAllowed(_) => ErrorKind::Invalid,
             Self::OutsideHours(_) => ErrorKind::NotNow,
@@ -72,6 +79,7 @@ impl DomainError for Error {
         match self {
             Self::NotFound => "not_found",
             Self::Closed => "conversation_closed",
+            Self::ContentDestroyed => "content_destroyed",
             Self::Blocked => "direct_chat_blocked",
             Self::OutsideHours(_) => "outside_chat_hours",
             Self::ClientMessageIdReused => "client_message_id_reused",
@@ -110,6 +118,9 @@ impl DomainError for Error {
 
 impl From<SealError> for Error {
     fn from(error: SealError) -> Self {
-        Self::Unavailable(Box::new(error))
+        match error {
+            SealError::Destroyed => Self::ContentDestroyed,
+            error => Self::Unavailable(Box::new(error)),
+        }
     }
 }

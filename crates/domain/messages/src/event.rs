@@ -65,3 +65,14 @@ pub struct ReportDecided {
 impl DomainEvent for ReportDecided {
     const KIND: &'static str = "messages.report_decided";
 }
+
+/// What was said in a conversation was destroyed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ContentDestroyed {
+    /// Where.
+    pub conversation_id: ConversationId,
+}
+
+impl DomainEvent for ContentDestroyed {
+    const KIND: &'static str = "messages.content_destroyed";
+}

@@ -11,6 +11,7 @@ use alivio_kernel::{
     SequentialIds,
 };
 use alivio_messages::screening::{Finding, FindingKind, ScreeningPolicy};
+use alivio_messages::{Admission, MockHours};
 use alivio_messages::{
     Appended, Automation, ClientMessageId, Content, Draft, Error, LocalPace, Messages, MessagesPorts,
     MockGrantedLog, MockLiveFeed, MockMessageLog, MockModerationStore, MockRooms, Moderation,
@@ -61,6 +62,8 @@ fn open(log: MockMessageLog, room: Room, clock: &Arc<ManualClock>) -> Messages {
     rooms.expect_room().returning(move |_| Ok(Some(room)));
     let mut live = MockLiveFeed::new();
     live.expect_message_created().returning(|_, _| ());
+    let mut hours = MockHours::new();
+    hours.expect_admission().returning(|_, _, _| Ok(Admission::Open));
     Messages::new(MessagesPorts {
         log: Arc::new(log),
         granted: Arc::new(MockGrantedLog::new()),
@@ -68,6 +71,7 @@ fn open(log: MockMessageLog, room: Room, clock: &Arc<ManualClock>) -> Messages {
         rooms: Arc::new(rooms),
         pace: Arc::new(LocalPace::default()),
         screening: ScreeningPolicy::default(),
+        hours: Arc::new(hours),
         sealer: Arc::new(PlainSealer::default()),
         clock: Arc::clone(clock) as _,
         ids: Arc::new(SequentialIds::default()),

@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use super::formatted::FormattedContentBody;
 use crate::conversations::UserSummaryBody;
+use crate::encryption::EncryptionBody;
 
 /// What a message is.
 #[derive(Clone, Copy, Default, Serialize, Deserialize, ToSchema)]
@@ -85,6 +86,8 @@ pub(crate) struct MessageBody {
     /// The sender's name for it.
     #[schema(example = "client_msg_12345")]
     client_message_id: String,
+    /// How its words rest in storage.
+    encryption: EncryptionBody,
     /// When it was stored.
     created_at: DateTime<Utc>,
 }
@@ -105,6 +108,7 @@ impl From<&MessageView> for MessageBody {
             is_automated: message.automation.is_some(),
             delivery_status: view.status.as_str(),
             client_message_id: message.client_message_id.as_str().to_owned(),
+            encryption: EncryptionBody::from(&message.header),
             created_at: message.created_at,
         }
     }

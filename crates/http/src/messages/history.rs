@@ -2,8 +2,9 @@
 
 use actix_web::{get, web};
 use alivio_kernel::ids::MessageId;
+use alivio_kernel::terms::Pattern;
 use alivio_kernel::{FieldError, PageSize, Rule};
-use alivio_messages::{Anchor, HistoryQuery};
+use alivio_messages::{Anchor, HistoryQuery, SearchQuery};
 use serde::Deserialize;
 use utoipa::IntoParams;
 use uuid::Uuid;
@@ -23,6 +24,10 @@ pub(crate) struct HistoryParams {
     before: Option<String>,
     /// Messages after this one, oldest first: a message id, or `next_cursor`.
     after: Option<String>,
+    /// Only messages that hold all of these words, newest first, as with `GET /search`. `next_cursor` goes on by
+    /// `before`; not with `after`.
+    #[param(example = "dolor", min_length = 1, max_length = 200)]
+    search: Option<String>,
     /// The page's number from 1, for clients that do not use cursors. Not with `before` or `after`.
     #[param(minimum = 1, maximum = 100, example = 1)]
     page: Option<i64>,
@@ -35,12 +40,34 @@ impl HistoryParams {
     pub(crate) fn parse(&self) -> Result<HistoryQuery> {
         let size = PageSize::parse(self.page_size, 50).map_err(invalid)?;
         let offset = paging::offset(self.page, size)?;
+        if self.search.is_some() {
+            return Err(invalid(FieldError::new("search", Rule::Unknown)));
+        }
         match (&self.before, &self.after, self.page) {
             (None, None, _) => Ok(HistoryQuery::Newest { offset, size }),
             (Some(before), None, None) => Ok(HistoryQuery::Before(anchor("before", before)?, size)),
             (None, Some(after), None) => Ok(HistoryQuery::After(anchor("after", after)?, size)),
             _ => Err(invalid(FieldError::new("before", Rule::Malformed))),
         }
+    }
+}
+
+impl HistoryParams {
+    /// What is searched for, if anything is.
+    fn parse_search(&self) -> Result<Option<SearchQuery>> {
+        let Some(search) = &self.search else { return Ok(None) };
+        let pattern = Pattern::parse("search", search).map_err(invalid)?;
+        let size = PageSize::parse(self.page_size, 50).map_err(invalid)?;
+        let offset = paging::offset(self.page, size)?;
+        let before_seq = match (self.before.as_deref(), &self.after, self.page) {
+            (None, None, _) => None,
+            (Some(before), None, None) => {
+                let seq = before.parse::<i64>().ok().filter(|seq| *seq >= 0);
+                Some(seq.ok_or_else(|| invalid(FieldError::new("before", Rule::Malformed)))?)
+            }
+            _ => return Err(invalid(FieldError::new("after", Rule::Malformed))),
+        };
+        Ok(Some(SearchQuery { before_seq, offset, ..SearchQuery::new(pattern, size) }))
     }
 }
 
@@ -75,7 +102,13 @@ pub(super) async fn history(
     id: web::Path<Uuid>,
     params: web::Query<HistoryParams>,
 ) -> Result<web::Json<MessagePage>> {
-    let page = state.platform.screens.history(&caller, id.into_inner().into(), &params.parse()?).await?;
+    let id = id.into_inner().into();
+    if let Some(query) = params.parse_search()? {
+        let (found, next) = state.platform.find_in(&caller, id, query).await?;
+        let items = found.iter().map(MessageBody::from).collect();
+        return Ok(web::Json(MessagePage { items, next_cursor: next.map(|seq| seq.to_string()) }));
+    }
+    let page = state.platform.screens.history(&caller, id, &params.parse()?).await?;
     let items = page.items.iter().map(MessageBody::from).collect();
     Ok(web::Json(MessagePage { items, next_cursor: page.next_cursor }))
 }

@@ -91,7 +91,7 @@ struct SentMessageBody {
         (status = 401, response = Unauthenticated),
         (status = 403, description = "`direct_chat_blocked`: a block stands between the two of this direct conversation.", body = ProblemDetails, content_type = "application/problem+json"),
         (status = 404, response = NotFound),
-        (status = 409, description = "`client_message_id_reused`, `conversation_closed`", body = ProblemDetails, content_type = "application/problem+json"),
+        (status = 409, description = "`client_message_id_reused`, `conversation_closed`, `content_destroyed`", body = ProblemDetails, content_type = "application/problem+json"),
         (status = 413, response = TooLarge),
         (status = 415, response = NotJson),
         (status = 422, description = "`validation_failed`; `phi_not_allowed`: it tells who a patient is where nobody may; `content_not_allowed`: the rules of the clinic refuse it. `details.findings` names the rules.", body = ProblemDetails, content_type = "application/problem+json"),

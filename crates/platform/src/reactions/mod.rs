@@ -6,6 +6,7 @@ mod break_glass_opened_alerts_everyone;
 mod break_glass_opened_sends_letters;
 mod care_block_raised_alerts_administrators;
 mod contact_requested_sends_letter;
+mod content_destroyed_is_forgotten;
 mod conversation_created_reaches_participants;
 mod credentials_decided_sends_letter;
 mod emergency_acknowledged_stands_down;
@@ -16,6 +17,7 @@ mod emergency_paged_sends_letters;
 mod emergency_resolved_tells_everyone;
 mod invitation_issued_sends_letter;
 mod message_outside_hours_is_answered;
+mod message_sent_is_indexed;
 mod participant_added_reaches_everyone;
 mod participant_removed_narrows_sockets;
 mod password_changed_sends_letter;
@@ -34,6 +36,7 @@ use std::sync::Arc;
 
 use alivio_accounts::{Administration, Invitations, Passwords, Profiles, Registrations};
 use alivio_conversations::{Conversations, Emergencies, Hours};
+use alivio_messages::{Retention, Search};
 use alivio_outbox::Reaction;
 
 use crate::automated::Announcements;
@@ -51,6 +54,8 @@ pub(crate) struct Around {
     pub(crate) hours: Hours,
     pub(crate) emergencies: Emergencies,
     pub(crate) announcements: Announcements,
+    pub(crate) search: Search,
+    pub(crate) retention: Retention,
     pub(crate) administration: Administration,
     pub(crate) registrations: Registrations,
     pub(crate) invitations: Invitations,
@@ -80,9 +85,11 @@ pub(crate) fn all(around: &Around) -> Vec<Arc<dyn Reaction>> {
         Arc::new(break_glass_opened_sends_letters::React::new(administration(), correspondence())),
         Arc::new(care_block_raised_alerts_administrators::React::new(administration(), correspondence())),
         Arc::new(contact_requested_sends_letter::React::new(correspondence())),
+        Arc::new(content_destroyed_is_forgotten::React::new(around.retention.clone(), around.search.clone())),
         Arc::new(conversation_created_reaches_participants::React::new(hub())),
         Arc::new(credentials_decided_sends_letter::React::new(correspondence())),
         Arc::new(invitation_issued_sends_letter::React::new(around.invitations.clone())),
+        Arc::new(message_sent_is_indexed::React::new(around.search.clone())),
         Arc::new(participant_added_reaches_everyone::React::new(hub())),
         Arc::new(participant_removed_narrows_sockets::React::new(hub(), around.conversations.clone())),
         Arc::new(password_changed_sends_letter::React::new(around.passwords.clone())),

@@ -229,9 +229,10 @@ impl Conversations {
             sealed.extend(row.title.as_ref().map(|s| (context(id, "title"), s)));
             sealed.extend(row.description.as_ref().map(|s| (context(id, "description"), s)));
         }
-        let mut opened = self.ports.sealer.open_many(&sealed).await?.into_iter();
+        // What was destroyed is not there.
+        let mut opened = self.ports.sealer.open_remaining(&sealed).await?.into_iter();
         let mut text = |present: bool| -> Result<Option<String>, Error> {
-            let plain = if present { opened.next() } else { None };
+            let plain = if present { opened.next().flatten() } else { None };
             plain.map(|p| String::from_utf8(p).map_err(|e| Error::Unavailable(e.into()))).transpose()
         };
         rows.iter()

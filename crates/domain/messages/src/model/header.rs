@@ -1,6 +1,6 @@
 use std::ops::Deref;
 
-use alivio_kernel::ids::{ConversationId, MessageId, UserId};
+use alivio_kernel::ids::{ConversationId, DataKeyId, MessageId, UserId};
 use alivio_kernel::{FieldError, Rule};
 use chrono::{DateTime, Datelike, Utc};
 
@@ -49,6 +49,10 @@ pub struct Header {
     pub deleted_at: Option<DateTime<Utc>>,
     /// By whom it was taken back.
     pub deleted_by: Option<UserId>,
+    /// The data key that its words are sealed with. Not stored: the sealed words tell it.
+    pub key_id: Option<DataKeyId>,
+    /// Whether its words were destroyed with that key. Not stored either.
+    pub is_destroyed: bool,
 }
 
 impl Header {
@@ -81,6 +85,8 @@ impl Header {
             edited_at: None,
             deleted_at: None,
             deleted_by: None,
+            key_id: None,
+            is_destroyed: false,
         }
     }
 

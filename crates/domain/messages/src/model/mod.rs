@@ -1,5 +1,6 @@
 mod header;
 mod moderation;
+mod search;
 
 use std::fmt;
 use std::str::FromStr;
@@ -12,6 +13,7 @@ use chrono::{DateTime, Utc};
 
 pub use header::*;
 pub use moderation::*;
+pub use search::*;
 
 /// The most characters a message can hold (S0-173).
 pub const MAX_CONTENT: usize = 5000;

@@ -10,10 +10,12 @@ use crate::{ClientMessageId, Error, Header, Mark, Marks, MarksMoved, Message, Re
 mod hours;
 mod moderation;
 mod rooms;
+mod search;
 
 pub use hours::*;
 pub use moderation::*;
 pub use rooms::*;
+pub use search::*;
 
 /// A message about to enter the log.
 #[derive(Debug, Clone, PartialEq)]

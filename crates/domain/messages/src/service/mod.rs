@@ -1,11 +1,13 @@
 mod moderation;
+mod retention;
+mod search;
 mod sending;
 
 use std::sync::Arc;
 
 use alivio_kernel::ids::{ConversationId, IdSource, MessageId, UserId};
 use alivio_kernel::sealing::Scope;
-use alivio_kernel::{Caller, Clock, Event, FieldError, Page, PageSize, Rule, Sealer};
+use alivio_kernel::{Caller, Clock, Event, FieldError, Page, PageSize, Rule, Sealed, Sealer};
 use chrono::{DateTime, Utc};
 
 use crate::screening::{Finding, ScreeningPolicy};
@@ -17,6 +19,8 @@ use crate::{
 use sending::Admitted;
 
 pub use moderation::*;
+pub use retention::*;
+pub use search::*;
 
 /// What [`Messages`] needs.
 #[derive(Clone)]
@@ -174,6 +178,7 @@ impl Messages {
             ..Header::new(id, conversation, sender, client_message_id, now)
         };
         let content = p.sealer.seal(&Content::context(&header), draft.content.as_str().as_bytes()).await?;
+        let key_id = content.key_id();
         let entry = NewEntry {
             header: header.clone(),
             content,
@@ -183,7 +188,7 @@ impl Messages {
         };
         match p.log.append(entry).await? {
             Appended::Stored { seq, number, members_version, expires_at } => {
-                let header = Header { seq, number, expires_at, ..header };
+                let header = Header { seq, number, expires_at, key_id, ..header };
                 let message = Message { header, content: Some(draft.content) };
                 p.live.message_created(&message, members_version).await;
                 Ok(Sent { message, created: true, warnings })
@@ -346,13 +351,19 @@ impl Messages {
             .filter(|row| readable(row))
             .filter_map(|row| Some((Content::context(row), row.content.as_ref()?)))
             .collect();
-        let mut opened = self.ports.sealer.open_many(&sealed).await?.into_iter();
+        let mut opened = self.ports.sealer.open_remaining(&sealed).await?.into_iter();
         rows.into_iter()
             .map(|row| {
-                let plain = if readable(&row) { opened.next() } else { None };
+                let is_readable = readable(&row);
+                let plain = if is_readable { opened.next().flatten() } else { None };
+                let header = Header {
+                    key_id: row.content.as_ref().and_then(Sealed::key_id),
+                    is_destroyed: is_readable && plain.is_none(),
+                    ..row.header
+                };
                 let text =
                     plain.map(String::from_utf8).transpose().map_err(|e| Error::Unavailable(e.into()))?;
-                Ok(Message { header: row.header, content: text.map(Content::restored) })
+                Ok(Message { header, content: text.map(Content::restored) })
             })
             .collect()
     }

@@ -229,9 +229,9 @@ impl Moderation {
             .zip([&comment, &note])
             .filter_map(|(context, sealed)| Some((context, sealed.as_ref()?)))
             .collect();
-        let mut opened = self.ports.sealer.open_many(&sealed).await?.into_iter();
+        let mut opened = self.ports.sealer.open_remaining(&sealed).await?.into_iter();
         let mut next = |sealed: &Option<_>| {
-            let plain = if sealed.is_some() { opened.next() } else { None };
+            let plain = if sealed.is_some() { opened.next().flatten() } else { None };
             let text = plain.map(String::from_utf8).transpose();
             text.map(|text| text.map(Remark::restored)).map_err(|e| Error::Unavailable(e.into()))
         };
