@@ -107,8 +107,9 @@ impl Inbox {
             None => (clinic.open_group(LONG, maria, std::slice::from_ref(carlos)).await?, 0),
         };
         let words = "x".repeat(usize::from(common.size));
-        self.each(there..self.messages, clinic, |_| {
-            let (path, words) = (format!("/conversations/{long}/messages"), words.clone());
+        let (id, said) = (long.clone(), words.clone());
+        self.each(there..self.messages, clinic, move |_| {
+            let (path, words) = (format!("/conversations/{id}/messages"), said.clone());
             vec![(path, json!({"content": words}))]
         })
         .await?;

@@ -1,11 +1,12 @@
 //! Load generator: what a running Alivio does per second, how fast, and whether anything is lost.
 //!
 //! ```text
-//! ALIVIO_SOCKET_COMMANDS_PER_SECOND=1000000 ALIVIO_RATE_WRITES_PER_MINUTE=1000000 cargo run --release
+//! ALIVIO_CHAT_HOURS=00:00-24:00 ALIVIO_SOCKET_COMMANDS_PER_SECOND=1000000 ALIVIO_RATE_WRITES_PER_MINUTE=1000000 cargo run --release
 //! cargo run --release -p alivio-bench -- room --members 10
 //! cargo run --release -p alivio-bench -- direct --pairs 100
 //! cargo run --release -p alivio-bench -- directory --professionals 50000 --database-url postgres://…
 //! cargo run --release -p alivio-bench -- inbox --conversations 1000 --messages 1000000
+//! cargo run --release -p alivio-bench -- search --messages 1000000 --mine 300 --database-url postgres://…
 //! cargo run --release -p alivio-bench -- timing --pairs 400
 //! ```
 //!
@@ -18,6 +19,7 @@ mod directory;
 mod inbox;
 mod member;
 mod room;
+mod search;
 mod stats;
 mod timing;
 
@@ -36,7 +38,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 /// Measures a running Alivio with its demo clinic.
 ///
 /// Start the server so that it does not take the load for a flood:
-/// ALIVIO_SOCKET_COMMANDS_PER_SECOND=1000000 ALIVIO_RATE_WRITES_PER_MINUTE=1000000
+/// ALIVIO_CHAT_HOURS=00:00-24:00 ALIVIO_SOCKET_COMMANDS_PER_SECOND=1000000 ALIVIO_RATE_WRITES_PER_MINUTE=1000000
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Cli {
@@ -101,6 +103,8 @@ enum Load {
     Directory(directory::Directory),
     /// The inbox of someone with many conversations, and the history of a long one
     Inbox(inbox::Inbox),
+    /// Search over many conversations
+    Search(search::Search),
     /// Whether the time of an answer tells which addresses have an account
     Timing(timing::Timing),
 }
@@ -148,6 +152,10 @@ fn measure(cli: &Cli) -> Result<(String, bool), BenchError> {
             Load::Inbox(inbox) => {
                 let seen = inbox.run(&cli.common).await?;
                 Ok((if cli.common.json { seen.json() } else { seen.table() }, true))
+            }
+            Load::Search(search) => {
+                let found = search.run(&cli.common).await?;
+                Ok((if cli.common.json { found.json() } else { found.table() }, true))
             }
             Load::Timing(timing) => timing.run(&cli.common).await,
         }

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use alivio_crypto::{Argon2Hasher, EddsaTokens, EnvelopeSealer, KeyRing, TotpCodes};
 use alivio_imaging::Shrinker;
 use alivio_kernel::{BoxError, Sensitive, SystemClock, SystemIds};
+use alivio_messages::LocalPace;
+use alivio_messages::formatting::medical_terms;
 use alivio_notifications::{Mailbox, Mailer};
 use alivio_outbox::Relay;
 use alivio_platform::{Dependency, Housekeeping, Platform, Ports};
@@ -121,11 +123,17 @@ pub(crate) async fn platform(
     let sealer =
         EnvelopeSealer::new(&ring, Arc::clone(&store) as _, Arc::clone(&clock) as _, Arc::clone(&ids) as _);
     sealer.check().await?;
+    let sealer = Arc::new(sealer);
     let hashers = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
     Ok(Platform::new(Ports {
         clock,
         ids,
-        sealer: Arc::new(sealer),
+        sealer: Arc::clone(&sealer) as _,
+        tokeniser: sealer,
+        titles: Arc::clone(&store) as _,
+        search_index: Arc::clone(&store) as _,
+        lexicon: Arc::new(|text: &str| !medical_terms(text).is_empty()),
+        shredder: Arc::clone(&store) as _,
         users: Arc::clone(&store) as _,
         contacts: Arc::clone(&store) as _,
         blocks: Arc::clone(&store) as _,
@@ -160,7 +168,14 @@ pub(crate) async fn platform(
         change_policy: config.change_policy,
         inbox: Arc::clone(&store) as _,
         invitation_links: Arc::clone(&store) as _,
+        hours: Arc::clone(&store) as _,
+        default_hours: config.chat_hours.clone(),
+        emergencies: Arc::clone(&store) as _,
+        emergency_policy: config.emergency_policy.clone(),
         messages: Arc::new(GroupCommit::start(database.clone(), WRITERS)),
+        pace: Arc::new(LocalPace::new(config.pace)),
+        screening: config.screening,
+        moderation: Arc::clone(&store) as _,
         mailer,
         mailbox,
         public_origin,

@@ -9,10 +9,13 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use alivio_accounts::{DirectoryPolicy, Email, SignInPolicy};
+use alivio_conversations::{ChatHours, EmergencyNumber, EmergencyPolicy, OutsideHours, Schedule};
 use alivio_http::Rates;
 use alivio_kernel::{Role, Sensitive};
-use alivio_messages::ChangePolicy;
+use alivio_messages::screening::{ScreeningAction, ScreeningPolicy};
+use alivio_messages::{ChangePolicy, PaceLimits};
 use alivio_notifications::PublicOrigin;
+use chrono::TimeDelta;
 use ipnet::IpNet;
 
 /// A setting: variable, default, meaning.
@@ -50,6 +53,26 @@ pub(crate) const SETTINGS: &[Setting] = &[
         "ALIVIO_OPEN_REGISTRATION",
         "true",
         "`true` or `false`: whether patients and students may sign up by themselves",
+    ),
+    setting(
+        "ALIVIO_CLINIC_TIME_ZONE",
+        "Europe/Madrid",
+        "IANA time zone of the clinic, by whose clock the chat hours go",
+    ),
+    setting(
+        "ALIVIO_CHAT_HOURS",
+        "08:00-22:00",
+        "when patients may write, every day, until an administrator sets other hours; `00:00-24:00` is always",
+    ),
+    setting(
+        "ALIVIO_EMERGENCY_NUMBER",
+        "112",
+        "the local number to dial when a life is in danger, shown with every emergency",
+    ),
+    setting(
+        "ALIVIO_EMERGENCY_ACK_SECONDS",
+        "120",
+        "how long those on call have to acknowledge an emergency before the next level is paged, 1 to 3600",
     ),
     setting("ALIVIO_CORS_ORIGINS", "", "origins of web pages that may call the API, separated by commas"),
     setting(
@@ -92,6 +115,41 @@ pub(crate) const SETTINGS: &[Setting] = &[
     ),
     setting("ALIVIO_RATE_WRITES_PER_MINUTE", "300", "requests that change something per minute and account"),
     setting("ALIVIO_RATE_READS_PER_MINUTE", "1200", "requests that only read per minute and account"),
+    setting(
+        "ALIVIO_RATE_MESSAGES_PER_MINUTE",
+        "20",
+        "messages that one person may send in any minute, counted by each node",
+    ),
+    setting(
+        "ALIVIO_RATE_EMERGENCY_MESSAGES_PER_MINUTE",
+        "120",
+        "the same in emergency conversations, counted apart",
+    ),
+    setting(
+        "ALIVIO_SCREENING_PROFANITY",
+        "flag",
+        "what follows from rude words: `off`, `warn` the sender, `flag` for those who moderate and warn, `block`; conversations of care and emergencies are never blocked, there `block` flags",
+    ),
+    setting(
+        "ALIVIO_SCREENING_SPAM",
+        "flag",
+        "what follows from floods of links, shouting and repetition: as above; emergencies are not judged",
+    ),
+    setting(
+        "ALIVIO_SCREENING_PHI",
+        "flag",
+        "what follows from data that identify a person, outside care: as above",
+    ),
+    setting(
+        "ALIVIO_SCREENING_PHI_IN_CARE",
+        "off",
+        "the same in conversations of care and emergencies: `off`, `warn` or `flag`",
+    ),
+    setting(
+        "ALIVIO_SCREENING_PHI_IN_CASES",
+        "block",
+        "the same in discussions of cases, which are to name nobody: `warn`, `flag` or `block`",
+    ),
     setting(
         "ALIVIO_DATABASE_CONNECTIONS",
         "8",
@@ -205,6 +263,8 @@ pub(crate) struct Config {
     pub(crate) socket_commands_per_second: NonZeroU32,
     pub(crate) socket_heartbeat: Duration,
     pub(crate) sign_in_policy: SignInPolicy,
+    pub(crate) chat_hours: ChatHours,
+    pub(crate) emergency_policy: EmergencyPolicy,
     pub(crate) presence_grace: Duration,
     pub(crate) change_policy: ChangePolicy,
     pub(crate) shutdown: Duration,
@@ -212,6 +272,8 @@ pub(crate) struct Config {
     pub(crate) trusted_proxies: Vec<IpNet>,
     pub(crate) allowed_networks: Vec<IpNet>,
     pub(crate) rates: Rates,
+    pub(crate) pace: PaceLimits,
+    pub(crate) screening: ScreeningPolicy,
     mail: Option<MailConfig>,
     public_origin: Option<PublicOrigin>,
 }
@@ -292,6 +354,11 @@ impl Config {
                 writes: per_minute("ALIVIO_RATE_WRITES_PER_MINUTE", "300")?,
                 reads: per_minute("ALIVIO_RATE_READS_PER_MINUTE", "1200")?,
             },
+            pace: PaceLimits {
+                ordinary: per_minute("ALIVIO_RATE_MESSAGES_PER_MINUTE", "20")?,
+                emergency: per_minute("ALIVIO_RATE_EMERGENCY_MESSAGES_PER_MINUTE", "120")?,
+            },
+            screening: screening(&get)?,
             keys_file: get("ALIVIO_KEYS_FILE").map_or_else(|| data_dir.join("keys.json"), PathBuf::from),
             data_dir,
             database_url,
@@ -334,6 +401,11 @@ impl Config {
                     None | Some("none") => Vec::new(),
                     Some(list) => roles(list)?,
                 },
+            },
+            chat_hours: chat_hours(get("ALIVIO_CLINIC_TIME_ZONE"), get("ALIVIO_CHAT_HOURS"))?,
+            emergency_policy: EmergencyPolicy {
+                number: emergency_number(get("ALIVIO_EMERGENCY_NUMBER").unwrap_or("112"))?,
+                acknowledge_within: acknowledge_within(get("ALIVIO_EMERGENCY_ACK_SECONDS"))?,
             },
             presence_grace: Duration::from_secs(u64::from(number::<u16>(
                 get("ALIVIO_PRESENCE_GRACE_SECONDS"),
@@ -378,6 +450,60 @@ fn heartbeat(value: Option<&str>) -> Result<Duration, ConfigError> {
     let expected = "a number of seconds from 1 to 50";
     match number(value, name, "25", expected)? {
         seconds @ 1..=50 => Ok(Duration::from_secs(seconds)),
+        _ => Err(invalid(name, value.unwrap_or_default(), expected)),
+    }
+}
+
+fn screening<'a>(get: &impl Fn(&str) -> Option<&'a str>) -> Result<ScreeningPolicy, ConfigError> {
+    use ScreeningAction::{Block, Flag, Off, Warn};
+    let action = |name, default, allowed: &[ScreeningAction], expected| match get(name) {
+        None => Ok(default),
+        Some(value) => match value.parse() {
+            Ok(action) if allowed.contains(&action) => Ok(action),
+            _ => Err(invalid(name, value, expected)),
+        },
+    };
+    let any =
+        |name, default| action(name, default, &[Off, Warn, Flag, Block], "`off`, `warn`, `flag` or `block`");
+    let policy = ScreeningPolicy::default();
+    Ok(ScreeningPolicy {
+        profanity: any("ALIVIO_SCREENING_PROFANITY", policy.profanity)?,
+        spam: any("ALIVIO_SCREENING_SPAM", policy.spam)?,
+        phi: any("ALIVIO_SCREENING_PHI", policy.phi)?,
+        phi_in_care: action(
+            "ALIVIO_SCREENING_PHI_IN_CARE",
+            policy.phi_in_care,
+            &[Off, Warn, Flag],
+            "`off`, `warn` or `flag`: what is said about the care of a patient is never refused",
+        )?,
+        phi_in_cases: action(
+            "ALIVIO_SCREENING_PHI_IN_CASES",
+            policy.phi_in_cases,
+            &[Warn, Flag, Block],
+            "`warn`, `flag` or `block`",
+        )?,
+    })
+}
+
+fn chat_hours(zone: Option<&str>, hours: Option<&str>) -> Result<ChatHours, ConfigError> {
+    let (zone, hours) = (zone.unwrap_or("Europe/Madrid"), hours.unwrap_or("08:00-22:00"));
+    let expected = "an IANA time zone, like `Europe/Madrid`";
+    let zone = zone.parse().map_err(|_| invalid("ALIVIO_CLINIC_TIME_ZONE", zone, expected))?;
+    let wrong = || invalid("ALIVIO_CHAT_HOURS", hours, "hours like `08:00-22:00`");
+    let (from, to) = hours.split_once('-').ok_or_else(wrong)?;
+    let schedule = Schedule::daily(zone, from, to).map_err(|_| wrong())?;
+    Ok(ChatHours { schedule, outside: OutsideHours::default() })
+}
+
+fn emergency_number(value: &str) -> Result<EmergencyNumber, ConfigError> {
+    let expected = "a telephone number of 2 to 16 characters, like `112`";
+    EmergencyNumber::parse(value).map_err(|_| invalid("ALIVIO_EMERGENCY_NUMBER", value, expected))
+}
+
+fn acknowledge_within(value: Option<&str>) -> Result<TimeDelta, ConfigError> {
+    let (name, expected) = ("ALIVIO_EMERGENCY_ACK_SECONDS", "a number of seconds from 1 to 3600");
+    match number(value, name, "120", expected)? {
+        seconds @ 1..=3600 => Ok(TimeDelta::seconds(seconds)),
         _ => Err(invalid(name, value.unwrap_or_default(), expected)),
     }
 }
@@ -527,6 +653,10 @@ mod tests {
             ("ALIVIO_RATE_CREDENTIALS_PER_MINUTE", "0"),
             ("ALIVIO_RATE_WRITES_PER_MINUTE", "many"),
             ("ALIVIO_RATE_READS_PER_MINUTE", "-1"),
+            ("ALIVIO_RATE_MESSAGES_PER_MINUTE", "0"),
+            ("ALIVIO_SCREENING_PROFANITY", "drop"),
+            ("ALIVIO_SCREENING_PHI_IN_CARE", "block"),
+            ("ALIVIO_SCREENING_PHI_IN_CASES", "off"),
             ("ALIVIO_SOCKET_HEARTBEAT_SECONDS", "0"),
             ("ALIVIO_SOCKET_HEARTBEAT_SECONDS", "51"),
             ("ALIVIO_MAX_SESSIONS", "0"),

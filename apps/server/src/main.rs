@@ -4,6 +4,7 @@ mod assembly;
 mod config;
 mod create_admin;
 mod doctor;
+mod keys;
 mod serve;
 
 use std::io::{IsTerminal, Write};
@@ -43,6 +44,12 @@ enum Command {
     Doctor,
     /// Make the first administrator of the installation (role it_admin)
     CreateAdmin(create_admin::Options),
+    /// Give the key ring a new key-encryption key and wrap all data keys by it, while the server runs
+    RotateKeys(keys::Rotate),
+    /// Destroy what was said in a conversation, for ever
+    ShredConversation(keys::Shred),
+    /// Put messages into the search index that are missing there, or were put in by another version
+    Reindex,
     /// Make the file of keys that production needs (ALIVIO_KEYS_FILE)
     Keygen,
 }
@@ -73,6 +80,9 @@ async fn run(command: Command) -> Result<(), BoxError> {
             storage.close().await
         }
         Command::CreateAdmin(options) => create_admin::create_admin(&config, options).await,
+        Command::RotateKeys(options) => keys::rotate(&config, options).await,
+        Command::ShredConversation(options) => keys::shred(&config, options).await,
+        Command::Reindex => keys::reindex(&config).await,
         Command::Doctor => doctor::doctor(&config).await,
         Command::Keygen if config.keys_file.exists() => {
             Err(format!("{} exists; what it protects is lost without it", config.keys_file.display()).into())

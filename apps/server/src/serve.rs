@@ -41,6 +41,15 @@ async fn run(config: &Config, storage: &Storage, stop: impl Future<Output = ()>)
     let (stopping, stopped) = watch::channel(false);
     let relay = tokio::spawn(relay.run(stopped.clone()));
     let housekeeping = tokio::spawn(housekeeping.run(stopped.clone()));
+    let search = platform.search.clone();
+    // Beside all else: what was said before there was an index, or by another version of it.
+    let indexing = tokio::spawn(async move {
+        match search.complete_index().await {
+            Ok(0) => {}
+            Ok(indexed) => tracing::info!(search.indexed = indexed, "search.index_completed"),
+            Err(error) => tracing::warn!(%error, "search.index_not_completed"),
+        }
+    });
     let http = HttpConfig {
         allowed_origins: config.allowed_origins.clone(),
         socket_commands_per_second: config.socket_commands_per_second,
@@ -79,6 +88,7 @@ async fn run(config: &Config, storage: &Storage, stop: impl Future<Output = ()>)
         }
     }
     stopping.send_replace(true);
+    indexing.abort();
     relay.await?;
     housekeeping.await?;
     tracing::info!("server.stopped");

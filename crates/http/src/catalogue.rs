@@ -91,6 +91,16 @@ const MESSAGES: &[(&str, &str, &str)] = &[
         "Demasiados códigos incorrectos. Espere antes de volver a intentarlo.",
         "Too many wrong codes. Wait before you try again.",
     ),
+    (
+        "content_destroyed",
+        "El contenido de esta conversación fue destruido y ya no admite mensajes.",
+        "The content of this conversation was destroyed, and it takes no more messages.",
+    ),
+    (
+        "content_not_allowed",
+        "El mensaje incumple las normas de la conversación y no se ha enviado.",
+        "The message breaks the rules of the conversation and was not sent.",
+    ),
     ("conversation_closed", "La conversación está cerrada.", "The conversation is closed."),
     (
         "conversation_not_allowed",
@@ -132,6 +142,7 @@ const MESSAGES: &[(&str, &str, &str)] = &[
         "En esta conversación no se comparten archivos.",
         "Files are not shared in this conversation.",
     ),
+    ("emergency_over", "Esta emergencia ya ha terminado.", "This emergency is over."),
     ("forbidden", "No tiene permiso para hacer esto.", "You are not allowed to do this."),
     (
         "forbidden_origin",
@@ -227,12 +238,27 @@ const MESSAGES: &[(&str, &str, &str)] = &[
         "There are no credentials waiting for a decision.",
     ),
     ("patients_do_not_moderate", "Un paciente no puede moderar.", "A patient cannot moderate."),
+    (
+        "outside_chat_hours",
+        "El chat está cerrado a esta hora. Si es urgente, use el canal de emergencias.",
+        "The chat is closed at this hour. If it is urgent, use the emergency channel.",
+    ),
     ("payload_too_large", "El cuerpo es demasiado grande.", "The body is too large."),
+    (
+        "phi_not_allowed",
+        "Aquí no puede constar quién es el paciente. Quite los datos que lo identifican.",
+        "Nobody may tell here who the patient is. Remove what identifies them.",
+    ),
     ("rate_limited", "Demasiadas solicitudes. Espere un momento.", "Too many requests. Wait a moment."),
     (
         "registration_closed",
         "Aquí las cuentas se crean por invitación.",
         "Accounts are made by invitation here.",
+    ),
+    (
+        "report_transition_not_allowed",
+        "El aviso no puede pasar a ese estado.",
+        "The report cannot move to that state.",
     ),
     ("request_timeout", "La solicitud tardó demasiado en llegar.", "The request took too long to arrive."),
     (
@@ -395,6 +421,14 @@ mod tests {
                 Box::new(M::AlreadyCorrected { by: alivio_kernel::ids::MessageId::from(Uuid::nil()) }),
                 Box::new(M::Stale),
                 Box::new(M::TooManyReactions),
+                Box::new(M::TooMany { limit: 20, wait: chrono::TimeDelta::seconds(1) }),
+                Box::new(M::NotAllowed(Vec::new())),
+                Box::new(M::NotAllowed(vec![alivio_messages::screening::Finding {
+                    kind: alivio_messages::screening::FindingKind::Phi,
+                    rule: "email",
+                }])),
+                Box::new(M::Denied(alivio_kernel::Denied::Involved)),
+                Box::new(M::NotThere),
                 Box::new(M::Field(field)),
                 Box::new(M::Unavailable(source())),
             ]

@@ -18,10 +18,14 @@ mod dialects;
 mod directory;
 mod docs;
 mod document;
+mod emergencies;
+mod encryption;
 mod extract;
 mod frame;
 mod health;
+mod hours;
 mod messages;
+mod moderation;
 mod networks;
 mod paging;
 mod passwords;
@@ -33,6 +37,7 @@ mod rate_limit;
 mod realtime;
 mod registration;
 mod responses;
+mod search;
 mod second_factor;
 mod sessions;
 mod state;
@@ -112,6 +117,8 @@ fn routes(config: &mut utoipa_actix_web::service_config::ServiceConfig<'_>) {
             .configure(admin_users::routes)
             .configure(audit::routes)
             .configure(break_glass::routes)
+            .configure(hours::routes)
+            .configure(emergencies::routes)
             .configure(directory::routes)
             .configure(profiles::routes)
             .configure(professionals::routes)
@@ -125,6 +132,8 @@ fn routes(config: &mut utoipa_actix_web::service_config::ServiceConfig<'_>) {
             .configure(changes::routes)
             .configure(conversations::routes)
             .configure(messages::routes)
+            .configure(moderation::routes)
+            .configure(search::routes)
             .configure(realtime::routes),
     );
 }

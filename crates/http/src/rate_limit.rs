@@ -65,6 +65,8 @@ enum Class {
     Free,
     /// That of [`Rates::credentials`].
     Credentials,
+    /// As many as [`Rates::writes`], in a bucket of their own: whoever has spent all others still calls for help.
+    Emergency,
     /// That of [`Rates::reads`] or [`Rates::writes`], by method.
     Ordinary,
 }
@@ -80,6 +82,7 @@ const CLASSES: &[(&str, Class)] = &[
     ("/api/v1/auth/refresh", Class::Ordinary),
     ("/api/v1/auth/sessions", Class::Ordinary),
     ("/api/v1/auth", Class::Credentials),
+    ("/api/v1/emergencies", Class::Emergency),
     ("/api/v1/health", Class::Free),
     ("/api/health", Class::Free),
     ("/dev", Class::Free),
@@ -220,6 +223,7 @@ pub(crate) struct RateLimits {
     credentials: Buckets,
     writes: Buckets,
     reads: Buckets,
+    emergencies: Buckets,
 }
 
 impl RateLimits {
@@ -229,6 +233,7 @@ impl RateLimits {
             credentials: buckets(rates.credentials),
             writes: buckets(rates.writes),
             reads: buckets(rates.reads),
+            emergencies: buckets(rates.writes),
         }
     }
 }
@@ -248,6 +253,7 @@ pub(crate) async fn limit(
     let verdict = match class_of(&request) {
         Class::Free => return Ok(next.call(request).await?.map_into_boxed_body()),
         Class::Credentials => state.limits.credentials.check(network(request.request())),
+        Class::Emergency => state.limits.emergencies.check(whoever_asks(request.request()).await),
         Class::Ordinary => {
             let is_read = matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
             let buckets = if is_read { &state.limits.reads } else { &state.limits.writes };

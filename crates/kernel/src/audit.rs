@@ -81,6 +81,11 @@ impl AuditEntry {
         }
     }
 
+    /// It was done by itself, when its time had come.
+    pub fn by_machine(ids: &dyn IdSource, at: DateTime<Utc>, action: &'static str) -> Self {
+        Self::of(ids, at, action)
+    }
+
     /// Someone who is not signed in did `action`.
     pub fn from_origin(ids: &dyn IdSource, at: DateTime<Utc>, origin: &Origin, action: &'static str) -> Self {
         Self { address: origin.address, ..Self::of(ids, at, action) }
@@ -130,6 +135,8 @@ impl AuditEntry {
 pub struct Effects {
     /// For those who react.
     pub events: Vec<Event>,
+    /// For those who react, not before the instant beside it.
+    pub timers: Vec<(Event, DateTime<Utc>)>,
     /// For the audit trail.
     pub audit: Vec<AuditEntry>,
 }
@@ -139,6 +146,13 @@ impl Effects {
     #[must_use]
     pub fn event(mut self, event: Event) -> Self {
         self.events.push(event);
+        self
+    }
+
+    /// Adds an event that is handed out at `due`, and no earlier.
+    #[must_use]
+    pub fn timer(mut self, event: Event, due: DateTime<Utc>) -> Self {
+        self.timers.push((event, due));
         self
     }
 

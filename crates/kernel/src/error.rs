@@ -8,6 +8,8 @@ pub type BoxError = Box<dyn std::error::Error + Send + Sync + 'static>;
 pub enum ErrorKind {
     /// The input breaks a rule (422).
     Invalid,
+    /// Good input at a time when it is not taken (400).
+    NotNow,
     /// Nobody is signed in, or no longer (401).
     Unauthenticated,
     /// Seen, but not allowed (403).

@@ -139,6 +139,10 @@ id!(
     GrantId
 );
 id!(
+    /// Someone's call for urgent help.
+    EmergencyId
+);
+id!(
     /// An open request to become someone's contact.
     ContactRequestId
 );
@@ -153,4 +157,8 @@ id!(
 id!(
     /// A data-encryption key.
     DataKeyId
+);
+id!(
+    /// Something for those who moderate: a report, or what the rules have found.
+    ReportId
 );

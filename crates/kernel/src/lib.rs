@@ -11,6 +11,7 @@
 //! | [`Event`] | something that happened, stored in the transaction that made it so |
 //! | [`Page`] | one page of a list and where the next one starts |
 //! | [`Sealed`], [`Sealer`] | clinical text as it rests in storage, and the port that opens it |
+//! | [`terms`] | what a text can be found by |
 //! | [`Sensitive`] | a value that must never reach a log |
 
 pub mod audit;
@@ -24,6 +25,7 @@ mod page;
 pub mod policy;
 pub mod sealing;
 mod sensitive;
+pub mod terms;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 pub mod text;

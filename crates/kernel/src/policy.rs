@@ -24,13 +24,21 @@ pub enum AccessScope {
     UsersManage,
     /// Read the audit trail.
     AuditRead,
+    /// Decide when patients may write, and who answers emergencies.
+    PoliciesManage,
+    /// Have hours of one's own in which patients may write.
+    ChatHoursOwn,
+    /// See and answer emergencies.
+    EmergenciesAnswer,
     /// Read a conversation in an emergency, for a stated reason and a short time (C-59).
     BreakGlass,
+    /// Judge messages that were reported or flagged.
+    ModerationManage,
 }
 
 impl AccessScope {
     /// Every scope.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 13] = [
         Self::DirectoryRead,
         Self::ContactsManage,
         Self::ProfessionalProfile,
@@ -39,7 +47,11 @@ impl AccessScope {
         Self::CredentialsVerify,
         Self::UsersManage,
         Self::AuditRead,
+        Self::PoliciesManage,
+        Self::ChatHoursOwn,
+        Self::EmergenciesAnswer,
         Self::BreakGlass,
+        Self::ModerationManage,
     ];
 
     /// Its name in JSON.
@@ -53,7 +65,11 @@ impl AccessScope {
             Self::CredentialsVerify => "credentials:verify",
             Self::UsersManage => "users:manage",
             Self::AuditRead => "audit:read",
+            Self::PoliciesManage => "policies:manage",
+            Self::ChatHoursOwn => "chat_hours:own",
+            Self::EmergenciesAnswer => "emergencies:answer",
             Self::BreakGlass => "break_glass:use",
+            Self::ModerationManage => "moderation:manage",
         }
     }
 
@@ -64,7 +80,11 @@ impl AccessScope {
             Self::DirectoryRead | Self::ContactsManage => &[Patient, Doctor, Student, MedicalAdmin, ItAdmin],
             Self::ProfessionalProfile => &[Doctor, Student, MedicalAdmin],
             Self::InvitationsIssue | Self::ProfessionalsManage | Self::AuditRead => &[MedicalAdmin, ItAdmin],
-            Self::CredentialsVerify | Self::BreakGlass => &[MedicalAdmin],
+            Self::CredentialsVerify | Self::BreakGlass | Self::ModerationManage | Self::PoliciesManage => {
+                &[MedicalAdmin]
+            }
+            Self::ChatHoursOwn => &[Doctor],
+            Self::EmergenciesAnswer => &[Doctor, MedicalAdmin],
             Self::UsersManage => &[ItAdmin],
         }
     }
@@ -97,6 +117,8 @@ pub enum Denied {
     OwnAccount,
     /// The other stands too high: their role may only be touched by those who manage users.
     RoleTooHigh,
+    /// It is their own matter: nobody judges what they have said or reported.
+    Involved,
 }
 
 impl Denied {
@@ -106,6 +128,7 @@ impl Denied {
             Self::MissingScope(_) => "missing_scope",
             Self::OwnAccount => "own_account",
             Self::RoleTooHigh => "role_too_high",
+            Self::Involved => "involved",
         }
     }
 
@@ -141,6 +164,7 @@ mod tests {
                 AccessScope::UsersManage,
                 AccessScope::AuditRead,
                 AccessScope::BreakGlass,
+                AccessScope::ModerationManage,
             ] {
                 assert!(!scope.roles().contains(&role), "{role} {scope:?}");
             }
@@ -149,6 +173,8 @@ mod tests {
 
     #[test]
     fn those_who_run_the_installation_never_reach_content() {
-        assert!(!AccessScope::BreakGlass.roles().contains(&Role::ItAdmin));
+        for scope in [AccessScope::BreakGlass, AccessScope::ModerationManage] {
+            assert!(!scope.roles().contains(&Role::ItAdmin));
+        }
     }
 }

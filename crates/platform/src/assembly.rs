@@ -9,20 +9,29 @@ use alivio_accounts::{
     SecondFactorPorts,
 };
 use alivio_audit::{BreakGlass, BreakGlassPorts, Trail, TrailPorts};
-use alivio_conversations::{Conversations, ConversationsPorts, Inboxes, InvitationLinks};
-use alivio_messages::{Messages, MessagesPorts};
+use alivio_conversations::{
+    Conversations, ConversationsPorts, Emergencies, EmergenciesPorts, Hours, HoursPorts, Inboxes,
+    InvitationLinks, People, Titles,
+};
+use alivio_messages::{
+    LiveFeed, Messages, MessagesPorts, Moderation, ModerationPorts, Retention, RetentionPorts, Search,
+    SearchPorts,
+};
 use alivio_notifications::Notifications;
 use alivio_outbox::Relay;
 use moka::future::Cache;
 
+use crate::automated::Announcements;
 use crate::bridges::{
-    CorrespondentsFromAccounts, LinkSecretsFromTokens, MembersFromConversations, NamesFromPeople, NoFiles,
-    RoomsFromConversations, StandingsFromAccounts,
+    AdministratorsFromAccounts, CorrespondentsFromAccounts, LinkSecretsFromTokens, MembersFromConversations,
+    NamesFromPeople, NoFiles, RoomsFromConversations, StandingsFromAccounts,
 };
 use crate::chores::{ExpireMessages, PurgeMessages};
 use crate::correspondence::{Correspondence, LettersByMail};
 use crate::feed::ForgetChanges;
 use crate::live::{Hub, LiveAnnouncer, PresenceBoard, Silence};
+use crate::mentions::Mentions;
+use crate::opening_hours::{AdmissionByHours, CachedHours};
 use crate::reactions::{self, Around};
 use crate::session_cache::CachedSessions;
 use crate::{Housekeeping, PeopleDirectory, Platform, Ports, Screens};
@@ -127,9 +136,10 @@ pub(crate) fn assemble(ports: Ports) -> (Platform, Relay, Housekeeping) {
         clock(),
         ports.presence_grace,
     ));
+    let standings: Arc<dyn People> = Arc::new(StandingsFromAccounts::new(users(), Arc::clone(&ports.blocks)));
     let conversations = Conversations::new(ConversationsPorts {
         store: Arc::clone(&ports.conversations),
-        people: Arc::new(StandingsFromAccounts::new(users(), Arc::clone(&ports.blocks))),
+        people: Arc::clone(&standings),
         sealer: sealer(),
         clock: clock(),
         ids: ids(),
@@ -140,6 +150,30 @@ pub(crate) fn assemble(ports: Ports) -> (Platform, Relay, Housekeeping) {
         Arc::new(LinkSecretsFromTokens(Arc::clone(&ports.tokens))),
     );
     let inboxes = Inboxes::new(Arc::clone(&ports.inbox), Arc::new(NamesFromPeople(people.clone())), sealer());
+    let hours = Hours::new(HoursPorts {
+        store: Arc::new(CachedHours::new(Arc::clone(&ports.hours))),
+        conversations: Arc::clone(&ports.conversations),
+        people: Arc::clone(&standings),
+        clock: clock(),
+        ids: ids(),
+        default: ports.default_hours.clone(),
+    });
+    let emergencies = Emergencies::new(EmergenciesPorts {
+        store: Arc::clone(&ports.emergencies),
+        people: standings,
+        administrators: Arc::new(AdministratorsFromAccounts(Arc::clone(&ports.administration))),
+        clock: clock(),
+        ids: ids(),
+        policy: ports.emergency_policy.clone(),
+    });
+    let mentions = Mentions::new(people.clone(), Arc::clone(&ports.conversations));
+    let live: Arc<dyn LiveFeed> = Arc::new(LiveAnnouncer::new(
+        Arc::clone(&hub),
+        people.clone(),
+        mentions.clone(),
+        Arc::clone(&silence),
+        Arc::clone(&rooms) as _,
+    ));
     let messages = Messages::new(MessagesPorts {
         log: Arc::clone(&ports.messages),
         changes: Arc::clone(&ports.message_changes),
@@ -151,19 +185,43 @@ pub(crate) fn assemble(ports: Ports) -> (Platform, Relay, Housekeeping) {
         drafts: Arc::clone(&ports.message_drafts),
         attachments: Arc::new(NoFiles),
         correspondents: Arc::new(CorrespondentsFromAccounts::new(users(), Arc::clone(&ports.conversations))),
-        live: Arc::new(LiveAnnouncer::new(
-            Arc::clone(&hub),
-            people.clone(),
-            Arc::clone(&silence),
-            Arc::clone(&rooms) as _,
-        )),
+        live: Arc::clone(&live),
         rooms: Arc::clone(&rooms) as _,
+        pace: Arc::clone(&ports.pace),
+        screening: ports.screening,
+        hours: Arc::new(AdmissionByHours(hours.clone())),
+        sealer: sealer(),
+        clock: clock(),
+        ids: ids(),
+    });
+    let moderation = Moderation::new(
+        messages.clone(),
+        ModerationPorts {
+            store: Arc::clone(&ports.moderation),
+            sink: audit(),
+            live,
+            sealer: sealer(),
+            clock: clock(),
+            ids: ids(),
+        },
+    );
+    let titles = Titles::new(Arc::clone(&ports.titles), sealer());
+    let search = Search::new(SearchPorts {
+        index: Arc::clone(&ports.search_index),
+        tokeniser: Arc::clone(&ports.tokeniser),
+        lexicon: Arc::clone(&ports.lexicon),
+        sealer: sealer(),
+        clock: clock(),
+    });
+    let retention = Retention::new(RetentionPorts {
+        shredder: Arc::clone(&ports.shredder),
         sealer: sealer(),
         clock: clock(),
         ids: ids(),
     });
     let screens = Screens::new(
         people.clone(),
+        mentions.clone(),
         messages.clone(),
         inboxes.clone(),
         Arc::clone(&presence),
@@ -194,6 +252,11 @@ pub(crate) fn assemble(ports: Ports) -> (Platform, Relay, Housekeeping) {
         conversations: conversations.clone(),
         messages: messages.clone(),
         rooms: Arc::clone(&rooms),
+        hours: hours.clone(),
+        emergencies: emergencies.clone(),
+        announcements: Announcements::new(accounts.clone(), messages.clone()),
+        search: search.clone(),
+        retention: retention.clone(),
         administration: administration.clone(),
         registrations: registrations.clone(),
         invitations: invitations.clone(),
@@ -208,7 +271,6 @@ pub(crate) fn assemble(ports: Ports) -> (Platform, Relay, Housekeeping) {
         Arc::new(ForgetChanges(messages.clone())),
         Arc::new(ExpireMessages(messages.clone())),
         Arc::new(PurgeMessages(messages.clone())),
-        Arc::new(ForgetChanges(messages.clone())),
     ]);
     let platform = Platform {
         accounts,
@@ -227,12 +289,19 @@ pub(crate) fn assemble(ports: Ports) -> (Platform, Relay, Housekeeping) {
         conversations,
         invitation_links,
         inboxes,
+        hours,
+        emergencies,
         messages,
+        moderation,
+        titles,
+        search,
+        retention,
         screens,
         hub,
         notifications,
         mailbox: ports.mailbox.clone(),
         people,
+        mentions,
         dependencies: ports.dependencies.clone().into(),
         silence,
         rooms,

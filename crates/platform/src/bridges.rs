@@ -4,10 +4,11 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use alivio_accounts::{BlockStore, TokenMint, UserStore};
+use alivio_accounts::{BlockStore, TokenMint, UserAdministration, UserStore};
 use alivio_audit::{Members, Membership};
 use alivio_conversations::{
-    BlockedPair, ConversationStore, Error, Kind, LinkSecrets, Names, People, Purpose, Standing, TokenHash,
+    Administrators, BlockedPair, ConversationStore, Error, Kind, LinkSecrets, Names, People, Purpose,
+    Standing, TokenHash,
 };
 use alivio_kernel::ids::{ConversationId, FileId, UserId};
 use alivio_kernel::{Role, Sensitive};
@@ -208,5 +209,15 @@ impl LinkSecrets for LinkSecretsFromTokens {
 
     fn hash(&self, secret: &str) -> TokenHash {
         self.0.digest(secret).0
+    }
+}
+
+/// Emergencies ask who runs the clinic; accounts know.
+pub(crate) struct AdministratorsFromAccounts(pub(crate) Arc<dyn UserAdministration>);
+
+#[async_trait]
+impl Administrators for AdministratorsFromAccounts {
+    async fn clinic_administrators(&self) -> Result<Vec<UserId>, Error> {
+        self.0.with_role(Role::MedicalAdmin).await.map_err(unavailable)
     }
 }

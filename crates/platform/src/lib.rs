@@ -5,14 +5,18 @@
 //! [`live`] carries what happens to whoever is connected.
 
 mod assembly;
+pub mod automated;
 mod bridges;
 mod chores;
 mod correspondence;
 mod deliver;
 mod error;
 mod feed;
+mod found;
 mod housekeeping;
 pub mod live;
+mod mentions;
+mod opening_hours;
 mod people;
 mod ports;
 mod reactions;
@@ -27,12 +31,15 @@ use alivio_accounts::{
     PresencePrivacy, Profiles, Registrations, SecondFactor,
 };
 use alivio_audit::{BreakGlass, Reading, Trail};
-use alivio_conversations::{Conversations, DetailsPatch, Inboxes, InvitationLinks};
-use alivio_kernel::ids::{ConversationId, GrantId, MessageId, SessionId, UserId};
+use alivio_conversations::{
+    Called, Conversations, DetailsPatch, Emergencies, Hours, Inboxes, InvitationLinks, Titles,
+};
+use alivio_kernel::ids::{ConversationId, GrantId, MessageId, ReportId, SessionId, UserId};
 use alivio_kernel::{Caller, Page};
 use alivio_messages::{
     Anchor, Changed, ClientMessageId, Content, CorrectionReason, Draft, Emoji, Forwarded, HistoryQuery, Mark,
-    Marks, Messages, Moved, Pass, Sent, StoredMessage,
+    Marks, Messages, Moderation, Moved, Pass, Remark, ReportHeader, Retention, ReviewStep, Search, Sent,
+    StoredMessage,
 };
 use alivio_notifications::{Mailbox, Notifications};
 use alivio_outbox::Relay;
@@ -41,13 +48,17 @@ use moka::future::Cache;
 pub use deliver::deliver;
 pub use error::Error;
 pub use feed::{ChangeView, ChangedState, FeedView};
+pub use found::{FoundView, SearchView};
 pub use housekeeping::{Chore, Housekeeping};
 pub use people::PeopleDirectory;
 pub use ports::{Dependency, Ports};
-pub use screens::{ConversationView, LastMessage, MessageView, ParticipantView, ReactionView, Screens};
+pub use screens::{
+    ConversationView, HearingView, LastMessage, MessageView, ParticipantView, ReactionView, Screens,
+};
 
 use bridges::RoomsFromConversations;
 use live::{Fate, Hub, PresenceBoard, Silence};
+use mentions::Mentions;
 use uninterrupted::uninterrupted;
 
 /// The product: everything one can do, over the ports it was given.
@@ -85,8 +96,20 @@ pub struct Platform {
     pub invitation_links: InvitationLinks,
     /// What people have not read. The inbox itself is on the [screens](Screens::inbox).
     pub inboxes: Inboxes<StoredMessage>,
+    /// When patients may write.
+    pub hours: Hours,
+    /// Urgent help.
+    pub emergencies: Emergencies,
     /// What was said.
     pub messages: Messages,
+    /// What was reported of it, or flagged. Decided by [`Platform::decide`].
+    pub moderation: Moderation,
+    /// What conversations are called.
+    pub titles: Titles,
+    /// Finding what was said.
+    pub search: Search,
+    /// How long what was said is kept.
+    pub retention: Retention,
     /// What several domains show together.
     pub screens: Screens,
     /// Whoever is connected.
@@ -97,6 +120,8 @@ pub struct Platform {
     pub mailbox: Option<Arc<dyn Mailbox>>,
     /// Names of people, for events.
     pub people: PeopleDirectory,
+    /// Who is named in messages.
+    mentions: Mentions,
     /// What we depend on, for health checks.
     pub dependencies: Arc<[Arc<dyn Dependency>]>,
     /// The direct conversations in which one side wants nothing of the other.
@@ -367,6 +392,24 @@ impl Platform {
         self.screens.shown(self.messages.granted_history(&pass, query).await?).await
     }
 
+    /// Takes a step of moderation and tells those who are connected if a message is taken away, even if the caller does
+    /// not wait for it.
+    ///
+    /// # Errors
+    /// As [`Moderation::decide`].
+    pub async fn decide(
+        &self,
+        caller: &Caller,
+        report: ReportId,
+        version: u32,
+        step: ReviewStep,
+        note: Option<Remark>,
+    ) -> Result<ReportHeader, alivio_messages::Error> {
+        let (moderation, caller) = (self.moderation.clone(), *caller);
+        let work = async move { moderation.decide(&caller, report, version, step, note.as_ref()).await };
+        uninterrupted(work, alivio_messages::Error::Unavailable).await
+    }
+
     /// Changes what a conversation is and allows: from when this returns, it is obeyed here.
     ///
     /// # Errors
@@ -400,5 +443,27 @@ impl Platform {
         let (messages, caller) = (self.messages.clone(), *caller);
         let work = async move { messages.advance(&caller, conversation, mark, &target).await };
         uninterrupted(work, alivio_messages::Error::Unavailable).await
+    }
+
+    /// Calls for help, and says `words` there, even if the caller does not wait for it.
+    ///
+    /// # Errors
+    /// As [`Emergencies::call`] and [`Messages::send`].
+    pub async fn call_for_help(
+        &self,
+        caller: &Caller,
+        patient: Option<UserId>,
+        words: Option<Draft>,
+    ) -> Result<Called, Error> {
+        let (platform, caller) = (self.clone(), *caller);
+        let work = async move {
+            let called = platform.emergencies.call(&caller, patient).await?;
+            if let Some(draft) = words {
+                platform.messages.send(&caller, called.emergency.conversation_id, draft).await?;
+            }
+            Ok(called)
+        };
+        let unavailable = |error| alivio_conversations::Error::Unavailable(error).into();
+        uninterrupted(work, unavailable).await
     }
 }

@@ -7,11 +7,15 @@ use alivio_accounts::{
     SecondFactorStore, SessionStore, SignInPolicy, TokenMint, UserAdministration, UserStore,
 };
 use alivio_audit::{AuditReader, GrantStore};
-use alivio_conversations::{ConversationStore, Inbox, LinkStore};
+use alivio_conversations::{
+    ChatHours, ConversationStore, EmergencyPolicy, EmergencyStore, HoursStore, Inbox, LinkStore, TitleStore,
+};
+use alivio_kernel::sealing::Tokeniser;
 use alivio_kernel::{AuditSink, BoxError, Clock, IdSource, Sealer};
+use alivio_messages::screening::ScreeningPolicy;
 use alivio_messages::{
-    ChangeLog, ChangePolicy, DraftStore, GrantedLog, MessageChanges, MessageLog, MessageReader,
-    ScheduledStore, StoredMessage,
+    ChangeLog, ChangePolicy, DraftStore, GrantedLog, Lexicon, MessageChanges, MessageLog, MessageReader,
+    ModerationStore, Pace, ScheduledStore, SearchIndex, Shredder, StoredMessage,
 };
 use alivio_notifications::{Mailbox, Mailer, PublicOrigin};
 use alivio_outbox::OutboxStore;
@@ -77,6 +81,16 @@ pub struct Ports {
     pub directory_policy: DirectoryPolicy,
     /// Small pictures.
     pub images: Arc<dyn ImageResizer>,
+    /// What texts are found by.
+    pub tokeniser: Arc<dyn Tokeniser>,
+    /// What conversations are called.
+    pub titles: Arc<dyn TitleStore>,
+    /// What messages are found by.
+    pub search_index: Arc<dyn SearchIndex>,
+    /// Medical words.
+    pub lexicon: Arc<dyn Lexicon>,
+    /// Whoever destroys what was said.
+    pub shredder: Arc<dyn Shredder>,
     /// Conversations.
     pub conversations: Arc<dyn ConversationStore>,
     /// People's conversations as a list shows them.
@@ -97,6 +111,20 @@ pub struct Ports {
     pub message_changes: Arc<dyn MessageChanges>,
     /// How free people are to change what they said.
     pub change_policy: ChangePolicy,
+    /// When patients may write.
+    pub hours: Arc<dyn HoursStore>,
+    /// The clinic's hours until its administrators set others.
+    pub default_hours: ChatHours,
+    /// Emergencies, and who answers them.
+    pub emergencies: Arc<dyn EmergencyStore>,
+    /// How the clinic answers them.
+    pub emergency_policy: EmergencyPolicy,
+    /// How often people send.
+    pub pace: Arc<dyn Pace>,
+    /// What follows from what the rules find in a message.
+    pub screening: ScreeningPolicy,
+    /// Reported and flagged messages.
+    pub moderation: Arc<dyn ModerationStore>,
     /// Whoever takes mail away.
     pub mailer: Arc<dyn Mailer>,
     /// Where its mail can be read, if it is a sandbox.

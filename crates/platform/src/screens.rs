@@ -8,13 +8,14 @@ use alivio_conversations::{Conversation, InboxLine, InboxQuery, Inboxes, Kind, P
 use alivio_kernel::ids::{ConversationId, MessageId, UserId};
 use alivio_kernel::{Caller, Clock, Page, PageSize};
 use alivio_messages::{
-    Aftermath, Changed, DeliveryStatus, History, LogQuery, Marks, Message, Messages, OwnQuery, Reacted,
-    Receipt, Rewording, StoredMessage, delivery_status,
+    Aftermath, Changed, DeliveryStatus, Hearing, History, LogQuery, Marks, Message, Messages, OwnQuery,
+    Reacted, Receipt, Report, Rewording, StoredMessage, delivery_status,
 };
 use chrono::{DateTime, Utc};
 
 use crate::Error;
 use crate::live::{PresenceBoard, Seen, Silence, hide_reading};
+use crate::mentions::Mentions;
 use crate::people::PeopleDirectory;
 
 /// A message with its sender.
@@ -34,6 +35,8 @@ pub struct MessageView {
     pub reactions: Vec<ReactionView>,
     /// Those who have read it and when, the first one first.
     pub read_by: Vec<(UserId, DateTime<Utc>)>,
+    /// Those in the conversation whom it names.
+    pub mentioned: Vec<Arc<UserSummary>>,
 }
 
 /// Those who reacted with one emoji.
@@ -56,17 +59,21 @@ impl MessageView {
     ) -> Option<Self> {
         let sender = Arc::clone(people.get(&message.sender_id)?);
         let quoted = message.quote.as_ref().and_then(|quote| people.get(&quote.sender_id)).cloned();
-        let (rewordings, reactions, read_by) = Default::default();
-        Some(Self { message, sender, quoted, status, rewordings, reactions, read_by })
+        let (rewordings, reactions, read_by, mentioned) = Default::default();
+        Some(Self { message, sender, quoted, status, rewordings, reactions, read_by, mentioned })
     }
 
     /// `message`, of which nobody has heard yet.
     pub(crate) async fn just_sent(
         people: &PeopleDirectory,
+        mentions: &Mentions,
         message: Message,
-    ) -> Result<Self, alivio_accounts::Error> {
+    ) -> Result<Self, Error> {
         let people = people.summaries(named(std::slice::from_ref(&message))).await?;
-        Self::of(message, &people, DeliveryStatus::Sent).ok_or(alivio_accounts::Error::NotFound)
+        let view = Self::of(message, &people, DeliveryStatus::Sent);
+        let mut view = view.ok_or(alivio_accounts::Error::NotFound)?;
+        mentions.name([&mut view]).await?;
+        Ok(view)
     }
 }
 
@@ -74,6 +81,15 @@ impl MessageView {
 pub(crate) fn named(messages: &[Message]) -> HashSet<UserId> {
     let quoted = messages.iter().filter_map(|m| m.quote.as_ref().map(|quote| quote.sender_id));
     messages.iter().map(|m| m.sender_id).chain(quoted).collect()
+}
+
+/// A report with the message in question and those around it.
+#[derive(Debug, Clone)]
+pub struct HearingView {
+    /// The report.
+    pub report: Report,
+    /// In the order of the log.
+    pub messages: Vec<MessageView>,
 }
 
 /// The newest message of a conversation.
@@ -123,6 +139,7 @@ pub struct ConversationView {
 #[derive(Clone)]
 pub struct Screens {
     people: PeopleDirectory,
+    mentions: Mentions,
     messages: Messages,
     inboxes: Inboxes<StoredMessage>,
     presence: Arc<PresenceBoard>,
@@ -141,13 +158,14 @@ struct Entry {
 impl Screens {
     pub(crate) const fn new(
         people: PeopleDirectory,
+        mentions: Mentions,
         messages: Messages,
         inboxes: Inboxes<StoredMessage>,
         presence: Arc<PresenceBoard>,
         silence: Arc<Silence>,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        Self { people, messages, inboxes, presence, silence, clock }
+        Self { people, mentions, messages, inboxes, presence, silence, clock }
     }
 
     /// Shows a page of the caller's conversations. What is stored of them comes by one query; names and presences are
@@ -242,7 +260,7 @@ impl Screens {
         caller: &Caller,
     ) -> Result<MessageView, Error> {
         if created {
-            return Ok(MessageView::just_sent(&self.people, message).await?);
+            return Ok(MessageView::just_sent(&self.people, &self.mentions, message).await?);
         }
         let seen = self.messages.seen(caller, message).await?;
         self.changed(caller, seen).await
@@ -297,7 +315,9 @@ impl Screens {
             let marks = marks.get(&message.conversation_id).map_or(&[][..], Vec::as_slice);
             show(message, &people, marks, aftermath)
         };
-        Ok(Page { items: items.into_iter().filter_map(&mut show).collect(), next_cursor })
+        let mut items: Vec<_> = items.into_iter().filter_map(&mut show).collect();
+        self.mentions.name(&mut items).await?;
+        Ok(Page { items, next_cursor })
     }
 
     /// Shows a message that the caller has just changed.
@@ -306,7 +326,7 @@ impl Screens {
     /// Only that something is unavailable.
     pub async fn changed(&self, caller: &Caller, mut changed: Changed) -> Result<MessageView, Error> {
         self.silence.hush(caller, changed.message.conversation_id, &mut changed.marks).await?;
-        changed_view(&self.people, changed).await
+        changed_view(&self.people, &self.mentions, changed).await
     }
 
     /// Shows who has received and read a message, each with their name.
@@ -325,6 +345,17 @@ impl Screens {
         let people = self.people.summaries(everyone).await?;
         let named = |receipt: Receipt| Some((receipt, Arc::clone(people.get(&receipt.user_id)?)));
         Ok(Page { items: items.into_iter().filter_map(named).collect(), next_cursor })
+    }
+
+    /// Shows a report with the message in question and those around it, once it is recorded that they were looked at.
+    ///
+    /// # Errors
+    /// As [`alivio_messages::Moderation::look`].
+    pub async fn hearing(&self, hearing: Hearing) -> Result<HearingView, Error> {
+        let Hearing { report, messages } = hearing;
+        let page = Page { items: messages, next_cursor: None };
+        let shown = self.shown(History { page, marks: Vec::new(), aftermath: HashMap::new() }).await?;
+        Ok(HearingView { report, messages: shown.items })
     }
 
     /// Shows a part of the log.
@@ -371,7 +402,9 @@ impl Screens {
             let aftermath = aftermath.remove(&message.id).unwrap_or_default();
             show(message, &people, &marks, aftermath)
         });
-        Ok(Page { items: items.collect(), next_cursor })
+        let mut items: Vec<_> = items.collect();
+        self.mentions.name(&mut items).await?;
+        Ok(Page { items, next_cursor })
     }
 
     fn view(
@@ -432,9 +465,15 @@ fn reactors(aftermath: &Aftermath) -> impl Iterator<Item = UserId> + '_ {
 }
 
 /// A message as everyone in its conversation may see it.
-pub(crate) async fn changed_view(people: &PeopleDirectory, changed: Changed) -> Result<MessageView, Error> {
+pub(crate) async fn changed_view(
+    people: &PeopleDirectory,
+    mentions: &Mentions,
+    changed: Changed,
+) -> Result<MessageView, Error> {
     let Changed { message, aftermath, marks } = changed;
     let everyone = named(std::slice::from_ref(&message)).into_iter().chain(reactors(&aftermath));
     let people = people.summaries(everyone.collect::<HashSet<_>>()).await?;
-    show(message, &people, &marks, aftermath).ok_or(alivio_messages::Error::NotFound.into())
+    let mut view = show(message, &people, &marks, aftermath).ok_or(alivio_messages::Error::NotFound)?;
+    mentions.name([&mut view]).await?;
+    Ok(view)
 }

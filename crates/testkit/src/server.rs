@@ -89,8 +89,12 @@ impl TestServer {
             ("ALIVIO_RATE_CREDENTIALS_PER_MINUTE", "1000000"),
             ("ALIVIO_RATE_WRITES_PER_MINUTE", "1000000"),
             ("ALIVIO_RATE_READS_PER_MINUTE", "1000000"),
+            ("ALIVIO_RATE_MESSAGES_PER_MINUTE", "1000000"),
+            ("ALIVIO_RATE_EMERGENCY_MESSAGES_PER_MINUTE", "1000000"),
             ("ALIVIO_DATA_DIR", &directory),
             ("DATABASE_URL", database_url),
+            // Tests run at any hour.
+            ("ALIVIO_CHAT_HOURS", "00:00-24:00"),
             // Journeys wait for conditions, not for time.
             ("ALIVIO_PRESENCE_GRACE_SECONDS", "0"),
         ];

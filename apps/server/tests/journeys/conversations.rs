@@ -32,12 +32,14 @@ async fn a_conversation_says_who_is_in_it() {
     });
     let conversation = maria.post("/conversations", &asked).await.expect(201);
     let expected = [
+        "capabilities",
         "closed_at",
         "closed_by",
         "closed_reason",
         "created_at",
         "created_by",
         "description",
+        "encryption",
         "expires_at",
         "id",
         "is_active",

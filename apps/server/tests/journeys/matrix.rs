@@ -165,6 +165,14 @@ const TABLE: &[(&str, &str, &str)] = &[
     ("GET /api/v1/conversations/{conversation}/draft", "",                 "401  404  404  200  404  404  404  404  404  200"),
     ("DELETE /api/v1/conversations/{conversation}/draft", "",              "401  204  404  204  404  404  404  404  404  204"),
     ("GET /api/v1/drafts", "",                                             "401  200  200  200  200  200  200  200  200  200"),
+    ("POST /api/v1/messages/{message}/reports", r#"{"reason":"spam"}"#,
+                                                                           "401  201  404  403  404  404  404  404  404  201"),
+    ("GET /api/v1/moderation/reports", "",                                 "401  403  403  403  403  200  403  403  403  403"),
+    ("GET /api/v1/moderation/reports/{report}", "",                        "401  403  403  403  403  200  403  403  403  403"),
+    ("PATCH /api/v1/moderation/reports/{report}", r#"{"status":"in_review","version":1}"#,
+                                                                           "401  403  403  403  403  200  403  403  403  403"),
+    // Without anything to look for.
+    ("GET /api/v1/search", "",                                             "401  422  422  422  422  422  422  422  422  422"),
     ("PUT /api/v1/conversations/{conversation}/read-marker", r#"{"message_id":"{message}"}"#,
                                                                            "401  200  404  200  404  404  404  404  404  200"),
     ("PATCH /api/v1/conversations/{conversation}", r#"{"title":"Otro"}"#,
@@ -206,6 +214,18 @@ const TABLE: &[(&str, &str, &str)] = &[
     ("POST /api/v1/messages/mark-read", r#"{"message_ids":["{message}"]}"#,
                                                                            "401  200  404  200  404  404  404  404  404  200"),
 
+    ("GET /api/v1/conversations/{conversation}/availability", "",          "401  200  404  200  404  404  404  404  404  200"),
+    ("GET /api/v1/users/{maria}/chat-hours", "",                           "401  200  404  200  200  200  200  200  200  200"),
+    ("GET /api/v1/me/chat-hours", "",                                      "401  403  403  200  200  403  403  403  403  200"),
+    ("PUT /api/v1/me/chat-hours", r#"{"time_zone":"Europe/Madrid","weekly":[],"outside_hours":"accept_silently"}"#,
+                                                                           "401  403  403  200  200  403  403  403  403  200"),
+    ("DELETE /api/v1/me/chat-hours", "",                                   "401  403  403  204  204  403  403  403  403  204"),
+    ("POST /api/v1/emergencies", r#"{"patient_id":"{ana}"}"#,              "401 200|201 403 200 403 200 403 403 200 200"),
+    ("GET /api/v1/emergencies", "",                                        "401  403  403  200  200  200  403  403  403  200"),
+    // Whoever attends her or was called. The doctor whom she blocked still attends her: care goes on.
+    ("POST /api/v1/emergencies/{emergency}/acknowledge", "",               "401  403  403  200  404  200  403  403  403  200"),
+    ("POST /api/v1/emergencies/{emergency}/resolve", "",                   "401  403  403  200|403 404 200 403 403 403 200|403"),
+
     ("POST /api/v1/ws/tickets", "",                                        "401  201  201  201  201  201  201  201  201  201"),
     ("GET /api/v1/ws", "",                                                 "401  426  426  426  426  426  426  426  426  426"),
     ("WS /api/v1/ws", "",                                                  "401  101  101  101  101  101  101  101  101  101"),
@@ -213,6 +233,11 @@ const TABLE: &[(&str, &str, &str)] = &[
     ("SUBSCRIBE {conversation}", "",                                       "401  200  404  200  404  404  404  404  404  200"),
 
     ("GET /api/v1/admin/audit", "",                                        "401  403  403  403  403  200  200  403  403  403"),
+    ("GET /api/v1/admin/chat-hours", "",                                   "401  403  403  403  403  200  403  403  403  403"),
+    ("PUT /api/v1/admin/chat-hours", r#"{"time_zone":"Europe/Madrid","weekly":[],"outside_hours":"accept_silently"}"#,
+                                                                           "401  403  403  403  403  200  403  403  403  403"),
+    ("GET /api/v1/admin/on-call", "",                                      "401  403  403  403  403  200  403  403  403  403"),
+    ("PUT /api/v1/admin/on-call", r#"{"levels":[]}"#,                      "401  403  403  403  403  200  403  403  403  403"),
     ("GET /api/v1/admin/break-glass", "",                                  "401  403  403  403  403  200  403  403  403  403"),
     ("POST /api/v1/admin/break-glass", r#"{"conversation_id":"{conversation}","reason":"Riesgo vital"}"#,
                                                                            "401  403  403  403  403  201  403  403  403  403"),
@@ -415,6 +440,10 @@ impl Scene {
             // Of no account.
             ("fresh", unused_id()),
         ]);
+        if names("emergency") {
+            let called = ana.post("/emergencies", &json!({})).await;
+            scene.insert("emergency", text(&called.json["emergency"], "id").to_owned());
+        }
         if row.path.contains("contact") {
             set_contacts(row, ana, maria, &mut scene).await;
         }
@@ -454,8 +483,9 @@ impl Scene {
             let scheduled = maria.post(&path, &asked).await.expect(202);
             scene.insert("scheduled", text(&scheduled, "id").to_owned());
         }
-        if names("conversation") || names("message") || names("grant") {
-            let (conversation, message) = if who == BLOCKED && !names("grant") {
+        let of_admins = names("grant") || names("report");
+        if names("conversation") || names("message") || of_admins {
+            let (conversation, message) = if who == BLOCKED && !of_admins {
                 cast.blocked_direct.clone()
             } else {
                 let conversation = maria.open_group("Seguimiento", &[ana]).await;
@@ -468,6 +498,12 @@ impl Scene {
                 let asked = json!({"conversation_id": conversation, "reason": "Riesgo vital"});
                 let grant = admin.post("/admin/break-glass", &asked).await.expect(201);
                 scene.insert("grant", text(&grant, "id").to_owned());
+            }
+            if names("report") {
+                let asked = json!({"reason": "spam"});
+                let reported =
+                    ana.post(&format!("/messages/{}/reports", scene["message"]), &asked).await.expect(201);
+                scene.insert("report", text(&reported, "id").to_owned());
             }
             if who == FORMER {
                 maria

@@ -1,10 +1,13 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use alivio_kernel::ids::DataKeyId;
-use alivio_kernel::sealing::{DataKeyStore, Scope, SealContext, SealError, Sealed, Sealer, WrappedKey};
+use alivio_kernel::sealing::{
+    DataKeyStore, KeyState, Rewrapped, Scope, SealContext, SealError, Sealed, Sealer, Tokeniser, WrappedKey,
+};
 use alivio_kernel::{BoxError, Clock, IdSource};
 use async_trait::async_trait;
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
@@ -15,7 +18,7 @@ use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use crate::frame::frame;
-use crate::key_ring::Keks;
+use crate::key_ring::LiveKeks;
 use crate::{KeyRing, random};
 
 /// How long an unwrapped data key is remembered: so long after a key was destroyed, the last node has
@@ -24,8 +27,13 @@ pub const CACHE_LIFETIME: Duration = Duration::from_secs(15 * 60);
 /// About 1 KiB each.
 const CACHED_KEYS: u64 = 32_768;
 
-/// The only layout of sealed bytes.
+/// Sealed bytes as long as their plain text, and of wrapped keys.
 const FORMAT: u8 = 1;
+/// Sealed bytes whose plain text was filled up to a multiple of [`BUCKET`], so that its length tells little.
+const PADDED: u8 = 2;
+const BUCKET: usize = 256;
+/// Ends the plain text in front of the zeros that fill it up (ISO/IEC 7816-4).
+const END: u8 = 0x80;
 /// AES-256-GCM with a random 96-bit nonce.
 const AES_256_GCM_RANDOM: u8 = 1;
 const ID_LEN: usize = 16;
@@ -34,29 +42,58 @@ const TAG_LEN: usize = 16;
 /// Of a wrapped key: format and algorithm.
 const WRAP_HEADER: [u8; 2] = [FORMAT, AES_256_GCM_RANDOM];
 const DATA_KEY_LEN: usize = 32;
+/// NIST SP 800-38D allows 2³² random nonces per key.
+const SEAL_CAP: i64 = 1 << 28;
+/// After so many seals a node adds them to the key's count. What it seals less before it forgets the key is not
+/// counted: to fill the room up to 2³² that way would take a node longer than 25 years.
+const SEALS_COUNTED_AT_ONCE: i64 = 4096;
+/// How many keys are wrapped anew in one statement.
+const REWRAPPED_AT_ONCE: i64 = 500;
 
 /// Envelope encryption: a key-encryption key of the [`KeyRing`] wraps the data key of a conversation or
 /// user, and the data key seals what is theirs.
 ///
 /// | | layout | authenticated besides |
 /// |---|---|---|
-/// | sealed bytes | format 1, algorithm 1, data key id 16, nonce 12, ciphertext, tag 16 | header, table, column, row, scope, row version |
+/// | sealed bytes | format 1 (1 or, filled up, 2), algorithm 1, data key id 16, nonce 12, ciphertext, tag 16 | header, table, column, row, scope, row version |
 /// | wrapped key | format 1, algorithm 1, nonce 12, ciphertext 32, tag 16 | header, key id, scope, version, KEK version |
 ///
 /// The layout is a promise to stored data: a change of it needs a new format number, and the old one
 /// must go on opening.
 ///
-/// Nonces are random. NIST SP 800-38D allows 2³² of them per key, and 2²⁸ leaves a wide margin; no
-/// conversation has that many messages, so nothing counts them. Data whose scope could come near, such
-/// as chunks of files, needs another algorithm number or its own scope.
+/// What is said in a conversation is filled up to a multiple of 256 bytes before it is sealed.
+///
+/// Nonces are random. NIST SP 800-38D allows 2³² of them per key; after 2²⁸ seals a scope gets a newer key by
+/// itself, and the old one opens only.
+///
+/// # Rotation
+///
+/// The key ring's file is looked at again when a stored key names a key-encryption key that is not known, and
+/// before a new key is wrapped. So all nodes that share the file, or were given a new copy of it, go on without a
+/// restart when [`rewrap_all`](Self::rewrap_all) runs anywhere.
 pub struct EnvelopeSealer {
-    keks: Keks,
+    keks: LiveKeks,
     index: IndexKeys,
     store: Arc<dyn DataKeyStore>,
     clock: Arc<dyn Clock>,
     ids: Arc<dyn IdSource>,
     by_id: Cache<DataKeyId, Arc<DataKey>>,
     active: Cache<Scope, Arc<DataKey>>,
+    limits: Limits,
+}
+
+/// What only tests choose.
+#[derive(Clone, Copy)]
+struct Limits {
+    lifetime: Duration,
+    seals_counted_at_once: i64,
+    seal_cap: i64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { lifetime: CACHE_LIFETIME, seals_counted_at_once: SEALS_COUNTED_AT_ONCE, seal_cap: SEAL_CAP }
+    }
 }
 
 impl EnvelopeSealer {
@@ -67,26 +104,56 @@ impl EnvelopeSealer {
         clock: Arc<dyn Clock>,
         ids: Arc<dyn IdSource>,
     ) -> Self {
-        Self::with_cache(ring, store, clock, ids, CACHE_LIFETIME)
+        Self::limited(ring, store, clock, ids, Limits::default())
     }
 
-    fn with_cache(
+    fn limited(
         ring: &KeyRing,
         store: Arc<dyn DataKeyStore>,
         clock: Arc<dyn Clock>,
         ids: Arc<dyn IdSource>,
-        lifetime: Duration,
+        limits: Limits,
     ) -> Self {
+        let lifetime = limits.lifetime;
         // From insertion, not from last use: a key in steady use must be forgotten as well.
         Self {
-            keks: ring.keks().clone(),
+            keks: LiveKeks::new(ring),
             index: IndexKeys::new(ring.index_root()),
             store,
             clock,
             ids,
             by_id: Cache::builder().max_capacity(CACHED_KEYS).time_to_live(lifetime).build(),
             active: Cache::builder().max_capacity(CACHED_KEYS).time_to_live(lifetime).build(),
+            limits,
         }
+    }
+
+    /// Wraps all stored keys by the ring's current key-encryption key, as many at once as do no harm to whoever
+    /// works meanwhile, and tells how many it were. It can be broken off at any time and begun again; running
+    /// twice at once does no harm.
+    ///
+    /// # Errors
+    /// [`RewrapError`]; what was wrapped anew until then stays.
+    pub async fn rewrap_all(&self) -> Result<usize, RewrapError> {
+        let to = self.keks.refreshed().current();
+        let (mut done, mut after) = (0, None);
+        loop {
+            let page = self.store.not_wrapped_by(to, after, REWRAPPED_AT_ONCE).await;
+            let page = page.map_err(RewrapError::Store)?;
+            let Some(last) = page.last() else { return Ok(done) };
+            after = Some(last.id);
+            let anew = page.iter().map(|key| self.rewrapped(key, to)).collect::<Result<Vec<_>, _>>()?;
+            self.store.rewrap(&anew).await.map_err(RewrapError::Store)?;
+            done += anew.len();
+        }
+    }
+
+    fn rewrapped(&self, key: &WrappedKey, to: i32) -> Result<Rewrapped, RewrapError> {
+        let (id, from) = (key.id, key.kek_version);
+        let plain = self.plain_key(key).map_err(|_| RewrapError::Refused { key: id, kek_version: from })?;
+        let anew = WrappedKey { kek_version: to, wrapped: Vec::new(), ..key.clone() };
+        let wrapped = self.wrap(&anew, &plain).map_err(|error| RewrapError::Store(error.into()))?;
+        Ok(Rewrapped { id, from, to, wrapped })
     }
 
     /// Whether the key ring fits the stored data; for start-up, before anything is sealed with a key
@@ -113,14 +180,18 @@ impl EnvelopeSealer {
     }
 
     async fn load_active(&self, scope: Scope) -> Result<Arc<DataKey>, SealError> {
-        let wrapped = match self.store.active(scope).await.map_err(SealError::Unavailable)? {
-            Some(wrapped) => wrapped,
-            None => {
-                let first = self.first_key(scope)?;
+        let newest = self.store.newest(scope).await.map_err(SealError::Unavailable)?;
+        let wrapped = match newest {
+            Some(wrapped) if wrapped.state != KeyState::DecryptOnly => wrapped,
+            older => {
+                let next = self.new_key(scope, older.map_or(1, |older| older.version + 1))?;
                 // Another node may have been faster: then its key comes back, and ours is forgotten.
-                self.store.insert(first).await.map_err(SealError::Unavailable)?
+                self.store.insert(next).await.map_err(SealError::Unavailable)?
             }
         };
+        if wrapped.state == KeyState::Destroyed {
+            return Err(SealError::Destroyed);
+        }
         self.ready(scope, &wrapped).await
     }
 
@@ -134,27 +205,30 @@ impl EnvelopeSealer {
     }
 
     /// A new key for `scope`, wrapped by the current key-encryption key.
-    fn first_key(&self, scope: Scope) -> Result<WrappedKey, SealError> {
-        let unavailable = |error| SealError::Unavailable(error);
+    fn new_key(&self, scope: Scope, version: i32) -> Result<WrappedKey, SealError> {
         let mut key = WrappedKey {
             id: DataKeyId::generate(&*self.ids),
             scope_kind: scope.kind().to_owned(),
             scope_id: scope.id(),
-            version: 1,
-            kek_version: self.keks.current(),
+            version,
+            state: KeyState::Active,
+            // Of the file as it is now: whoever rotates must not find keys of the old version for ever.
+            kek_version: self.keks.refreshed().current(),
             wrapped: Vec::new(),
             created_at: self.clock.now(),
         };
-        let plain = Zeroizing::new(random::<DATA_KEY_LEN>().map_err(|e| unavailable(e.into()))?);
-        let nonce = random().map_err(|e| unavailable(e.into()))?;
-        let sealed = self
-            .keks
-            .get(key.kek_version)
-            .ok_or(Unspecified)
-            .and_then(expanded)
-            .and_then(|kek| seal(&kek, &WRAP_HEADER, nonce, &wrap_aad(&key), &*plain));
-        key.wrapped = sealed.map_err(|e| unavailable(e.into()))?;
+        let plain = random::<DATA_KEY_LEN>().map_err(|error| SealError::Unavailable(error.into()))?;
+        let plain = Zeroizing::new(plain.to_vec());
+        key.wrapped = self.wrap(&key, &plain).map_err(|error| SealError::Unavailable(error.into()))?;
         Ok(key)
+    }
+
+    /// The bytes of `key` to store, wrapped by the key-encryption key that it names.
+    fn wrap(&self, key: &WrappedKey, plain: &[u8]) -> Result<Vec<u8>, Unspecified> {
+        let nonce = random().map_err(|_| Unspecified)?;
+        let keks = self.keks.get();
+        let kek = keks.get(key.kek_version).ok_or(Unspecified).and_then(expanded)?;
+        seal(&kek, &WRAP_HEADER, nonce, &wrap_aad(key), plain)
     }
 
     /// The data keys with `ids`, which MUST be free of duplicates: cached ones, and the rest from the
@@ -180,16 +254,41 @@ impl EnvelopeSealer {
     }
 
     fn unwrap(&self, wrapped: &WrappedKey) -> Result<Arc<DataKey>, UnwrapError> {
-        let kek = self.keks.get(wrapped.kek_version).ok_or(UnwrapError::NoKek)?;
-        let kek = expanded(kek)?;
-        let rest = wrapped.wrapped.strip_prefix(&WRAP_HEADER).ok_or(UnwrapError::Refused)?;
-        let plain = Zeroizing::new(open(&kek, rest, &wrap_aad(wrapped))?);
+        let key = match wrapped.state {
+            KeyState::Destroyed => None,
+            KeyState::Active | KeyState::DecryptOnly => Some(expanded(&self.plain_key(wrapped)?)?),
+        };
         Ok(Arc::new(DataKey {
             id: wrapped.id,
             scope_kind: wrapped.scope_kind.as_str().into(),
             scope_id: wrapped.scope_id,
-            key: expanded(&plain)?,
+            key,
+            seals: AtomicI64::new(0),
         }))
+    }
+
+    fn plain_key(&self, wrapped: &WrappedKey) -> Result<Zeroizing<Vec<u8>>, UnwrapError> {
+        let mut keks = self.keks.get();
+        if keks.get(wrapped.kek_version).is_none() {
+            keks = self.keks.refreshed();
+        }
+        let kek = expanded(keks.get(wrapped.kek_version).ok_or(UnwrapError::NoKek)?)?;
+        let rest = wrapped.wrapped.strip_prefix(&WRAP_HEADER).ok_or(UnwrapError::Refused)?;
+        Ok(Zeroizing::new(open(&kek, rest, &wrap_aad(wrapped))?))
+    }
+
+    /// Counts a seal. From the cap on, the next one is by a newer key.
+    async fn count(&self, key: &DataKey, scope: Scope) {
+        let Limits { seals_counted_at_once: step, seal_cap, .. } = self.limits;
+        if (key.seals.fetch_add(1, Ordering::Relaxed) + 1) % step != 0 {
+            return;
+        }
+        match self.store.count_seals(key.id, step, seal_cap).await {
+            Ok(KeyState::Active) => {}
+            Ok(KeyState::DecryptOnly | KeyState::Destroyed) => self.active.invalidate(&scope).await,
+            // Nothing is lost but some of the wide margin.
+            Err(error) => tracing::warn!(key = %key.id, error, "data_key.seals_not_counted"),
+        }
     }
 
     /// Callers learn only that something is broken; the operator learns here which key it was.
@@ -209,27 +308,43 @@ impl fmt::Debug for EnvelopeSealer {
 #[async_trait]
 impl Sealer for EnvelopeSealer {
     async fn seal(&self, context: &SealContext, plain: &[u8]) -> Result<Sealed, SealError> {
+        let unavailable = |error: BoxError| SealError::Unavailable(error);
         let key = self.active_key(context.scope).await?;
-        let nonce = random().map_err(|error| SealError::Unavailable(error.into()))?;
-        let header = header(key.id);
-        seal(&key.key, &header, nonce, &content_aad(&header, context), plain)
-            .map(Sealed::from_bytes)
-            .map_err(|error| SealError::Unavailable(error.into()))
+        let usable = key.key.as_ref().ok_or(SealError::Destroyed)?;
+        let nonce = random().map_err(|error| unavailable(error.into()))?;
+        let format = if let Scope::Conversation(_) = context.scope { PADDED } else { FORMAT };
+        let header = header(format, key.id);
+        let aad = content_aad(&header, context);
+        let sealed = match format {
+            PADDED => seal(usable, &header, nonce, &aad, &padded(plain)),
+            _ => seal(usable, &header, nonce, &aad, plain),
+        };
+        let sealed = sealed.map_err(|error| unavailable(error.into()))?;
+        self.count(&key, context.scope).await;
+        Ok(Sealed::from_bytes(sealed))
     }
 
     async fn has_key(&self, scope: Scope) -> Result<bool, SealError> {
         if self.active.contains_key(&scope) {
             return Ok(true);
         }
-        let Some(wrapped) = self.store.active(scope).await.map_err(SealError::Unavailable)? else {
-            return Ok(false);
-        };
-        let key = self.ready(scope, &wrapped).await?;
-        self.active.insert(scope, key).await;
+        let newest = self.store.newest(scope).await.map_err(SealError::Unavailable)?;
+        let Some(wrapped) = newest else { return Ok(false) };
+        match wrapped.state {
+            KeyState::Destroyed => return Ok(false),
+            KeyState::DecryptOnly => {}
+            KeyState::Active => {
+                let key = self.ready(scope, &wrapped).await?;
+                self.active.insert(scope, key).await;
+            }
+        }
         Ok(true)
     }
 
-    async fn open_many(&self, items: &[(SealContext, &Sealed)]) -> Result<Vec<Vec<u8>>, SealError> {
+    async fn open_remaining(
+        &self,
+        items: &[(SealContext, &Sealed)],
+    ) -> Result<Vec<Option<Vec<u8>>>, SealError> {
         let ids = items.iter().map(|(_, sealed)| key_id(sealed)).collect::<Result<Vec<_>, _>>()?;
         let mut distinct = ids.clone();
         distinct.sort_unstable();
@@ -243,11 +358,26 @@ impl Sealer for EnvelopeSealer {
                 if !key.is_of(context.scope) {
                     return Err(SealError::Broken);
                 }
+                let Some(usable) = &key.key else { return Ok(None) };
                 let (header, rest) =
                     sealed.as_bytes().split_at_checked(HEADER_LEN).ok_or(SealError::Broken)?;
-                open(&key.key, rest, &content_aad(header, context)).map_err(|_| SealError::Broken)
+                let mut plain =
+                    open(usable, rest, &content_aad(header, context)).map_err(|_| SealError::Broken)?;
+                if header.first() == Some(&PADDED) {
+                    strip_padding(&mut plain).ok_or(SealError::Broken)?;
+                }
+                Ok(Some(plain))
             })
             .collect()
+    }
+
+    async fn forget(&self, scope: Scope) {
+        self.active.invalidate(&scope).await;
+        let theirs: Vec<_> =
+            self.by_id.iter().filter(|(_, key)| key.is_of(scope)).map(|(id, _)| *id).collect();
+        for id in theirs {
+            self.by_id.invalidate(&id).await;
+        }
     }
 
     fn fingerprint(&self, scope: Scope, bytes: &[u8]) -> [u8; 16] {
@@ -256,6 +386,23 @@ impl Sealer for EnvelopeSealer {
 
     fn blind_index(&self, column: &'static str, bytes: &[u8]) -> [u8; 16] {
         self.index.digest(&[b"blind_index", column.as_bytes()], bytes)
+    }
+}
+
+impl Tokeniser for EnvelopeSealer {
+    fn tokens(&self, scope: Scope, terms: &[&str]) -> Vec<i64> {
+        let key = self.index.key(&frame(&[b"search", scope.kind().as_bytes(), scope.id().as_bytes()]));
+        let token = |term: &&str| {
+            let mut short = [0; 8];
+            short.copy_from_slice(&hmac::sign(&key, term.as_bytes()).as_ref()[..8]);
+            i64::from_be_bytes(short)
+        };
+        terms.iter().map(token).collect()
+    }
+
+    fn noise(&self, count: usize) -> Vec<i64> {
+        // Without randomness there is no noise; sealing has failed long before that.
+        (0..count).filter_map(|_| random().ok()).map(i64::from_be_bytes).collect()
     }
 }
 
@@ -292,6 +439,27 @@ pub enum KeyCheckError {
     },
 }
 
+/// Why [`EnvelopeSealer::rewrap_all`] stopped.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RewrapError {
+    /// The stored keys cannot be read or written.
+    #[error("the data keys cannot be wrapped anew")]
+    Store(#[source] BoxError),
+
+    /// A stored key does not open.
+    #[error(
+        "the key ring's key-encryption key version {kek_version} is missing or does not open data key {key}; \
+         take it from the backup of the key ring, and begin again"
+    )]
+    Refused {
+        /// The key-encryption key that is asked for.
+        kek_version: i32,
+        /// The data key that was tried.
+        key: DataKeyId,
+    },
+}
+
 #[derive(Debug, thiserror::Error)]
 enum UnwrapError {
     #[error("the key ring has no such key-encryption key")]
@@ -311,7 +479,10 @@ struct DataKey {
     id: DataKeyId,
     scope_kind: Box<str>,
     scope_id: Uuid,
-    key: LessSafeKey,
+    /// None: it was destroyed.
+    key: Option<LessSafeKey>,
+    /// How often it has sealed since it was fetched.
+    seals: AtomicI64,
 }
 
 impl DataKey {
@@ -324,13 +495,33 @@ impl DataKey {
 fn shared(error: Arc<SealError>) -> SealError {
     Arc::try_unwrap(error).unwrap_or_else(|error| match *error {
         SealError::Broken => SealError::Broken,
+        SealError::Destroyed => SealError::Destroyed,
         SealError::Unavailable(_) => SealError::Unavailable(Box::new(error)),
     })
 }
 
-fn header(key: DataKeyId) -> [u8; HEADER_LEN] {
+fn padded(plain: &[u8]) -> Zeroizing<Vec<u8>> {
+    let length = (plain.len() + 1).next_multiple_of(BUCKET);
+    let mut padded = Zeroizing::new(Vec::with_capacity(length));
+    padded.extend_from_slice(plain);
+    padded.push(END);
+    padded.resize(length, 0);
+    padded
+}
+
+/// Undoes [`padded`], if it was that.
+fn strip_padding(padded: &mut Vec<u8>) -> Option<()> {
+    let end = padded.iter().rposition(|byte| *byte != 0)?;
+    if padded.get(end) != Some(&END) {
+        return None;
+    }
+    padded.truncate(end);
+    Some(())
+}
+
+fn header(format: u8, key: DataKeyId) -> [u8; HEADER_LEN] {
     let mut header = [0; HEADER_LEN];
-    header[0] = FORMAT;
+    header[0] = format;
     header[1] = AES_256_GCM_RANDOM;
     header[2..].copy_from_slice(key.uuid().as_bytes());
     header
@@ -339,7 +530,7 @@ fn header(key: DataKeyId) -> [u8; HEADER_LEN] {
 /// The data key that `sealed` names, if it has the layout we know.
 fn key_id(sealed: &Sealed) -> Result<DataKeyId, SealError> {
     match sealed.as_bytes().split_first_chunk::<HEADER_LEN>() {
-        Some(([FORMAT, AES_256_GCM_RANDOM, id @ ..], rest)) if rest.len() >= NONCE_LEN + TAG_LEN => {
+        Some(([FORMAT | PADDED, AES_256_GCM_RANDOM, id @ ..], rest)) if rest.len() >= NONCE_LEN + TAG_LEN => {
             Ok(Uuid::from_bytes(*id).into())
         }
         _ => Err(SealError::Broken),
@@ -448,9 +639,12 @@ mod tests {
     struct Keys {
         rows: Mutex<Vec<WrappedKey>>,
         down: AtomicBool,
+        /// How many more rewrapped pages are stored before it is down.
+        rewraps_left: Mutex<Option<usize>>,
         active: AtomicUsize,
         by_ids: AtomicUsize,
         inserts: AtomicUsize,
+        seals: Mutex<HashMap<DataKeyId, i64>>,
     }
 
     impl Keys {
@@ -464,6 +658,15 @@ mod tests {
             [&self.active, &self.by_ids, &self.inserts].map(|counter| counter.load(Ordering::SeqCst))
         }
 
+        /// What destroys the keys of a scope.
+        fn destroy(&self, scope: Scope) {
+            let mut rows = self.rows.lock().unwrap();
+            for row in rows.iter_mut().filter(|row| row.scope_id == scope.id()) {
+                row.state = KeyState::Destroyed;
+                row.wrapped.clear();
+            }
+        }
+
         fn edit(&self, change: impl FnOnce(&mut Vec<WrappedKey>)) {
             change(&mut self.rows.lock().unwrap());
         }
@@ -471,7 +674,7 @@ mod tests {
 
     #[async_trait]
     impl DataKeyStore for Keys {
-        async fn active(&self, scope: Scope) -> Result<Option<WrappedKey>, BoxError> {
+        async fn newest(&self, scope: Scope) -> Result<Option<WrappedKey>, BoxError> {
             self.call(&self.active).await?;
             let rows = self.rows.lock().unwrap();
             let of_scope = |key: &&WrappedKey| key.scope_kind == scope.kind() && key.scope_id == scope.id();
@@ -487,6 +690,11 @@ mod tests {
             self.call(&self.inserts).await?;
             let mut rows = self.rows.lock().unwrap();
             let place = |key: &WrappedKey| (key.scope_kind.clone(), key.scope_id, key.version);
+            let scope =
+                |row: &&WrappedKey| (&row.scope_kind, row.scope_id) == (&key.scope_kind, key.scope_id);
+            if let Some(row) = rows.iter().filter(scope).find(|row| row.state == KeyState::Destroyed) {
+                return Ok(row.clone());
+            }
             if let Some(winner) = rows.iter().find(|row| place(row) == place(&key)) {
                 return Ok(winner.clone());
             }
@@ -496,7 +704,55 @@ mod tests {
 
         async fn sample(&self) -> Result<Option<WrappedKey>, BoxError> {
             self.call(&AtomicUsize::new(0)).await?;
-            Ok(self.rows.lock().unwrap().last().cloned())
+            let rows = self.rows.lock().unwrap();
+            Ok(rows.iter().rfind(|row| row.state != KeyState::Destroyed).cloned())
+        }
+
+        async fn not_wrapped_by(
+            &self,
+            kek_version: i32,
+            after: Option<DataKeyId>,
+            limit: i64,
+        ) -> Result<Vec<WrappedKey>, BoxError> {
+            self.call(&AtomicUsize::new(0)).await?;
+            let mut rows = self.rows.lock().unwrap().clone();
+            rows.retain(|row| {
+                row.state != KeyState::Destroyed && row.kek_version != kek_version && Some(row.id) > after
+            });
+            rows.sort_by_key(|row| row.id);
+            rows.truncate(usize::try_from(limit).unwrap());
+            Ok(rows)
+        }
+
+        async fn rewrap(&self, keys: &[Rewrapped]) -> Result<(), BoxError> {
+            self.call(&AtomicUsize::new(0)).await?;
+            if let Some(left) = self.rewraps_left.lock().unwrap().as_mut() {
+                *left = left.checked_sub(1).ok_or("killed")?;
+            }
+            for row in self.rows.lock().unwrap().iter_mut().filter(|row| row.state != KeyState::Destroyed) {
+                if let Some(anew) = keys.iter().find(|new| new.id == row.id && new.from == row.kek_version) {
+                    row.kek_version = anew.to;
+                    row.wrapped.clone_from(&anew.wrapped);
+                }
+            }
+            Ok(())
+        }
+
+        async fn retire(&self, _: chrono::DateTime<chrono::Utc>, _: i64) -> Result<usize, BoxError> {
+            unreachable!("the sealer does not retire")
+        }
+
+        async fn count_seals(&self, key: DataKeyId, seals: i64, cap: i64) -> Result<KeyState, BoxError> {
+            self.call(&AtomicUsize::new(0)).await?;
+            let mut counts = self.seals.lock().unwrap();
+            let count = counts.entry(key).or_default();
+            *count += seals;
+            let mut rows = self.rows.lock().unwrap();
+            let row = rows.iter_mut().find(|row| row.id == key).unwrap();
+            if *count >= cap && row.state == KeyState::Active {
+                row.state = KeyState::DecryptOnly;
+            }
+            Ok(row.state)
         }
     }
 
@@ -518,6 +774,17 @@ mod tests {
         fn node_with(&self, ring: &KeyRing) -> EnvelopeSealer {
             let clock = Arc::new(ManualClock::default());
             EnvelopeSealer::new(ring, Arc::clone(&self.keys) as _, clock, Arc::new(SystemIds))
+        }
+
+        fn limited_node(&self, limits: Limits) -> EnvelopeSealer {
+            let clock = Arc::new(ManualClock::default());
+            EnvelopeSealer::limited(
+                &self.ring,
+                Arc::clone(&self.keys) as _,
+                clock,
+                Arc::new(SystemIds),
+                limits,
+            )
         }
     }
 
@@ -558,7 +825,7 @@ mod tests {
             assert!(opened.iter().zip(&texts).all(|(opened, text)| opened == text.as_bytes()));
         }
         assert!(node.open_many(&[]).await.unwrap().is_empty());
-        assert_eq!(sealed[1].as_bytes().len(), 2 + 16 + 12 + "ñandú".len() + 16);
+        assert_eq!(sealed[1].as_bytes().len(), 2 + 16 + 12 + 256 + 16);
         assert!(!sealed[2].as_bytes().windows(8).any(|window| window == b"xxxxxxxx"));
     }
 
@@ -576,6 +843,7 @@ mod tests {
                 scope_kind: "conversation".into(),
                 scope_id: id(2),
                 version: 1,
+                state: KeyState::Active,
                 kek_version: 1,
                 wrapped: unhex(
                     "0101040404040404040404040404eca258439abbb84aa44f9dbf9356af81761beaa42f2fe637c880febec03bb816\
@@ -632,9 +900,10 @@ mod tests {
         let (mine, theirs) = (conversation(1), conversation(2));
         let key = node.active_key(mine).await.unwrap();
         // Whoever holds the key of one conversation can authenticate any context with it.
-        let header = header(key.id);
+        let header = header(FORMAT, key.id);
         let at = place(theirs);
-        let forged = seal(&key.key, &header, [7; 12], &content_aad(&header, &at), b"forged").unwrap();
+        let usable = key.key.as_ref().unwrap();
+        let forged = seal(usable, &header, [7; 12], &content_aad(&header, &at), b"forged").unwrap();
         assert_broken(open_one(&node, at, &Sealed::from_bytes(forged)).await, "forged");
     }
 
@@ -645,8 +914,25 @@ mod tests {
         struct Confused(Arc<Keys>);
         #[async_trait]
         impl DataKeyStore for Confused {
-            async fn active(&self, _: Scope) -> Result<Option<WrappedKey>, BoxError> {
+            async fn newest(&self, _: Scope) -> Result<Option<WrappedKey>, BoxError> {
                 self.0.sample().await
+            }
+            async fn not_wrapped_by(
+                &self,
+                _: i32,
+                _: Option<DataKeyId>,
+                _: i64,
+            ) -> Result<Vec<WrappedKey>, BoxError> {
+                Ok(Vec::new())
+            }
+            async fn rewrap(&self, _: &[Rewrapped]) -> Result<(), BoxError> {
+                Ok(())
+            }
+            async fn retire(&self, _: chrono::DateTime<chrono::Utc>, _: i64) -> Result<usize, BoxError> {
+                Ok(0)
+            }
+            async fn count_seals(&self, _: DataKeyId, _: i64, _: i64) -> Result<KeyState, BoxError> {
+                Ok(KeyState::Active)
             }
             async fn by_ids(&self, _: &[DataKeyId]) -> Result<Vec<WrappedKey>, BoxError> {
                 Ok(Vec::new())
@@ -704,12 +990,13 @@ mod tests {
         let node = world.node();
         let at = place(conversation(1));
         let key = node.active_key(at.scope).await.unwrap();
-        for byte in [0, 1] {
-            for value in (0..=u8::MAX).filter(|value| *value != 1) {
+        for (byte, known) in [(0, FORMAT..=PADDED), (1, 1..=1)] {
+            for value in (0..=u8::MAX).filter(|value| !known.contains(value)) {
                 // Authentic but for its number: what a downgrade would look like.
-                let mut header = header(key.id);
+                let mut header = header(FORMAT, key.id);
                 header[byte] = value;
-                let sealed = seal(&key.key, &header, [7; 12], &content_aad(&header, &at), b"x").unwrap();
+                let usable = key.key.as_ref().unwrap();
+                let sealed = seal(usable, &header, [7; 12], &content_aad(&header, &at), b"x").unwrap();
                 assert_broken(
                     open_one(&node, at, &Sealed::from_bytes(sealed)).await,
                     &format!("{byte}: {value}"),
@@ -724,7 +1011,7 @@ mod tests {
         let node = world.node();
         let at = place(conversation(1));
         let mut nonces = HashSet::new();
-        for _ in 0..10_000 {
+        for _ in 0..1_000_000 {
             let sealed = node.seal(&at, b"yes").await.unwrap();
             assert!(nonces.insert(sealed.as_bytes()[HEADER_LEN..HEADER_LEN + NONCE_LEN].to_vec()));
         }
@@ -841,20 +1128,213 @@ mod tests {
     async fn a_destroyed_key_is_forgotten_in_time() {
         let world = World::new();
         let lifetime = Duration::from_millis(20);
-        let node = EnvelopeSealer::with_cache(
-            &world.ring,
-            Arc::clone(&world.keys) as _,
-            Arc::new(ManualClock::default()),
-            Arc::new(SystemIds),
-            lifetime,
-        );
+        let node = world.limited_node(Limits { lifetime, ..Limits::default() });
         let at = place(conversation(1));
         let sealed = node.seal(&at, b"x").await.unwrap();
-        world.keys.edit(Vec::clear);
+        world.keys.destroy(at.scope);
         tokio::time::sleep(lifetime * 2).await;
-        assert_broken(open_one(&node, at, &sealed).await, "destroyed");
-        let fresh = node.seal(&at, b"y").await.unwrap();
-        assert_ne!(fresh.as_bytes()[..HEADER_LEN], sealed.as_bytes()[..HEADER_LEN]);
+        assert_destroyed(open_one(&node, at, &sealed).await);
+        assert_destroyed(node.seal(&at, b"y").await);
+    }
+
+    #[track_caller]
+    fn assert_destroyed<T: fmt::Debug>(answer: Result<T, SealError>) {
+        assert!(matches!(answer, Err(SealError::Destroyed)), "{answer:?}");
+    }
+
+    #[tokio::test]
+    async fn what_a_destroyed_key_sealed_is_gone_and_the_rest_is_not() {
+        let world = World::new();
+        let node = world.node();
+        let (gone, kept) = (place(conversation(1)), place(conversation(2)));
+        let (lost, safe) = (node.seal(&gone, b"x").await.unwrap(), node.seal(&kept, b"y").await.unwrap());
+        world.keys.destroy(gone.scope);
+        // This node remembers the key until it is told.
+        assert_eq!(open_one(&node, gone, &lost).await.unwrap(), b"x");
+        node.forget(gone.scope).await;
+        for node in [&node, &world.node()] {
+            let opened = node.open_remaining(&[(gone, &lost), (kept, &safe)]).await.unwrap();
+            assert_eq!(opened, [None, Some(b"y".to_vec())]);
+            assert_destroyed(node.open_many(&[(kept, &safe), (gone, &lost)]).await);
+            assert_destroyed(node.seal(&gone, b"z").await);
+            assert!(!node.has_key(gone.scope).await.unwrap());
+            assert!(node.has_key(kept.scope).await.unwrap());
+        }
+        world.node().check().await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_key_is_not_made_for_a_scope_that_was_destroyed_meanwhile() {
+        let world = World::new();
+        let (slow, fast) = (world.node(), world.node());
+        let at = place(conversation(1));
+        // The slow one has asked for a key before the fast one made it and all keys were destroyed.
+        let late = async {
+            let key = slow.new_key(at.scope, 1).unwrap();
+            fast.seal(&at, b"x").await.unwrap();
+            world.keys.destroy(at.scope);
+            world.keys.insert(key).await.unwrap()
+        };
+        assert_eq!(late.await.state, KeyState::Destroyed);
+        assert_destroyed(slow.seal(&at, b"y").await);
+    }
+
+    #[tokio::test]
+    async fn text_is_filled_up_so_that_its_length_tells_little() {
+        let world = World::new();
+        let node = world.node();
+        let at = place(conversation(1));
+        let extra = HEADER_LEN + NONCE_LEN + TAG_LEN;
+        for length in (0..520).chain([5_000, 20_000]) {
+            let text: Vec<u8> = (0..length).map(|n| if n % 3 == 0 { 0 } else { END }).collect();
+            let sealed = node.seal(&at, &text).await.unwrap();
+            assert_eq!(sealed.as_bytes().len() - extra, (length / BUCKET + 1) * BUCKET);
+            assert_eq!(open_one(&node, at, &sealed).await.unwrap(), text);
+        }
+        let name = node.seal(&place(Scope::User(Uuid::from_u128(5).into())), b"Ana").await.unwrap();
+        assert_eq!(name.as_bytes().len() - extra, 3);
+    }
+
+    #[tokio::test]
+    async fn what_was_sealed_before_texts_were_filled_up_still_opens() {
+        let world = World::new();
+        let node = world.node();
+        let at = place(conversation(1));
+        let key = node.active_key(at.scope).await.unwrap();
+        let usable = key.key.as_ref().unwrap();
+        let header = header(FORMAT, key.id);
+        let old = seal(usable, &header, [7; 12], &content_aad(&header, &at), b"take two").unwrap();
+        let old = Sealed::from_bytes(old);
+        assert_eq!(open_one(&node, at, &old).await.unwrap(), b"take two");
+        assert_eq!(old.key_id(), Some(key.id));
+        // Filled up by nobody, though it says so.
+        let header = super::header(PADDED, key.id);
+        for text in [&b""[..], b"\0\0", b"take two"] {
+            let odd = seal(usable, &header, [7; 12], &content_aad(&header, &at), text).unwrap();
+            assert_broken(open_one(&node, at, &Sealed::from_bytes(odd)).await, "not filled up");
+        }
+    }
+
+    #[tokio::test]
+    async fn sealed_bytes_tell_their_key() {
+        let world = World::new();
+        let node = world.node();
+        for scope in [conversation(1), Scope::User(Uuid::from_u128(5).into())] {
+            let sealed = node.seal(&place(scope), b"x").await.unwrap();
+            assert_eq!(sealed.key_id(), Some(node.active_key(scope).await.unwrap().id));
+        }
+        assert_eq!(Sealed::from_bytes(vec![1, 1, 3]).key_id(), None);
+        assert_eq!(Sealed::from_bytes(vec![9; 40]).key_id(), None);
+    }
+
+    #[tokio::test]
+    async fn after_so_many_seals_a_newer_key_takes_over() {
+        let world = World::new();
+        let node = world.limited_node(Limits { seals_counted_at_once: 4, seal_cap: 8, ..Limits::default() });
+        let at = place(conversation(1));
+        let mut sealed = Vec::new();
+        for n in 0..20_u8 {
+            sealed.push((n, node.seal(&at, &[n]).await.unwrap()));
+        }
+        let keys: Vec<_> = sealed.iter().map(|(_, sealed)| sealed.key_id().unwrap()).collect();
+        assert_eq!(keys.iter().collect::<HashSet<_>>().len(), 3);
+        assert!(keys.chunks(8).all(|chunk| chunk.iter().all(|key| *key == chunk[0])), "8 by each");
+        let states: Vec<_> =
+            world.keys.rows.lock().unwrap().iter().map(|row| (row.version, row.state)).collect();
+        let expected = [(1, KeyState::DecryptOnly), (2, KeyState::DecryptOnly), (3, KeyState::Active)];
+        assert_eq!(states, expected);
+        for node in [&node, &world.node()] {
+            for (n, sealed) in &sealed {
+                assert_eq!(open_one(node, at, sealed).await.unwrap(), [*n]);
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_retired_key_opens_and_a_newer_one_seals() {
+        let world = World::new();
+        let at = place(conversation(1));
+        let old = world.node().seal(&at, b"old").await.unwrap();
+        world.keys.edit(|rows| rows[0].state = KeyState::DecryptOnly);
+        let node = world.node();
+        assert!(node.has_key(at.scope).await.unwrap());
+        let new = node.seal(&at, b"new").await.unwrap();
+        assert_ne!(old.key_id(), new.key_id());
+        assert_eq!(open_one(&node, at, &old).await.unwrap(), b"old");
+        let versions: Vec<_> = world.keys.rows.lock().unwrap().iter().map(|key| key.version).collect();
+        assert_eq!(versions, [1, 2]);
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+    async fn key_encryption_keys_rotate_while_everybody_works() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("keys.json");
+        let ring = KeyRing::load_or_create(&path).unwrap();
+        let world = Arc::new(World { ring, keys: Arc::default() });
+        let stop = Arc::new(AtomicBool::new(false));
+        let mut workers = tokio::task::JoinSet::new();
+        for worker in 0..4_u128 {
+            let (world, stop) = (Arc::clone(&world), Arc::clone(&stop));
+            workers.spawn(async move {
+                let (mut done, mut node) = (0_u128, world.node());
+                while !stop.load(Ordering::SeqCst) {
+                    // Old scopes and new ones, by nodes that remember keys and such that do not.
+                    let at = place(conversation(worker + (done / 3) * 10));
+                    let sealed = node.seal(&at, &done.to_be_bytes()).await.unwrap();
+                    if done % 7 == 0 {
+                        node = world.node();
+                    }
+                    assert_eq!(open_one(&node, at, &sealed).await.unwrap(), done.to_be_bytes());
+                    done += 1;
+                }
+                done
+            });
+        }
+        let operator = world.node();
+        for expected in 2..=6 {
+            while world.keys.rows.lock().unwrap().len() < 40 * usize::try_from(expected).unwrap() {
+                tokio::task::yield_now().await;
+            }
+            assert_eq!(KeyRing::rotate(&path, true).unwrap(), expected);
+            // Whoever was about to store a key of the old version does so yet.
+            while operator.rewrap_all().await.unwrap() > 0 {}
+        }
+        stop.store(true, Ordering::SeqCst);
+        assert!(workers.join_all().await.into_iter().all(|done| done > 0));
+        operator.rewrap_all().await.unwrap();
+        assert!(world.keys.rows.lock().unwrap().iter().all(|key| key.kek_version == 6));
+        // Also for those who have only the new key.
+        let ring = KeyRing::load(&path).unwrap();
+        world.node_with(&(1..6).fold(ring, |ring, version| ring.without_kek(version))).check().await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_rotation_that_was_broken_off_is_finished_by_the_next() {
+        let world = World::new();
+        let node = world.node();
+        for n in 0..1_200 {
+            node.active_key(conversation(n)).await.unwrap();
+        }
+        let ring = world.ring.with_newer_kek();
+        let operator = world.node_with(&ring);
+        *world.keys.rewraps_left.lock().unwrap() = Some(1);
+        assert!(matches!(operator.rewrap_all().await, Err(RewrapError::Store(_))));
+        let on =
+            |version| world.keys.rows.lock().unwrap().iter().filter(|key| key.kek_version == version).count();
+        assert_eq!((on(1), on(2)), (700, 500));
+        *world.keys.rewraps_left.lock().unwrap() = None;
+        assert_eq!(world.node_with(&ring).rewrap_all().await.unwrap(), 700);
+        assert_eq!((on(1), on(2)), (0, 1_200));
+        let at = place(conversation(1));
+        let sealed = node.seal(&at, b"x").await.unwrap();
+        let without = ring.without_kek(1);
+        assert_eq!(open_one(&world.node_with(&without), at, &sealed).await.unwrap(), b"x");
+
+        let error = world
+            .node_with(&KeyRing::generate().unwrap().with_newer_kek().with_newer_kek())
+            .rewrap_all()
+            .await;
+        assert!(matches!(error, Err(RewrapError::Refused { kek_version: 2, .. })), "{error:?}");
     }
 
     #[test]
@@ -983,6 +1463,22 @@ mod tests {
             World::new().node().fingerprint(a, b"x"),
         ]);
         assert_eq!(distinct.len(), 9);
+    }
+
+    #[test]
+    fn tokens_are_the_same_in_one_conversation_only() {
+        let world = World::new();
+        let (node, again) = (world.node(), world.node());
+        let [dolor, fiebre] = node.tokens(conversation(1), &["dolor", "fiebre"])[..] else { panic!() };
+        assert_eq!(again.tokens(conversation(1), &["fiebre", "dolor"]), [fiebre, dolor]);
+        let others = [
+            node.tokens(conversation(2), &["dolor"]),
+            node.tokens(Scope::User(Uuid::from_u128(1).into()), &["dolor"]),
+            World::new().node().tokens(conversation(1), &["dolor"]),
+        ];
+        assert!(dolor != fiebre && others.iter().all(|tokens| tokens[0] != dolor));
+        let noise = node.noise(1_000);
+        assert_eq!(noise.iter().collect::<HashSet<_>>().len(), 1_000);
     }
 
     #[tokio::test]

@@ -3,7 +3,8 @@ use std::fmt;
 use std::fs::{DirBuilder, File};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::SystemTime;
 
 use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
@@ -53,13 +54,13 @@ const MAX_KID_BYTES: usize = 64;
 ///
 /// # Rotating
 ///
-/// - **A key-encryption key.** Add a version with a key from `openssl rand -base64 32`, leave `current`
-///   as it is, and restart every node. Then set `current` to the new version and restart again. With
-///   one node, one restart will do. New data keys are wrapped by the new version. Keep the old version
-///   for as long as a row of `data_keys` names it: without it, what that row's key sealed is gone.
-/// - **A token-signing key.** In the same two steps, with a key from `openssl genpkey -algorithm
-///   ed25519 -outform DER | base64 -w0` and a `kid` of your choice. Tokens signed by the old key are
-///   accepted until it is taken out; ten minutes after the last restart none of them is left.
+/// - **A key-encryption key**: [`KeyRing::rotate`] (`alivio rotate-keys`). Running nodes read the file again when
+///   they need to. Keep the old version for as long as a row of `data_keys` names it, and for as long as you keep
+///   backups of the database from that time: without it, what that row's key sealed is gone.
+/// - **A token-signing key.** Add a key from `openssl genpkey -algorithm ed25519 -outform DER | base64 -w0` with a
+///   `kid` of your choice, leave `current` as it is, and restart every node. Then set `current` to the new `kid` and
+///   restart again. Tokens signed by the old key are accepted until it is taken out; ten minutes after the last
+///   restart none of them is left.
 /// - **The index root** cannot be rotated: every look-up by e-mail address depends on it.
 #[derive(Clone)]
 pub struct KeyRing {
@@ -68,6 +69,8 @@ pub struct KeyRing {
     /// All of them, in the order of the file.
     token_keys: Vec<TokenKey>,
     current_token_key: TokenKey,
+    /// The file it was read from.
+    path: Option<PathBuf>,
 }
 
 impl KeyRing {
@@ -88,6 +91,7 @@ impl KeyRing {
             index_root: Secret::random()?,
             token_keys: vec![current_token_key.clone()],
             current_token_key,
+            path: None,
         })
     }
 
@@ -104,7 +108,55 @@ impl KeyRing {
         file.take(MAX_FILE_BYTES).read_to_end(&mut text).map_err(io)?;
         let invalid = |reason| KeyRingError::Invalid { path: path.to_owned(), reason };
         let stored = serde_json::from_slice(&text).map_err(|error| invalid(without_values(&error)))?;
-        Self::from_stored(stored).map_err(invalid)
+        let ring = Self::from_stored(stored).map_err(invalid)?;
+        Ok(Self { path: Some(path.to_owned()), ..ring })
+    }
+
+    /// Gives the ring at `path` a new key-encryption key, and makes it the current one if `current`; a key that
+    /// was added before but is not current yet is made so instead. Returns the version. The file is replaced at
+    /// once: whoever reads it finds the old ring or the new one. Of several processes that do so at once, one
+    /// goes after the other.
+    pub fn rotate(path: &Path, current: bool) -> Result<i32, KeyRingError> {
+        let io = |source| KeyRingError::Io { doing: "replace", path: path.to_owned(), source };
+        // A link to the ring must go on being one.
+        let path = &path.canonicalize().map_err(|source| match source.kind() {
+            io::ErrorKind::NotFound => KeyRingError::Missing { path: path.to_owned() },
+            _ => io(source),
+        })?;
+        let mut lock = path.clone().into_os_string();
+        lock.push(".lock");
+        let lock = File::options().create(true).truncate(false).write(true).open(lock).map_err(io)?;
+        lock.lock().map_err(io)?;
+
+        let mut ring = Self::load(path)?;
+        let newest = ring.keks.by_version.keys().next_back().copied().unwrap_or(0);
+        let version = if current && newest > ring.keks.current { newest } else { newest + 1 };
+        if version > newest {
+            ring.keks.by_version.insert(version, Secret::random()?);
+        }
+        if current {
+            ring.keks.current = version;
+        }
+        let owner = path.metadata().map_err(io)?;
+        ring.write(path, |file| {
+            // Whoever runs this need not be whom the server runs as.
+            #[cfg(unix)]
+            {
+                use std::os::unix::fs::{MetadataExt, fchown};
+                let ours = file.as_file().metadata()?;
+                if (ours.uid(), ours.gid()) != (owner.uid(), owner.gid()) {
+                    fchown(file.as_file(), Some(owner.uid()), Some(owner.gid()))?;
+                }
+            }
+            file.persist(path).map(drop).map_err(|error| error.error)
+        })
+        .map_err(io)?;
+        Ok(version)
+    }
+
+    /// The version of the key-encryption key that wraps new data keys.
+    pub const fn current_kek(&self) -> i32 {
+        self.keks.current
     }
 
     /// Reads the ring at `path`; where there is no file, makes a ring and stores it first, for the
@@ -125,24 +177,31 @@ impl KeyRing {
     /// Writes the ring to `path`, completely or not at all, and never over another file.
     fn store_new(&self, path: &Path) -> Result<(), KeyRingError> {
         let io = |source| KeyRingError::Io { doing: "create", path: path.to_owned(), source };
-        let directory = match path.parent() {
-            Some(parent) if !parent.as_os_str().is_empty() => parent,
-            _ => Path::new("."),
-        };
-        make_private_directory(directory).map_err(io)?;
+        make_private_directory(directory_of(path)).map_err(io)?;
+        self.write(path, |file| file.persist_noclobber(path).map(drop).map_err(|error| error.error))
+            .map_err(io)
+    }
+
+    /// Writes the ring to a file beside `path`, safely on disk, which `persist` moves to its place.
+    fn write(
+        &self,
+        path: &Path,
+        persist: impl FnOnce(tempfile::NamedTempFile) -> io::Result<()>,
+    ) -> io::Result<()> {
+        let directory = directory_of(path);
         // Room for all of it, so that no reallocation leaves a copy behind.
         let mut text = Zeroizing::new(Vec::with_capacity(16 * 1024));
-        serde_json::to_writer_pretty(&mut *text, &self.to_stored()).map_err(|error| io(error.into()))?;
+        serde_json::to_writer_pretty(&mut *text, &self.to_stored())?;
         text.push(b'\n');
 
         // Mode 0600 from its first moment: that is what `tempfile` opens with.
-        let mut file = tempfile::Builder::new().prefix(".key-ring-").tempfile_in(directory).map_err(io)?;
-        file.write_all(&text).map_err(io)?;
-        file.as_file().sync_all().map_err(io)?;
-        file.persist_noclobber(path).map_err(|error| io(error.error))?;
+        let mut file = tempfile::Builder::new().prefix(".key-ring-").tempfile_in(directory)?;
+        file.write_all(&text)?;
+        file.as_file().sync_all()?;
+        persist(file)?;
         // The name must survive a power cut too: the first data sealed is lost without the ring.
         #[cfg(unix)]
-        File::open(directory).and_then(|directory| directory.sync_all()).map_err(io)?;
+        File::open(directory).and_then(|directory| directory.sync_all())?;
         Ok(())
     }
 
@@ -189,6 +248,7 @@ impl KeyRing {
             index_root: stored.index_root,
             token_keys,
             current_token_key,
+            path: None,
         })
     }
 
@@ -211,6 +271,7 @@ impl KeyRing {
         }
     }
 
+    #[cfg(test)]
     pub(crate) const fn keks(&self) -> &Keks {
         &self.keks
     }
@@ -255,6 +316,74 @@ impl Keks {
 
     pub(crate) const fn current(&self) -> i32 {
         self.current
+    }
+}
+
+/// The key-encryption keys as their file has them, read again when that may have changed.
+pub(crate) struct LiveKeks {
+    path: Option<PathBuf>,
+    index_root: Secret,
+    now: RwLock<(Option<Stamp>, Arc<Keks>)>,
+}
+
+/// What tells one state of a file from another.
+type Stamp = (Option<SystemTime>, u64, u64);
+
+fn stamp(path: &Path) -> Option<Stamp> {
+    let metadata = path.metadata().ok()?;
+    #[cfg(unix)]
+    let file = std::os::unix::fs::MetadataExt::ino(&metadata);
+    #[cfg(not(unix))]
+    let file = 0;
+    Some((metadata.modified().ok(), metadata.len(), file))
+}
+
+impl LiveKeks {
+    pub(crate) fn new(ring: &KeyRing) -> Self {
+        Self {
+            path: ring.path.clone(),
+            index_root: ring.index_root.clone(),
+            now: RwLock::new((None, Arc::new(ring.keks.clone()))),
+        }
+    }
+
+    /// As they were last read.
+    pub(crate) fn get(&self) -> Arc<Keks> {
+        Arc::clone(&self.now.read().unwrap_or_else(PoisonError::into_inner).1)
+    }
+
+    /// As they are. A file that cannot be used, or belongs to another installation, changes nothing: data must not
+    /// be sealed by a key that the next start does not find. Looks at a small local file, seldom.
+    pub(crate) fn refreshed(&self) -> Arc<Keks> {
+        let Some(path) = &self.path else { return self.get() };
+        let found = stamp(path);
+        {
+            let now = self.now.read().unwrap_or_else(PoisonError::into_inner);
+            if found.is_none() || now.0 == found {
+                return Arc::clone(&now.1);
+            }
+        }
+        let ring = match KeyRing::load(path) {
+            Ok(ring) => ring,
+            Err(error) => {
+                tracing::error!(%error, "key_ring.not_read_again");
+                return self.get();
+            }
+        };
+        let mut now = self.now.write().unwrap_or_else(PoisonError::into_inner);
+        let changed = |(version, key): (&i32, &Secret)| {
+            ring.keks.get(*version).is_some_and(|other| other != key.bytes())
+        };
+        if ring.index_root.bytes() != self.index_root.bytes() || now.1.by_version.iter().any(changed) {
+            tracing::error!(path = %path.display(), "key_ring.belongs_to_another_installation");
+        } else {
+            if ring.keks.current != now.1.current {
+                tracing::info!(key_ring.current_kek = ring.keks.current, "key_ring.read_again");
+            }
+            now.1 = Arc::new(ring.keks);
+        }
+        now.0 = found;
+        Arc::clone(&now.1)
     }
 }
 
@@ -454,6 +583,13 @@ fn without_values(error: &serde_json::Error) -> String {
     }
 }
 
+fn directory_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    }
+}
+
 fn make_private_directory(directory: &Path) -> io::Result<()> {
     let mut builder = DirBuilder::new();
     #[cfg(unix)]
@@ -612,6 +748,89 @@ mod tests {
         assert_eq!(ring.current_token_key().kid, "2027-01");
         // RFC 8032 §7.1, test 1.
         assert_eq!(ring.token_keys()[1].public[..4], [0xd7, 0x5a, 0x98, 0x01]);
+    }
+
+    #[test]
+    fn rotating_adds_a_key_and_keeps_the_others() {
+        let directory = directory();
+        let path = directory.path().join("keys.json");
+        let old = KeyRing::load_or_create(&path).unwrap();
+        assert_eq!(KeyRing::rotate(&path, true).unwrap(), 2);
+        let new = KeyRing::load(&path).unwrap();
+        assert_eq!(new.current_kek(), 2);
+        assert_eq!(new.keks().get(1), old.keks().get(1));
+        assert_ne!(new.keks().get(2), old.keks().get(1));
+        assert_eq!(new.index_root(), old.index_root());
+        assert_eq!(new.current_token_key().pkcs8(), old.current_token_key().pkcs8());
+
+        // In two steps, as where every node has its own copy of the file.
+        assert_eq!(KeyRing::rotate(&path, false).unwrap(), 3);
+        let added = KeyRing::load(&path).unwrap();
+        assert_eq!(added.current_kek(), 2);
+        assert_eq!(KeyRing::rotate(&path, true).unwrap(), 3, "the one that was added becomes current");
+        let current = KeyRing::load(&path).unwrap();
+        assert_eq!((current.current_kek(), current.keks().get(3)), (3, added.keks().get(3)));
+
+        let missing = KeyRing::rotate(&directory.path().join("nowhere.json"), true).unwrap_err();
+        assert!(matches!(missing, KeyRingError::Missing { .. }), "{missing}");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_rotated_ring_is_its_owners_and_stays_where_it_was() {
+        use std::os::unix::fs::PermissionsExt;
+
+        let directory = directory();
+        let (path, link) = (directory.path().join("keys.json"), directory.path().join("link.json"));
+        KeyRing::load_or_create(&path).unwrap();
+        std::os::unix::fs::symlink(&path, &link).unwrap();
+        KeyRing::rotate(&link, true).unwrap();
+        assert_eq!(path.metadata().unwrap().permissions().mode() & 0o7777, 0o600);
+        assert!(link.symlink_metadata().unwrap().is_symlink());
+        assert_eq!(KeyRing::load(&path).unwrap().current_kek(), 2);
+    }
+
+    #[test]
+    fn many_that_rotate_lose_no_key() {
+        let directory = directory();
+        let path = directory.path().join("keys.json");
+        KeyRing::load_or_create(&path).unwrap();
+        let mut versions = std::thread::scope(|scope| {
+            let racers: Vec<_> =
+                (0..8).map(|_| scope.spawn(|| KeyRing::rotate(&path, true).unwrap())).collect();
+            racers.into_iter().map(|racer| racer.join().unwrap()).collect::<Vec<_>>()
+        });
+        versions.sort_unstable();
+        assert_eq!(versions, (2..=9).collect::<Vec<_>>());
+        assert_eq!(KeyRing::load(&path).unwrap().keks.by_version.len(), 9);
+    }
+
+    #[test]
+    fn live_keys_follow_their_file_but_no_other_ring() {
+        let directory = directory();
+        let path = directory.path().join("keys.json");
+        let live = LiveKeks::new(&KeyRing::load_or_create(&path).unwrap());
+        KeyRing::rotate(&path, true).unwrap();
+        assert_eq!(live.get().current(), 1, "nobody has looked");
+        assert_eq!(live.refreshed().current(), 2);
+        assert_eq!(live.get().current(), 2);
+
+        let ours = std::fs::read_to_string(&path).unwrap();
+        for other in [
+            "not a ring".to_owned(),
+            serde_json::to_string(
+                &KeyRing::generate().unwrap().with_newer_kek().with_newer_kek().to_stored(),
+            )
+            .unwrap(),
+        ] {
+            write(&path, &other);
+            assert_eq!(live.refreshed().current(), 2);
+        }
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!(live.refreshed().current(), 2);
+        write(&path, &ours);
+        KeyRing::rotate(&path, true).unwrap();
+        assert_eq!(live.refreshed().current(), 3);
     }
 
     #[test]

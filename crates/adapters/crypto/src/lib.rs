@@ -17,7 +17,7 @@ mod one_time_codes;
 mod passwords;
 mod tokens;
 
-pub use envelope::{CACHE_LIFETIME, EnvelopeSealer, KeyCheckError};
+pub use envelope::{CACHE_LIFETIME, EnvelopeSealer, KeyCheckError, RewrapError};
 pub use key_ring::{KeyRing, KeyRingError};
 pub use one_time_codes::TotpCodes;
 pub use passwords::Argon2Hasher;

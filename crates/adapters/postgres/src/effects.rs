@@ -2,6 +2,7 @@
 
 use alivio_kernel::{AuditEntry, AuditSink, BoxError, Effects, Event};
 use async_trait::async_trait;
+use chrono::{DateTime, Utc};
 use diesel::QueryResult;
 use diesel::sql_types::Jsonb;
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
@@ -27,22 +28,20 @@ const STORE: &str = "
 
 /// Stores `effects` in the transaction that `connection` is in. Ring the database's bell after the commit.
 pub(crate) async fn store(connection: &mut AsyncPgConnection, effects: &Effects) -> QueryResult<()> {
-    if effects.events.is_empty() && effects.audit.is_empty() {
+    if effects.events.is_empty() && effects.timers.is_empty() && effects.audit.is_empty() {
         return Ok(());
     }
     let query = diesel::sql_query(STORE)
-        .bind::<Jsonb, _>(events_json(&effects.events))
+        .bind::<Jsonb, _>(events_json(effects))
         .bind::<Jsonb, _>(audit_json(&effects.audit));
     prepared(query).execute(connection).await?;
     Ok(())
 }
 
-pub(crate) fn events_json(events: &[Event]) -> Value {
-    let row = |e: &Event| {
-        let due_at = e.due.unwrap_or(e.at);
-        json!({"id": e.id, "kind": e.kind, "payload": e.payload, "at": e.at, "due_at": due_at})
-    };
-    events.iter().map(row).collect()
+pub(crate) fn events_json(effects: &Effects) -> Value {
+    let row = |e: &Event, due: DateTime<Utc>| json!({"id": e.id, "kind": e.kind, "payload": e.payload, "at": e.at, "due_at": due});
+    let events = effects.events.iter().map(|event| row(event, event.due.unwrap_or(event.at)));
+    events.chain(effects.timers.iter().map(|(event, due)| row(event, *due))).collect()
 }
 
 pub(crate) fn audit_json(entries: &[AuditEntry]) -> Value {
@@ -61,7 +60,7 @@ pub(crate) fn audit_json(entries: &[AuditEntry]) -> Value {
 impl AuditSink for Database {
     async fn record(&self, entries: &[AuditEntry]) -> Result<(), BoxError> {
         let mut connection = self.connection().await?;
-        let effects = Effects { events: Vec::new(), audit: entries.to_vec() };
+        let effects = Effects { audit: entries.to_vec(), ..Effects::default() };
         Ok(store(&mut connection, &effects).await?)
     }
 }

@@ -80,7 +80,7 @@ impl GuardStore for Database {
             .bind::<Timestamptz, _>(now)
             .bind::<Text, _>(name)
             .bind::<BigInt, _>(LONGEST_LOCK.num_seconds());
-        let effects = Effects { events: Vec::new(), audit: audit.to_vec() };
+        let effects = Effects { audit: audit.to_vec(), ..Effects::default() };
         let mut connection = self.connection().await.map_err(unavailable)?;
         let work = connection.transaction(async |connection| {
             prepared(query).execute(connection).await?;

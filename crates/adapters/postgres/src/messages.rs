@@ -101,6 +101,19 @@ const BY_GRANT: [&str; 5] = histories!(
 
 const BY_IDS: &str = concat!("SELECT ", message_columns!(), " FROM messages m WHERE m.id = ANY ($1)");
 
+// One row for a member, without a message if there is none of that name.
+const EARLIER: &str = concat!(
+    "SELECT m.fingerprint = $4 AS same, m.*
+    FROM participants me
+    LEFT JOIN LATERAL (
+        SELECT ",
+    message_columns!(),
+    ", m.fingerprint FROM messages m
+        WHERE m.conversation_id = $1 AND m.sender_id = $2 AND m.client_message_id = $3
+    ) m ON true
+    WHERE me.conversation_id = $1 AND me.user_id = $2 AND me.left_seq IS NULL"
+);
+
 const MARKS: &str = "
     SELECT coalesce(array_agg(p.user_id), '{}') AS users, coalesce(array_agg(p.delivered_up_to), '{}') AS delivered,
         coalesce(array_agg(p.read_up_to), '{}') AS read
@@ -136,6 +149,7 @@ mod changes;
 mod feed;
 mod group_commit;
 mod reader;
+mod search;
 
 pub use group_commit::GroupCommit;
 
@@ -256,6 +270,14 @@ pub(crate) struct MessageRow {
     revision: Option<i64>,
 }
 
+#[derive(QueryableByName)]
+struct EarlierRow {
+    #[diesel(sql_type = Nullable<Bool>)]
+    same: Option<bool>,
+    #[diesel(embed)]
+    message: MessageRow,
+}
+
 impl MessageRow {
     pub(crate) fn restore(self) -> Option<Result<StoredMessage, Error>> {
         let (message_type, priority, client_message_id, source) =
@@ -296,6 +318,8 @@ impl MessageRow {
             deleted_by: self.deleted_by.map(UserId::from),
             corrected_by: self.corrected_by.map(MessageId::from),
             revision: self.revision?,
+            key_id: None,
+            is_destroyed: false,
         };
         let (content, payload) = (self.content.map(Sealed::from_bytes), self.payload.map(Sealed::from_bytes));
         Some(Ok(StoredMessage { header, content, payload }))
@@ -370,7 +394,7 @@ struct Id {
     id: Uuid,
 }
 
-fn unavailable(error: impl Into<BoxError>) -> Error {
+pub(crate) fn unavailable(error: impl Into<BoxError>) -> Error {
     Error::Unavailable(error.into())
 }
 
@@ -415,6 +439,28 @@ impl Database {
 impl MessageLog for GroupCommit {
     async fn append(&self, entry: NewEntry) -> Result<Appended, Error> {
         self.write(entry).await
+    }
+
+    async fn earlier(
+        &self,
+        sender: UserId,
+        conversation: ConversationId,
+        client_message_id: &ClientMessageId,
+        fingerprint: [u8; 16],
+    ) -> Result<Option<Appended>, Error> {
+        let query = diesel::sql_query(EARLIER)
+            .bind::<SqlUuid, _>(conversation.uuid())
+            .bind::<SqlUuid, _>(sender.uuid())
+            .bind::<Text, _>(client_message_id.as_str())
+            .bind::<Bytea, _>(fingerprint.to_vec());
+        let mut connection = self.database().connection().await.map_err(unavailable)?;
+        let rows: Vec<EarlierRow> = prepared(query).load(&mut connection).await.map_err(unavailable)?;
+        let Some(row) = rows.into_iter().next() else { return Ok(Some(Appended::NotAMember)) };
+        Ok(match (row.same, row.message.restore()) {
+            (Some(true), Some(stored)) => Some(Appended::Repeat(stored?)),
+            (Some(false), Some(_)) => Some(Appended::Reused),
+            _ => None,
+        })
     }
 
     async fn history(
@@ -531,7 +577,7 @@ impl GrantedLog for Database {
         now: DateTime<Utc>,
     ) -> Result<Option<GrantedPage>, Error> {
         let Asked { sql, seq, message, offset } = asked(&BY_GRANT, history);
-        let effects = Effects { events: Vec::new(), audit: pass.audit.clone() };
+        let effects = Effects { audit: pass.audit.clone(), ..Effects::default() };
         let mut connection = self.connection().await.map_err(unavailable)?;
         let read: Result<_, diesel::result::Error> = connection
             .transaction(async |connection| {

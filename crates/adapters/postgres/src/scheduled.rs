@@ -1,7 +1,7 @@
 //! `messages::ScheduledStore` and `messages::DraftStore`: what is sent later, and what is not sent yet.
 
 use alivio_kernel::ids::{ConversationId, MessageId, ScheduledMessageId, UserId, Uuid};
-use alivio_kernel::{BoxError, Event, PageSize, Sealed};
+use alivio_kernel::{BoxError, Effects, Event, PageSize, Sealed};
 use alivio_messages::{
     DraftStore, Error, NewScheduled, Outcome, Scheduled, ScheduledChange, ScheduledState, ScheduledStore,
     StoredDraft, StoredScheduled,
@@ -211,7 +211,7 @@ fn version(version: u32) -> Result<i32, Error> {
 }
 
 fn timer(event: &Event) -> serde_json::Value {
-    effects::events_json(std::slice::from_ref(event))
+    effects::events_json(&Effects { events: vec![event.clone()], ..Effects::default() })
 }
 
 #[async_trait]

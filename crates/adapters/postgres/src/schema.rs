@@ -75,6 +75,8 @@ diesel::table! {
         kek_version -> Int4,
         wrapped -> Bytea,
         created_at -> Timestamptz,
+        state -> Text,
+        seals -> Int8,
     }
 }
 

@@ -14,7 +14,7 @@ use alivio_conversations::{
     ConversationCreated, ConversationStore, Created, Kind, Metadata, NewConversation, ParticipantRole,
     Purpose, Settings, StoredLabels, WithoutMessages,
 };
-use alivio_kernel::ids::{ConversationId, GrantId, MessageId, SessionId, UserId, Uuid};
+use alivio_kernel::ids::{ConversationId, GrantId, MessageId, ReportId, SessionId, UserId, Uuid};
 use alivio_kernel::{
     AuditEntry, AuditSink, Caller, Effects, Event, IdSource, Language, Origin, PageSize, Role, Sealed,
     Sensitive, SystemIds,
@@ -231,7 +231,13 @@ impl alivio_conversations::testing::World for Clinic {
 
     async fn message(&self, conversation: ConversationId, sender: UserId, at: DateTime<Utc>) {
         let id = MessageId::generate(&SystemIds);
-        let sent = MessageSent { conversation_id: conversation, message_id: id, sender_id: sender, seq: 0 };
+        let sent = MessageSent {
+            conversation_id: conversation,
+            message_id: id,
+            sender_id: sender,
+            seq: 0,
+            quiet: None,
+        };
         let entry = NewEntry {
             header: Header::new(
                 id,
@@ -244,6 +250,7 @@ impl alivio_conversations::testing::World for Clinic {
             payload: None,
             fingerprint: [0; 16],
             event: Event::new(&SystemIds, at, &sent),
+            flag: None,
         };
         assert!(matches!(self.log.append(entry).await.unwrap(), Appended::Stored { .. }));
     }
@@ -364,6 +371,12 @@ impl alivio_messages::testing::World for Clinic {
 
     async fn events(&self) -> Vec<Event> {
         self.all_events().await
+    }
+
+    async fn flags(&self) -> Vec<(ReportId, MessageId)> {
+        let sql = "SELECT id, message_id FROM message_reports WHERE kind = 'flag'";
+        let rows = self.sql.query(sql, &[]).await.unwrap();
+        rows.iter().map(|row| (row.get::<_, Uuid>(0).into(), row.get::<_, Uuid>(1).into())).collect()
     }
 }
 

@@ -1,6 +1,6 @@
 use alivio_kernel::ids::{ConversationId, UserId};
 use alivio_kernel::sealing::SealError;
-use alivio_kernel::{BoxError, DomainError, ErrorKind, FieldError};
+use alivio_kernel::{BoxError, Denied, DomainError, ErrorKind, FieldError};
 use serde_json::{Value, json};
 
 /// Why two people may not talk.
@@ -70,6 +70,12 @@ pub enum Error {
     /// The idempotency key was used for something else.
     #[error("idempotency key reused")]
     KeyReused,
+    /// The emergency is over.
+    #[error("the emergency is over")]
+    EmergencyOver,
+    /// The caller's role does not allow it.
+    #[error(transparent)]
+    Forbidden(#[from] Denied),
     /// Someone else changed the conversation at the same time.
     #[error("changed meanwhile")]
     Stale,
@@ -85,12 +91,13 @@ impl DomainError for Error {
     fn kind(&self) -> ErrorKind {
         match self {
             Self::NotFound => ErrorKind::NotFound,
-            Self::NotAllowed { .. } | Self::NotAModerator => ErrorKind::Forbidden,
+            Self::NotAllowed { .. } | Self::NotAModerator | Self::Forbidden(_) => ErrorKind::Forbidden,
             Self::DirectExists { .. }
             | Self::DirectIsFixed
             | Self::LastModerator
             | Self::Closed
             | Self::KeyReused
+            | Self::EmergencyOver
             | Self::Stale => ErrorKind::Conflict,
             Self::ClinicianRequired
             | Self::ModeratorRequired
@@ -115,6 +122,8 @@ impl DomainError for Error {
             Self::Closed => "conversation_closed",
             Self::NotForThisPurpose { .. } => "not_for_this_purpose",
             Self::KeyReused => "idempotency_key_reused",
+            Self::EmergencyOver => "emergency_over",
+            Self::Forbidden(_) => "forbidden",
             Self::Stale => "stale",
             Self::Field(_) => "validation_failed",
             Self::Unavailable(_) => "unavailable",
@@ -130,6 +139,7 @@ impl DomainError for Error {
             })),
             Self::DirectExists { conversation_id } => Some(json!({"conversation_id": conversation_id})),
             Self::NotForThisPurpose { field } => Some(json!({"field": field})),
+            Self::Forbidden(denied) => Some(denied.details()),
             Self::Field(field) => Some(field.details()),
             _ => None,
         }

@@ -1,5 +1,5 @@
 use alivio_kernel::DomainEvent;
-use alivio_kernel::ids::{ConversationId, UserId};
+use alivio_kernel::ids::{ConversationId, EmergencyId, UserId};
 use serde::{Deserialize, Serialize};
 
 /// A conversation was opened.
@@ -60,4 +60,89 @@ pub struct ConversationUpdated {
 
 impl DomainEvent for ConversationUpdated {
     const KIND: &'static str = "conversations.conversation_updated";
+}
+
+/// Someone called for urgent help.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EmergencyOpened {
+    /// The emergency.
+    pub emergency_id: EmergencyId,
+    /// Where they talk.
+    pub conversation_id: ConversationId,
+    /// Who needs help.
+    pub patient_id: UserId,
+    /// Who opened it.
+    pub opened_by: UserId,
+}
+
+impl DomainEvent for EmergencyOpened {
+    const KIND: &'static str = "conversations.emergency_opened";
+}
+
+/// People were called to an emergency.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EmergencyPaged {
+    /// The emergency.
+    pub emergency_id: EmergencyId,
+    /// Where they talk.
+    pub conversation_id: ConversationId,
+    /// Who needs help.
+    pub patient_id: UserId,
+    /// Who opened it.
+    pub opened_by: UserId,
+    /// The level of those who are paged.
+    pub level: i32,
+    /// Who is paged.
+    pub people: Vec<UserId>,
+    /// Whether others had been paged before and did not acknowledge.
+    pub escalated: bool,
+}
+
+impl DomainEvent for EmergencyPaged {
+    const KIND: &'static str = "conversations.emergency_paged";
+}
+
+/// The time is up in which those who were paged should have acknowledged. Stored when they are paged, handed out then.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AcknowledgementDue {
+    /// The emergency.
+    pub emergency_id: EmergencyId,
+    /// The level of those who were paged.
+    pub level: i32,
+}
+
+impl DomainEvent for AcknowledgementDue {
+    const KIND: &'static str = "conversations.emergency_acknowledgement_due";
+}
+
+/// Someone takes care of an emergency.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EmergencyAcknowledged {
+    /// The emergency.
+    pub emergency_id: EmergencyId,
+    /// Where they talk.
+    pub conversation_id: ConversationId,
+    /// Who does.
+    pub acknowledged_by: UserId,
+    /// Who had been paged and can stand down.
+    pub paged: Vec<UserId>,
+}
+
+impl DomainEvent for EmergencyAcknowledged {
+    const KIND: &'static str = "conversations.emergency_acknowledged";
+}
+
+/// An emergency is over.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EmergencyResolved {
+    /// The emergency.
+    pub emergency_id: EmergencyId,
+    /// Where they talked.
+    pub conversation_id: ConversationId,
+    /// Who said so.
+    pub resolved_by: UserId,
+}
+
+impl DomainEvent for EmergencyResolved {
+    const KIND: &'static str = "conversations.emergency_resolved";
 }

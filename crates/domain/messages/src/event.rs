@@ -1,5 +1,5 @@
 use alivio_kernel::DomainEvent;
-use alivio_kernel::ids::{ConversationId, MessageId, ScheduledMessageId, UserId};
+use alivio_kernel::ids::{ConversationId, MessageId, ReportId, ScheduledMessageId, UserId};
 use serde::{Deserialize, Serialize};
 
 /// A message was sent.
@@ -13,6 +13,19 @@ pub struct MessageSent {
     pub sender_id: UserId,
     /// Its place in the log. Known only to the store, which fills it in.
     pub seq: i64,
+    /// Why it disturbs nobody, if it was written while it was closed. Whoever notifies people passes it over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quiet: Option<Quiet>,
+}
+
+/// What becomes of a message that was taken while it was closed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Quiet {
+    /// It waits until someone looks.
+    Waits,
+    /// A machine answers that it waits, once in each closed period.
+    Answered,
 }
 
 impl DomainEvent for MessageSent {
@@ -58,4 +71,49 @@ pub struct MessageDeleted {
 
 impl DomainEvent for MessageDeleted {
     const KIND: &'static str = "messages.message_deleted";
+}
+
+/// Someone has reported a message.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MessageReported {
+    /// The report.
+    pub report_id: ReportId,
+    /// Where the message is.
+    pub conversation_id: ConversationId,
+    /// The message.
+    pub message_id: MessageId,
+}
+
+impl DomainEvent for MessageReported {
+    const KIND: &'static str = "messages.message_reported";
+}
+
+/// A report, or what the rules have found, has been taken on or decided.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReportDecided {
+    /// The report.
+    pub report_id: ReportId,
+    /// The message.
+    pub message_id: MessageId,
+    /// Who said it.
+    pub sender_id: UserId,
+    /// How far it has come: `resolved`.
+    pub status: String,
+    /// What was done: `warned`.
+    pub resolution: Option<String>,
+}
+
+impl DomainEvent for ReportDecided {
+    const KIND: &'static str = "messages.report_decided";
+}
+
+/// What was said in a conversation was destroyed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ContentDestroyed {
+    /// Where.
+    pub conversation_id: ConversationId,
+}
+
+impl DomainEvent for ContentDestroyed {
+    const KIND: &'static str = "messages.content_destroyed";
 }

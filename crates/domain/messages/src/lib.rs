@@ -19,14 +19,21 @@
 
 mod error;
 mod event;
+pub mod formatting;
 mod model;
+mod pace;
 mod ports;
+pub mod screening;
 mod service;
 #[cfg(feature = "testing")]
 pub mod testing;
+mod words;
 
 pub use error::Error;
 pub use event::*;
 pub use model::*;
+#[cfg(feature = "testing")]
+pub use pace::MockPace;
+pub use pace::{LocalPace, Pace, PaceLimits, Step, Taken, WINDOW as PACE_WINDOW};
 pub use ports::*;
 pub use service::*;

@@ -33,7 +33,9 @@ struct Desk {
 }
 
 impl Desk {
-    fn open(self) -> Messages {
+    fn open(mut self) -> Messages {
+        // For those who have not said what room it is.
+        self.rooms.expect_room().returning(|_| Ok(Some(ROOM)));
         Messages::new(MessagesPorts {
             log: Arc::new(self.log),
             changes: Arc::new(self.changes),
@@ -161,6 +163,7 @@ async fn a_sent_message_is_sealed_stored_and_announced_once() {
             message_id: entry.id,
             sender_id: caller().user_id,
             seq: 0,
+            quiet: None,
         }
     );
     assert!(!entry.event.payload.to_string().contains("Tome"), "events hold ids, never bodies");

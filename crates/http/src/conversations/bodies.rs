@@ -8,6 +8,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use crate::encryption::{self, CapabilitiesBody, ConversationEncryptionBody};
 use crate::profiles::avatar_url;
 
 /// A conversation, as you see it.
@@ -37,6 +38,10 @@ pub(crate) struct ConversationBody {
     settings: SettingsBody,
     /// What it refers to.
     metadata: MetadataBody,
+    /// How what is said in it rests in storage.
+    encryption: ConversationEncryptionBody,
+    /// What the server can do for it, given that.
+    capabilities: CapabilitiesBody,
     /// Who opened it.
     created_by: Uuid,
     /// When.
@@ -310,7 +315,10 @@ impl From<ConversationView> for ConversationBody {
     fn from(view: ConversationView) -> Self {
         let mut conversation = view.conversation;
         let closed = conversation.closed.take();
+        let (encryption, capabilities) = encryption::of_server_mode();
         Self {
+            encryption,
+            capabilities,
             id: conversation.id.uuid(),
             r#ref: conversation.reference(),
             r#type: conversation.kind.as_str(),

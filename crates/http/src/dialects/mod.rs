@@ -5,6 +5,7 @@
 
 mod chat_socket;
 mod document;
+mod report_message;
 mod row;
 mod s0;
 mod s1;
@@ -17,5 +18,5 @@ pub(crate) use document::document;
 pub(crate) use translate::{translate, within};
 
 pub(crate) fn routes(config: &mut actix_web::web::ServiceConfig) {
-    config.service(chat_socket::open_chat);
+    config.service(chat_socket::open_chat).service(report_message::report_message);
 }

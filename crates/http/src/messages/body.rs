@@ -7,8 +7,10 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use super::formatted::FormattedContentBody;
 use super::payload::{AttachmentBody, PayloadBody, attachments};
 use crate::conversations::UserSummaryBody;
+use crate::encryption::EncryptionBody;
 
 /// What a message is. `system` is said by the server alone; `appointment` and `prescription` by clinicians.
 #[derive(Clone, Copy, Default, Serialize, Deserialize, ToSchema)]
@@ -93,9 +95,13 @@ pub(crate) struct MessageBody {
     payload: Option<PayloadBody>,
     /// What it answers.
     reply_to: Option<ReplyBody>,
+    /// How the words look and what is in them; `null` when `content` is.
+    formatted_content: Option<FormattedContentBody>,
     /// How urgent it is.
     #[schema(example = "normal")]
     priority: &'static str,
+    /// Whether a machine wrote it. Show that wherever you show the message.
+    is_automated: bool,
     /// How far it has come: `sent`, `delivered` to a device of every recipient, `read` by every recipient.
     #[schema(example = "delivered")]
     delivery_status: &'static str,
@@ -136,6 +142,8 @@ pub(crate) struct MessageBody {
     client_message_id: String,
     /// When it was to be sent, if that was decided before.
     scheduled_for: Option<DateTime<Utc>>,
+    /// How its words rest in storage.
+    encryption: EncryptionBody,
     /// When it was stored.
     created_at: DateTime<Utc>,
     /// When its words last changed, or it was taken back.
@@ -206,7 +214,9 @@ impl From<&MessageView> for MessageBody {
                     created_at: quote.map(|quote| quote.created_at),
                 }
             }),
+            formatted_content: message.content.as_ref().map(|c| FormattedContentBody::of(c.as_str(), view)),
             priority: message.priority.as_str(),
+            is_automated: message.automation.is_some(),
             delivery_status: view.status.as_str(),
             read_by: view.read_by.iter().map(|(user, at)| ReadByBody::new(user.uuid(), *at)).collect(),
             reactions: view.reactions.iter().map(ReactionBody::from).collect(),
@@ -223,6 +233,7 @@ impl From<&MessageView> for MessageBody {
             expires_at: message.expires_at,
             client_message_id: message.client_message_id.as_str().to_owned(),
             scheduled_for: message.scheduled_for,
+            encryption: EncryptionBody::from(&message.header),
             created_at: message.created_at,
             updated_at: message.deleted_at.max(message.edited_at).unwrap_or(message.created_at),
             metadata: MetadataBody {

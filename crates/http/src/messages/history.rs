@@ -2,8 +2,9 @@
 
 use actix_web::{get, web};
 use alivio_kernel::ids::{MessageId, UserId};
+use alivio_kernel::terms::Pattern;
 use alivio_kernel::{FieldError, PageSize, Rule};
-use alivio_messages::{Anchor, Edge, Filter, HistoryQuery, LogQuery, MessageType};
+use alivio_messages::{Anchor, Edge, Filter, HistoryQuery, LogQuery, MessageType, SearchQuery};
 use chrono::DateTime;
 use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
@@ -63,6 +64,10 @@ pub(crate) struct LogParams {
     before: Option<String>,
     /// Messages after this one: a message id, `next_cursor`, or an instant (RFC 3339) by when they were stored.
     after: Option<String>,
+    /// Only messages that hold all of these words, newest first, as with `GET /search`. `next_cursor` goes on by
+    /// `before`; not with `after`, nor the oldest first.
+    #[param(example = "dolor", min_length = 1, max_length = 200)]
+    search: Option<String>,
     /// Only of these types, separated by commas.
     #[param(example = "text,image")]
     message_type: Option<String>,
@@ -93,6 +98,29 @@ enum Ordering {
 }
 
 impl LogParams {
+    /// What is searched for, if anything is.
+    fn parse_search(&self) -> Result<Option<SearchQuery>> {
+        let Some(search) = &self.search else { return Ok(None) };
+        let pattern = Pattern::parse("search", search).map_err(invalid)?;
+        let size = PageSize::parse(self.page_size, 50).map_err(invalid)?;
+        let offset = paging::offset(self.page, size)?;
+        let before_seq = match (self.before.as_deref(), &self.after, self.page) {
+            (None, None, _) => None,
+            (Some(before), None, None) => {
+                let seq = before.parse::<i64>().ok().filter(|seq| *seq >= 0);
+                Some(seq.ok_or_else(|| invalid(FieldError::new("before", Rule::Malformed)))?)
+            }
+            _ => return Err(invalid(FieldError::new("after", Rule::Malformed))),
+        };
+        if self.ordering == Some(Ordering::OldestFirst) {
+            return Err(invalid(FieldError::new("ordering", Rule::Malformed)));
+        }
+        let message_types = types(self.message_type.as_deref(), self.has_attachments)?.unwrap_or_default();
+        let from_user = self.sender.map(UserId::from);
+        let query = SearchQuery::new(pattern, size);
+        Ok(Some(SearchQuery { before_seq, offset, message_types, from_user, ..query }))
+    }
+
     fn parse(&self) -> Result<LogQuery> {
         let size = PageSize::parse(self.page_size, 50).map_err(invalid)?;
         let before = self.before.as_deref().map(|raw| edge("before", raw)).transpose()?;
@@ -163,7 +191,13 @@ pub(super) async fn history(
     id: web::Path<Uuid>,
     params: web::Query<LogParams>,
 ) -> Result<web::Json<MessagePage>> {
-    let page = state.platform.screens.history(&caller, id.into_inner().into(), &params.parse()?).await?;
+    let id = id.into_inner().into();
+    if let Some(query) = params.parse_search()? {
+        let (found, next) = state.platform.find_in(&caller, id, query).await?;
+        let items = found.iter().map(MessageBody::from).collect();
+        return Ok(web::Json(MessagePage { items, next_cursor: next.map(|seq| seq.to_string()) }));
+    }
+    let page = state.platform.screens.history(&caller, id, &params.parse()?).await?;
     let items = page.items.iter().map(MessageBody::from).collect();
     Ok(web::Json(MessagePage { items, next_cursor: page.next_cursor }))
 }

@@ -3,6 +3,7 @@
 mod body;
 mod changes;
 mod drafts;
+mod formatted;
 mod forward;
 mod history;
 mod marks;
@@ -12,12 +13,14 @@ mod read;
 mod receipts;
 mod scheduled;
 mod send;
+mod warnings;
 
 pub(crate) use body::{MessageBody, MessagePage, MessageTypeBody, PriorityBody};
 pub(crate) use history::HistoryParams;
 pub(crate) use marks::ReadMarkerBody;
 pub(crate) use payload::attachments;
 pub(crate) use send::NewMessage;
+pub(crate) use warnings::WarningBody;
 
 pub(crate) fn routes(config: &mut utoipa_actix_web::service_config::ServiceConfig<'_>) {
     config

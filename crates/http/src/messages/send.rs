@@ -6,14 +6,14 @@ use alivio_kernel::ids::{FileId, MessageId};
 use alivio_kernel::{FieldError, Rule};
 use alivio_messages::{ClientMessageId, Content, Draft, LONGEST_LIFE, MessageType, SHORTEST_LIFE, Source};
 use chrono::{DateTime, TimeDelta, Utc};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::payload::{self, PayloadBody};
 use super::scheduled::ScheduledBody;
-use super::{MessageBody, MessageTypeBody, PriorityBody};
+use super::{MessageBody, MessageTypeBody, PriorityBody, WarningBody};
 use crate::extract::{Body, SignedIn};
 use crate::problem::{ProblemDetails, Result, invalid};
 use crate::responses::{Malformed, NotFound, NotJson, TooLarge, Unauthenticated, Unavailable};
@@ -96,11 +96,24 @@ fn lifetime(seconds: i64) -> std::result::Result<TimeDelta, FieldError> {
     TimeDelta::try_seconds(seconds).ok_or(FieldError::new("expires_in_seconds", rule))
 }
 
+/// A message that you have sent.
+#[derive(Serialize, ToSchema)]
+#[schema(as = SentMessage)]
+struct SentMessageBody {
+    #[serde(flatten)]
+    message: MessageBody,
+    /// What was found in it that you may want to know. Some of it is shown to those who moderate.
+    warnings: Vec<WarningBody>,
+}
+
 /// Send a message
 ///
 /// With `scheduled_for` it waits, and the answer (202, or 200 for a repeat) is the scheduled message instead.
 /// The answer comes once the message is safely stored. If you get none, send it again with the same
 /// `client_message_id`: it is stored once.
+///
+/// You may send 20 messages a minute; emergencies have a count of their own. What you repeat by its
+/// `client_message_id` does not count. The 21st is answered 429 `rate_limited`, with `Retry-After`.
 #[utoipa::path(
     tag = "Messages",
     operation_id = "sendMessage",
@@ -108,17 +121,17 @@ fn lifetime(seconds: i64) -> std::result::Result<TimeDelta, FieldError> {
     params(("id" = Uuid, Path, description = "The conversation.")),
     request_body = NewMessage,
     responses(
-        (status = 200, description = "You had sent it before; this is what was stored then.", body = MessageBody),
-        (status = 201, description = "Stored.", body = MessageBody),
+        (status = 200, description = "You had sent it before; this is what was stored then.", body = SentMessageBody),
+        (status = 201, description = "Stored.", body = SentMessageBody),
         (status = 202, description = "It waits for `scheduled_for`.", body = ScheduledBody),
         (status = 400, response = Malformed),
         (status = 401, response = Unauthenticated),
         (status = 403, description = "`direct_chat_blocked`: a block stands between the two of this direct conversation; `clinicians_only`: only clinicians send appointments and prescriptions; `file_sharing_disabled`: files are not shared here.", body = ProblemDetails, content_type = "application/problem+json"),
         (status = 404, response = NotFound),
-        (status = 409, description = "`client_message_id_reused`, `conversation_closed`", body = ProblemDetails, content_type = "application/problem+json"),
+        (status = 409, description = "`client_message_id_reused`, `conversation_closed`, `content_destroyed`", body = ProblemDetails, content_type = "application/problem+json"),
         (status = 413, response = TooLarge),
         (status = 415, response = NotJson),
-        (status = 422, description = "`validation_failed`: a field breaks a rule (`details.field`, `details.rule`); `attachment_not_found`: there are no such files, or none that you may attach (`details.file_ids`).", body = ProblemDetails, content_type = "application/problem+json"),
+        (status = 422, description = "`phi_not_allowed`, `content_not_allowed`: what it holds may not be said there (`details.findings`). `validation_failed`: a field breaks a rule (`details.field`, `details.rule`); `attachment_not_found`: there are no such files, or none that you may attach (`details.file_ids`).", body = ProblemDetails, content_type = "application/problem+json"),
         (status = 503, response = Unavailable),
     )
 )]
@@ -139,5 +152,6 @@ pub(super) async fn send(
     let sent = state.platform.send(&caller, id.into_inner().into(), draft).await?;
     let status = if sent.created { StatusCode::CREATED } else { StatusCode::OK };
     let view = state.platform.screens.message(sent.message, sent.created, &caller).await?;
-    Ok(HttpResponse::build(status).json(MessageBody::from(&view)))
+    let warnings = WarningBody::all(&sent.warnings);
+    Ok(HttpResponse::build(status).json(SentMessageBody { message: MessageBody::from(&view), warnings }))
 }

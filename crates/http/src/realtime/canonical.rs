@@ -132,6 +132,15 @@ impl Words for Canonical {
                     }),
                 ))
             }
+            Happening::MessageRemoved(removed) => text(&Event::new(
+                "message.deleted",
+                frame,
+                removed.by,
+                json!({
+                    "message_id": removed.message_id, "seq": removed.seq, "deleted_by": removed.by,
+                    "deleted_at": removed.at,
+                }),
+            )),
             Happening::PresenceChanged { user_id, presence, last_seen_at, .. } => text(&Event::new(
                 "presence.changed",
                 frame,
@@ -165,6 +174,20 @@ impl Words for Canonical {
             Happening::DraftChanged { user_id, conversation_id } => {
                 let data = json!({"conversation_id": conversation_id});
                 text(&Event::new("draft.changed", frame, *user_id, data))
+            }
+            Happening::EmergencyPaged { emergency_id, opened_by, level } => {
+                let data = json!({
+                    "emergency_id": emergency_id, "conversation_id": frame.conversation_id, "level": level,
+                });
+                text(&Event::new("emergency.paged", frame, *opened_by, data))
+            }
+            Happening::EmergencyAcknowledged { emergency_id, acknowledged_by } => {
+                let data = json!({"emergency_id": emergency_id, "acknowledged_by": acknowledged_by});
+                text(&Event::new("emergency.acknowledged", frame, *acknowledged_by, data))
+            }
+            Happening::EmergencyResolved { emergency_id, resolved_by } => {
+                let data = json!({"emergency_id": emergency_id, "resolved_by": resolved_by});
+                text(&Event::new("emergency.resolved", frame, *resolved_by, data))
             }
             Happening::ParticipantRemoved { person, removed_by } => {
                 text(&Event::new("participant.removed", frame, *removed_by, json!({"user_id": person.id})))

@@ -62,7 +62,7 @@ async fn issue_ticket(state: web::Data<State>, SignedIn(caller): SignedIn) -> Re
 /// | `subscribe` | `conversation_ids` (at most 100) | `subscriptions[]`: `conversation_id`, `last_seq`, `marks[]`, `online[]` |
 /// | `unsubscribe` | `conversation_ids` | |
 /// | `resume` | `conversation_id`, `last_seq` | all that was missed arrives first; then `last_seq`, `replayed`, `marks[]`, `online[]` |
-/// | `message.send` | `conversation_id`, `client_message_id`, `content`, `message_type`?, `priority`? | `message_id`, `seq`, `created_at`, `created` |
+/// | `message.send` | `conversation_id`, `client_message_id`, `content`, `message_type`?, `priority`? | `message_id`, `seq`, `created_at`, `created`, `warnings[]` |
 /// | `message.edit` | `message_id`, `content`, `version`? | `message_id`, `version`, `edited_at` |
 /// | `message.delete` | `message_id` | `message_id` |
 /// | `reaction.set`, `reaction.clear` | `message_id`, `emoji` | `message_id`, `emoji` |

@@ -486,6 +486,7 @@ async fn perform(desk: &Desk, act: Act) -> Result<Value> {
                 "seq": sent.message.seq,
                 "created_at": sent.message.created_at,
                 "created": sent.created,
+                "warnings": crate::messages::WarningBody::all(&sent.warnings),
             }))
         }
         Act::Edit { message, content, version } => {

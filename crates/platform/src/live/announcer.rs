@@ -1,10 +1,13 @@
 use std::sync::Arc;
 
 use alivio_kernel::ids::{ConversationId, ScheduledMessageId, UserId};
-use alivio_messages::{Changed, LiveFeed, Mark, MarksMoved, Message, MessageChanged, Rooms, ScheduledState};
+use alivio_messages::{
+    Changed, LiveFeed, Mark, MarksMoved, Message, MessageChanged, Removed, Rooms, ScheduledState,
+};
 use async_trait::async_trait;
 
 use super::{Happening, Hub, Silence};
+use crate::mentions::Mentions;
 use crate::people::PeopleDirectory;
 use crate::screens::changed_view;
 use crate::{Error, MessageView};
@@ -13,6 +16,7 @@ use crate::{Error, MessageView};
 pub(crate) struct LiveAnnouncer {
     hub: Arc<Hub>,
     people: PeopleDirectory,
+    mentions: Mentions,
     silence: Arc<Silence>,
     rooms: Arc<dyn Rooms>,
 }
@@ -21,10 +25,11 @@ impl LiveAnnouncer {
     pub(crate) const fn new(
         hub: Arc<Hub>,
         people: PeopleDirectory,
+        mentions: Mentions,
         silence: Arc<Silence>,
         rooms: Arc<dyn Rooms>,
     ) -> Self {
-        Self { hub, people, silence, rooms }
+        Self { hub, people, mentions, silence, rooms }
     }
 }
 
@@ -52,7 +57,7 @@ impl LiveFeed for LiveAnnouncer {
         if !self.hub.has_audience(message.conversation_id) {
             return;
         }
-        let view = MessageView::just_sent(&self.people, message.clone()).await;
+        let view = MessageView::just_sent(&self.people, &self.mentions, message.clone()).await;
         match view {
             Ok(view) => {
                 let view = Arc::new(view);
@@ -86,12 +91,20 @@ impl LiveFeed for LiveAnnouncer {
             return;
         }
         let changed = Changed { message, aftermath, marks };
-        match changed_view(&self.people, changed).await {
+        match changed_view(&self.people, &self.mentions, changed).await {
             Ok(view) => {
                 let what = |view| Happening::MessageChanged { change, actor, view, members_version };
                 self.hub.publish_change(conversation, at, what, view);
             }
             Err(error) => tracing::warn!(error = %error, "live.change_not_announced"),
+        }
+    }
+
+    async fn message_removed(&self, removed: &Removed) {
+        let conversation = removed.conversation_id;
+        if self.hub.has_audience(conversation) {
+            let frame = self.hub.frame(conversation, removed.at, Happening::MessageRemoved(*removed));
+            self.hub.tell_topic(conversation, &frame);
         }
     }
 

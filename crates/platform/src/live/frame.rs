@@ -2,8 +2,8 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use alivio_accounts::{Presence, UserSummary};
-use alivio_kernel::ids::{ConversationId, GrantId, ScheduledMessageId, UserId, Uuid};
-use alivio_messages::{Change, MarksMoved, ScheduledState};
+use alivio_kernel::ids::{ConversationId, EmergencyId, GrantId, ScheduledMessageId, UserId, Uuid};
+use alivio_messages::{Change, MarksMoved, Removed, ScheduledState};
 use bytestring::ByteString;
 use chrono::{DateTime, Utc};
 
@@ -54,6 +54,8 @@ pub enum Happening {
     },
     /// Someone has received or read more.
     MarksMoved(MarksMoved),
+    /// Those who moderate have taken a message away.
+    MessageRemoved(Removed),
     /// Someone came, went, or chose another presence.
     PresenceChanged {
         /// Who.
@@ -104,6 +106,29 @@ pub enum Happening {
         user_id: UserId,
         /// Where.
         conversation_id: ConversationId,
+    },
+    /// Those who are told are called to an emergency.
+    EmergencyPaged {
+        /// Which.
+        emergency_id: EmergencyId,
+        /// Who opened it.
+        opened_by: UserId,
+        /// At which level they are.
+        level: i32,
+    },
+    /// Someone takes care of an emergency.
+    EmergencyAcknowledged {
+        /// Which.
+        emergency_id: EmergencyId,
+        /// Who.
+        acknowledged_by: UserId,
+    },
+    /// An emergency is over, and its conversation closed.
+    EmergencyResolved {
+        /// Which.
+        emergency_id: EmergencyId,
+        /// Who said so.
+        resolved_by: UserId,
     },
     /// Someone left the conversation or was removed.
     ParticipantRemoved {

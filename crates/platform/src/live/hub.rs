@@ -198,6 +198,15 @@ impl Hub {
         self.tell_people(&[user], &frame);
     }
 
+    /// Sends something to those who listen, and to every device of these people: once to each.
+    pub(crate) fn tell_everyone(&self, conversation: ConversationId, people: &[UserId], frame: &Arc<Frame>) {
+        self.tell_people(people, frame);
+        if let Some(topic) = self.topics.get(&conversation) {
+            let others = topic.subscribers.values().filter(|socket| !people.contains(&socket.user_id));
+            others.for_each(|socket| socket.push(frame));
+        }
+    }
+
     /// Takes a conversation from all sockets of `user`.
     pub(crate) fn expel(&self, conversation: ConversationId, user: UserId) {
         if let Some(mut topic) = self.topics.get_mut(&conversation) {

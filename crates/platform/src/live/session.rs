@@ -190,7 +190,7 @@ impl LiveSession {
                 }
             }
             (Happening::Typing { person, .. }, Some(_)) if person.id != me => Verdict::Deliver,
-            (Happening::MarksMoved(_), Some(_)) => Verdict::Deliver,
+            (Happening::MarksMoved(_) | Happening::MessageRemoved(_), Some(_)) => Verdict::Deliver,
             (Happening::ParticipantRemoved { person, .. }, subscription) => {
                 let listens = subscription.is_some();
                 if person.id == me {
@@ -206,7 +206,10 @@ impl LiveSession {
             (
                 Happening::ConversationCreated { .. }
                 | Happening::ConversationUpdated { .. }
-                | Happening::BreakGlass { .. },
+                | Happening::BreakGlass { .. }
+                | Happening::EmergencyPaged { .. }
+                | Happening::EmergencyAcknowledged { .. }
+                | Happening::EmergencyResolved { .. },
                 _,
             ) => Verdict::Deliver,
             _ => Verdict::Drop,

@@ -1,14 +1,24 @@
 //! Consequences: one file each, named after what it does. All are idempotent.
 
 mod account_deactivated_sends_letter;
+mod acknowledgement_due_escalates;
 mod break_glass_opened_alerts_everyone;
 mod break_glass_opened_sends_letters;
 mod care_block_raised_alerts_administrators;
 mod contact_requested_sends_letter;
+mod content_destroyed_is_forgotten;
 mod conversation_created_reaches_participants;
 mod conversation_updated_reaches_participants;
 mod credentials_decided_sends_letter;
+mod emergency_acknowledged_stands_down;
+mod emergency_escalated_says_so;
+mod emergency_opened_says_what_to_do;
+mod emergency_paged_alerts_people;
+mod emergency_paged_sends_letters;
+mod emergency_resolved_tells_everyone;
 mod invitation_issued_sends_letter;
+mod message_outside_hours_is_answered;
+mod message_sent_is_indexed;
 mod participant_added_reaches_everyone;
 mod participant_removed_narrows_sockets;
 mod password_changed_sends_letter;
@@ -27,10 +37,11 @@ mod user_registered_publishes_entry;
 use std::sync::Arc;
 
 use alivio_accounts::{Administration, Invitations, Passwords, Profiles, Registrations};
-use alivio_conversations::Conversations;
-use alivio_messages::Messages;
+use alivio_conversations::{Conversations, Emergencies, Hours};
+use alivio_messages::{Messages, Retention, Search};
 use alivio_outbox::Reaction;
 
+use crate::automated::Announcements;
 use crate::bridges::RoomsFromConversations;
 use crate::correspondence::Correspondence;
 use crate::live::Hub;
@@ -45,6 +56,11 @@ pub(crate) struct Around {
     pub(crate) conversations: Conversations,
     pub(crate) messages: Messages,
     pub(crate) rooms: Arc<RoomsFromConversations>,
+    pub(crate) hours: Hours,
+    pub(crate) emergencies: Emergencies,
+    pub(crate) announcements: Announcements,
+    pub(crate) search: Search,
+    pub(crate) retention: Retention,
     pub(crate) administration: Administration,
     pub(crate) registrations: Registrations,
     pub(crate) invitations: Invitations,
@@ -58,12 +74,23 @@ pub(crate) fn all(around: &Around) -> Vec<Arc<dyn Reaction>> {
     let sessions = || Arc::clone(&around.sessions);
     let correspondence = || around.correspondence.clone();
     let administration = || around.administration.clone();
+    let announcements = || around.announcements.clone();
+    let number = || around.emergencies.policy().number.clone();
     vec![
+        Arc::new(acknowledgement_due_escalates::React::new(around.emergencies.clone())),
+        Arc::new(emergency_acknowledged_stands_down::React::new(hub())),
+        Arc::new(emergency_escalated_says_so::React::new(announcements(), number())),
+        Arc::new(emergency_opened_says_what_to_do::React::new(announcements(), number())),
+        Arc::new(emergency_paged_alerts_people::React::new(hub())),
+        Arc::new(emergency_paged_sends_letters::React::new(correspondence())),
+        Arc::new(emergency_resolved_tells_everyone::React::new(hub())),
+        Arc::new(message_outside_hours_is_answered::React::new(around.hours.clone(), announcements())),
         Arc::new(account_deactivated_sends_letter::React::new(correspondence())),
         Arc::new(break_glass_opened_alerts_everyone::React::new(hub(), administration())),
         Arc::new(break_glass_opened_sends_letters::React::new(administration(), correspondence())),
         Arc::new(care_block_raised_alerts_administrators::React::new(administration(), correspondence())),
         Arc::new(contact_requested_sends_letter::React::new(correspondence())),
+        Arc::new(content_destroyed_is_forgotten::React::new(around.retention.clone(), around.search.clone())),
         Arc::new(conversation_created_reaches_participants::React::new(hub())),
         Arc::new(conversation_updated_reaches_participants::React::new(
             hub(),
@@ -78,6 +105,7 @@ pub(crate) fn all(around: &Around) -> Vec<Arc<dyn Reaction>> {
             around.conversations.clone(),
             around.people.clone(),
         )),
+        Arc::new(message_sent_is_indexed::React::new(around.search.clone())),
         Arc::new(password_changed_sends_letter::React::new(around.passwords.clone())),
         Arc::new(password_reset_requested_sends_letter::React::new(around.passwords.clone())),
         Arc::new(profile_changed_refreshes_names::React::new(around.people.clone())),

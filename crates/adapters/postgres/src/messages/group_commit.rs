@@ -17,6 +17,7 @@ use diesel::sql_types::{
 };
 use diesel::{QueryResult, QueryableByName};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use serde_json::{Value, json};
 use tokio::sync::{mpsc, oneshot};
 
 use super::unavailable;
@@ -30,10 +31,20 @@ const QUEUE: usize = 4096;
 /// After so long the outcome counts as unknown.
 const DEADLINE: Duration = Duration::from_secs(10);
 
+// What is found in a message is stored with it, for those who moderate; mostly there is nothing.
 const APPEND: &str = "
-    SELECT ord, outcome, message_id, seq, ref_number, members_version, expires_at
-    FROM append_messages($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20,
-        $21, $22)";
+    WITH appended AS MATERIALIZED (
+        SELECT ord, outcome, message_id, seq, ref_number, members_version, expires_at
+        FROM append_messages($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20,
+            $21, $22)
+    ), flagged AS (
+        INSERT INTO message_reports (id, kind, conversation_id, message_id, sender_id, findings, created_at, updated_at)
+        SELECT f.id, 'flag', f.conversation_id, a.message_id, f.sender_id, f.findings, f.at, f.at
+        FROM jsonb_to_recordset($23) AS f
+            (ord bigint, id uuid, conversation_id uuid, sender_id uuid, findings jsonb, at timestamptz)
+        JOIN appended a ON a.ord = f.ord AND a.outcome = 'stored'
+    )
+    SELECT ord, outcome, message_id, seq, ref_number, members_version, expires_at FROM appended";
 
 type Answer = oneshot::Sender<Result<Appended, Error>>;
 
@@ -214,8 +225,22 @@ pub(super) async fn offer(
         .bind::<Array<Bool>, _>(column(group, |e| e.automation.is_some()))
         .bind::<Array<Nullable<Float>>, _>(column(group, |e| e.automation.and_then(|a| a.confidence)))
         .bind::<Array<Nullable<Bytea>>, _>(column(group, |e| e.payload.as_ref().map(Sealed::as_bytes)))
-        .bind::<Array<Nullable<Timestamptz>>, _>(column(group, |e| e.client_sent_at));
+        .bind::<Array<Nullable<Timestamptz>>, _>(column(group, |e| e.client_sent_at))
+        .bind::<Jsonb, _>(flags(group));
     prepared(query).load(connection).await
+}
+
+/// The flags of `group`, each with the place of its entry.
+fn flags(group: &[&NewEntry]) -> Value {
+    let flag = |(ord, entry): (i64, &&NewEntry)| {
+        let flag = entry.flag.as_ref()?;
+        let findings: Vec<_> = flag.findings.iter().map(|f| [f.kind.as_str(), f.rule]).collect();
+        Some(json!({
+            "ord": ord, "id": flag.id, "conversation_id": entry.conversation_id, "sender_id": entry.sender_id,
+            "findings": findings, "at": entry.created_at,
+        }))
+    };
+    (1..).zip(group).filter_map(flag).collect()
 }
 
 #[derive(QueryableByName)]

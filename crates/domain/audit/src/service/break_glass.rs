@@ -100,7 +100,8 @@ impl BreakGlass {
             if audit.is_empty() {
                 audit.push(entry());
             }
-            let effects = Effects { events: vec![Event::new(&*p.ids, now, &opened)], audit };
+            let effects =
+                Effects { events: vec![Event::new(&*p.ids, now, &opened)], audit, ..Effects::default() };
             match p.grants.open(&grant, effects).await {
                 Ok(()) => {
                     return Ok(Grant {

@@ -1,7 +1,10 @@
 mod details;
+mod emergency;
+mod hours;
 mod links;
 mod metadata;
 mod personal;
+mod schedule;
 mod settings;
 #[cfg(test)]
 mod tests;
@@ -17,12 +20,15 @@ use chrono::{DateTime, Datelike, Utc};
 
 use crate::{DenialReason, Error};
 
-pub use details::{Details, DetailsPatch};
-pub use links::{InvitationLink, LinkTerms};
+pub use details::*;
+pub use emergency::*;
+pub use hours::*;
+pub use links::*;
 pub(crate) use metadata::folded;
 pub use metadata::{MAX_TAGS, Metadata, MetadataPatch, Priority};
-pub use personal::{Mute, Personal, PersonalChange};
-pub use settings::{Facts, Purpose, Settings, SettingsPatch};
+pub use personal::*;
+pub use schedule::*;
+pub use settings::*;
 
 /// The most people a conversation can hold.
 pub const MAX_PARTICIPANTS: usize = 1000;

@@ -1,3 +1,8 @@
+mod emergencies;
+mod hours;
+mod inbox;
+mod links;
+
 use std::collections::HashMap;
 
 use alivio_kernel::ids::{ConversationId, UserId};
@@ -10,17 +15,10 @@ use crate::{
     PersonalChange, Purpose, Settings, Standing, Versions,
 };
 
-mod inbox;
-mod links;
-
-#[cfg(feature = "testing")]
-pub use inbox::WithoutMessages;
-pub use inbox::{
-    Inbox, InboxAfter, InboxFilter, InboxPage, Ordering, Progress, StoredLine, StoredTitle, Unread,
-};
-pub use links::{LinkSecrets, LinkStore, TokenHash};
-#[cfg(feature = "testing")]
-pub use links::{MockLinkSecrets, MockLinkStore};
+pub use emergencies::*;
+pub use hours::*;
+pub use inbox::*;
+pub use links::*;
 
 /// A question to whoever knows people.
 #[cfg_attr(feature = "testing", mockall::automock)]

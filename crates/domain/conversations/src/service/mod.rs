@@ -1,4 +1,6 @@
 mod changes;
+mod emergencies;
+mod hours;
 mod inbox;
 mod links;
 mod texts;
@@ -16,6 +18,8 @@ use crate::{
     assign_roles, may_talk,
 };
 
+pub use emergencies::*;
+pub use hours::*;
 pub use inbox::{InboxLine, InboxOrder, InboxQuery, Inboxes};
 pub use links::{InvitationLinks, IssuedLink};
 

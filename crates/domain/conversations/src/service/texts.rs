@@ -71,8 +71,9 @@ pub(super) async fn unseal<'a>(
             .filter_map(move |(column, text)| Some((context(id, column), text.as_ref()?)))
         })
         .collect();
-    let mut opened = sealer.open_many(&sealed).await?.into_iter();
-    let mut next = |present: bool| if present { opened.next() } else { None };
+    // What was destroyed is not there.
+    let mut opened = sealer.open_remaining(&sealed).await?.into_iter();
+    let mut next = |present: bool| if present { opened.next().flatten() } else { None };
     let text = |plain: Option<Vec<u8>>| {
         plain.map(String::from_utf8).transpose().map_err(|e| Error::Unavailable(e.into()))
     };

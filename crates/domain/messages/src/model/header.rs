@@ -1,6 +1,6 @@
 use std::ops::Deref;
 
-use alivio_kernel::ids::{ConversationId, MessageId, UserId};
+use alivio_kernel::ids::{ConversationId, DataKeyId, MessageId, UserId};
 use alivio_kernel::{FieldError, Rule};
 use chrono::{DateTime, Datelike, Utc};
 
@@ -56,6 +56,10 @@ pub struct Header {
     pub deleted_by: Option<UserId>,
     /// Counts everything that changed about it, from 0: of two ways to show it, the higher one is the later.
     pub revision: i64,
+    /// The data key that its words are sealed with. Not stored: the sealed words tell it.
+    pub key_id: Option<DataKeyId>,
+    /// Whether its words were destroyed with that key. Not stored either.
+    pub is_destroyed: bool,
 }
 
 impl Header {
@@ -91,6 +95,8 @@ impl Header {
             deleted_at: None,
             deleted_by: None,
             revision: 0,
+            key_id: None,
+            is_destroyed: false,
         }
     }
 

@@ -2,8 +2,10 @@ mod change;
 mod draft;
 mod header;
 mod kind;
+mod moderation;
 mod payload;
 mod scheduled;
+mod search;
 
 use std::fmt;
 use std::str::FromStr;
@@ -23,11 +25,13 @@ pub use draft::Draft;
 pub(crate) use draft::KeptDraft;
 pub use header::{Automation, Header, Message, PREVIEW, Quote, Source};
 pub use kind::MessageType;
+pub use moderation::*;
 pub use payload::{
     Appointment, Attachment, MAX_ATTACHMENTS, Payload, Prescription, PrescriptionItem, SystemEvent,
 };
 pub(crate) use scheduled::check_time;
 pub use scheduled::{Outcome, ScheduledMessage, ScheduledState, UnsentDraft};
+pub use search::*;
 
 /// The most characters a message can hold (S0-173).
 pub const MAX_CONTENT: usize = 5000;
@@ -75,7 +79,12 @@ pub struct Content(String);
 impl Content {
     /// Checks what someone typed.
     pub fn parse(raw: &str) -> Result<Self, FieldError> {
-        text::parse("content", raw, MAX_CONTENT, Lines::Many).map(Self)
+        Self::parse_as("content", raw)
+    }
+
+    /// The same, where the words stand in another `field`.
+    pub fn parse_as(field: &'static str, raw: &str) -> Result<Self, FieldError> {
+        text::parse(field, raw, MAX_CONTENT, Lines::Many).map(Self)
     }
 
     /// Words that were checked when they were stored.

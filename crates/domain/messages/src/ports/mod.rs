@@ -5,21 +5,27 @@ use alivio_kernel::{AuditEntry, Event, PageSize, Sealed};
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
-use crate::{Error, Header, Mark, Marks, MarksMoved, Message, ScheduledState};
+use crate::{ClientMessageId, Error, Header, Mark, Marks, MarksMoved, Message, Removed, ScheduledState};
 
 mod changes;
 mod feed;
+mod hours;
+mod moderation;
 mod questions;
 mod reader;
 mod rooms;
 mod scheduled;
+mod search;
 
 pub use changes::*;
 pub use feed::*;
+pub use hours::*;
+pub use moderation::*;
 pub use questions::*;
 pub use reader::*;
 pub use rooms::*;
 pub use scheduled::*;
+pub use search::*;
 
 /// A message about to enter the log.
 #[derive(Debug, Clone, PartialEq)]
@@ -35,6 +41,8 @@ pub struct NewEntry {
     pub fingerprint: [u8; 16],
     /// [`MessageSent`](crate::MessageSent); the store sets its `seq`.
     pub event: Event,
+    /// For those who moderate, if something was found in it.
+    pub flag: Option<NewFlag>,
 }
 
 impl Deref for NewEntry {
@@ -184,7 +192,19 @@ pub trait MessageLog: Send + Sync {
     ///
     /// Who is not a member gets [`Appended::NotAMember`] before all else; who repeats a message after the
     /// conversation was closed, or its other person blocked, still gets [`Appended::Repeat`].
+    ///
+    /// The flag of what is stored MUST be stored with it, and no other.
     async fn append(&self, entry: NewEntry) -> Result<Appended, Error>;
+
+    /// What [`append`](Self::append) would answer, of these alone: [`Appended::NotAMember`], [`Appended::Repeat`] or
+    /// [`Appended::Reused`]; `None` for what would be a new message. MUST store nothing.
+    async fn earlier(
+        &self,
+        sender: UserId,
+        conversation: ConversationId,
+        client_message_id: &ClientMessageId,
+        fingerprint: [u8; 16],
+    ) -> Result<Option<Appended>, Error>;
 
     /// One page, and one entry more if there is one. `None` if `viewer` is not in the conversation, or
     /// the anchor is a message outside its readable part. A sequence number is an anchor wherever the log
@@ -240,6 +260,8 @@ pub trait LiveFeed: Send + Sync {
     async fn scheduled_changed(&self, sender: UserId, id: ScheduledMessageId, state: ScheduledState);
     /// `user` has changed their draft there. Nobody else is to know.
     async fn draft_changed(&self, user: UserId, conversation: ConversationId);
+    /// Those who moderate have taken a message away.
+    async fn message_removed(&self, removed: &Removed);
 }
 
 /// By what someone reads a conversation that they are not in (C-59).

@@ -7,7 +7,9 @@ use alivio_kernel::{AuditEntry, Caller, Effects, Event, Page, PageSize};
 use chrono::{DateTime, Utc};
 
 use super::read::acquaint;
+use super::sending::Admitted;
 use super::{Messages, Sent};
+use crate::screening::{Verdict, screen};
 use crate::{
     Aftermath, Anchor, Appended, Change, Content, Correction, CorrectionReason, Deletion, Draft, Edit, Emoji,
     Error, Found, Mark, Marks, Message, MessageChanged, MessageDeleted, MessageEdited, MessageSent, Moved,
@@ -67,6 +69,10 @@ impl Messages {
         let Found { message: found, standing } = self.find(caller, message, now).await?;
         let room = self.room(&found).await?;
         standing.edit(&found, caller.user_id, &room, &p.policy, version, now)?;
+        // What may not be said there is not said by an edit either.
+        if let Verdict::Refused(findings) = p.screening.judge(&room, screen(content.as_str(), 1)) {
+            return Err(Error::NotAllowed(findings));
+        }
         let mut next = found.header.clone();
         next.version += 1;
         let sealed = p.sealer.seal(&Content::context(&next), content.as_str().as_bytes()).await?;
@@ -139,12 +145,15 @@ impl Messages {
         }
         let draft = Draft { corrects: Some(message), ..draft };
         draft.check()?;
+        let admitted = self.admit((caller.user_id, caller.role), conversation, &draft, now).await?;
+        let Admitted { step, quiet, warnings, flag } = admitted;
         let header = self.header(caller.user_id, conversation, &draft, now)?;
         let sent = MessageSent {
             conversation_id: conversation,
             message_id: header.id,
             sender_id: caller.user_id,
             seq: 0,
+            quiet,
         };
         let content = match &draft.content {
             Some(words) => Some(p.sealer.seal(&Content::context(&header), words.as_str().as_bytes()).await?),
@@ -165,6 +174,7 @@ impl Messages {
                 payload: None,
                 fingerprint: self.fingerprint(conversation, &draft)?,
                 event: Event::new(&*p.ids, now, &sent),
+                flag,
             },
             reason,
             effects: Effects::default().audit(entry.on("message", message)),
@@ -177,7 +187,10 @@ impl Messages {
             appended => appended,
         }?;
         let is_new = matches!(appended, Appended::Stored { .. });
-        let sent = self.appended(caller.user_id, appended, header, (draft.content, None)).await?;
+        let sent = self.appended(caller.user_id, appended, header, (draft.content, None), warnings).await?;
+        if !sent.created {
+            self.give_back(step.as_ref()).await?;
+        }
         if is_new {
             self.tell(message, Change::Corrected, Some(caller.user_id), now).await?;
         }

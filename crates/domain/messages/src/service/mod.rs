@@ -1,8 +1,12 @@
 mod changes;
 mod feed;
 mod forward;
+mod moderation;
 mod read;
+mod retention;
 mod scheduled;
+mod search;
+mod sending;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -17,12 +21,18 @@ pub use forward::{Forwarded, MAX_TARGETS};
 use read::acquaint;
 pub use scheduled::Rewrite;
 
+use crate::screening::{Finding, ScreeningPolicy};
 use crate::{
     Aftermath, Anchor, Appended, Attachments, Automation, ChangeLog, ChangePolicy, ClientMessageId, Content,
-    Correspondents, Draft, DraftStore, Error, GrantedLog, Header, HistoryQuery, LiveFeed, Mark, Marks,
+    Correspondents, Draft, DraftStore, Error, GrantedLog, Header, HistoryQuery, Hours, LiveFeed, Mark, Marks,
     MarksMoved, Message, MessageChanges, MessageLog, MessageReader, MessageSent, MessageType, Moved,
-    NewEntry, Pass, Payload, Position, Rooms, ScheduledStore, StoredMessage,
+    NewEntry, Pace, Pass, Payload, Position, Rooms, ScheduledStore, Source, StoredMessage,
 };
+use sending::Admitted;
+
+pub use moderation::*;
+pub use retention::*;
+pub use search::*;
 
 pub use feed::{CHANGES_KEPT, Feed, FeedItem};
 
@@ -53,6 +63,12 @@ pub struct MessagesPorts {
     pub live: Arc<dyn LiveFeed>,
     /// What conversations allow.
     pub rooms: Arc<dyn Rooms>,
+    /// How often people send.
+    pub pace: Arc<dyn Pace>,
+    /// What follows from what the rules find in a message.
+    pub screening: ScreeningPolicy,
+    /// When one may write.
+    pub hours: Arc<dyn Hours>,
     /// Encryption.
     pub sealer: Arc<dyn Sealer>,
     /// Time.
@@ -68,6 +84,8 @@ pub struct Sent {
     pub message: Message,
     /// Whether this call put it into the log.
     pub created: bool,
+    /// What was found in it, for its sender.
+    pub warnings: Vec<Finding>,
 }
 
 /// A part of the log, and how far everyone has come.
@@ -108,10 +126,14 @@ impl Messages {
 
     /// Sends a message. Returns once it is safe; those connected are told before this returns.
     ///
+    /// What a patient writes while it is closed is refused before anything is stored, or stored quietly, as those who
+    /// are closed wish. Who repeats a message that was stored in time gets it, whatever the hour.
+    ///
     /// # Errors
-    /// [`Error::NotFound`], [`Error::Closed`], [`Error::Blocked`], [`Error::ClientMessageIdReused`],
-    /// [`Error::CliniciansOnly`], [`Error::FileSharingDisabled`], [`Error::AttachmentNotFound`]; a field error for
-    /// what does not fit its type, and for what only the server may say.
+    /// [`Error::NotFound`], [`Error::TooMany`], [`Error::OutsideHours`], [`Error::NotAllowed`], [`Error::Closed`],
+    /// [`Error::Blocked`], [`Error::ClientMessageIdReused`], [`Error::CliniciansOnly`],
+    /// [`Error::FileSharingDisabled`], [`Error::AttachmentNotFound`]; a field error for what does not fit its type,
+    /// and for what only the server may say.
     pub async fn send(
         &self,
         caller: &Caller,
@@ -156,9 +178,60 @@ impl Messages {
         draft.check()?;
         let p = &self.ports;
         let now = p.clock.now();
+        // What a machine of ours says obeys nobody's pace and no hours.
+        if draft.automation.is_some() {
+            return self.put((sender, role), conversation, draft, Admitted::default(), now).await;
+        }
+        let admitted = match self.admit((sender, role), conversation, &draft, now).await {
+            Ok(admitted) => admitted,
+            Err(refusal @ (Error::TooMany { .. } | Error::OutsideHours(_) | Error::NotAllowed(_))) => {
+                return self.sent_before(sender, conversation, &draft, refusal).await;
+            }
+            Err(error) => return Err(error),
+        };
+        let step = admitted.step;
+        let sent = self.put((sender, role), conversation, draft, admitted, now).await;
+        if !matches!(&sent, Ok(sent) if sent.created) {
+            self.give_back(step.as_ref()).await?;
+        }
+        sent
+    }
+
+    /// Puts words of ours into a conversation, on behalf of `sender`, who is in it and whose doing they are about: shown
+    /// as automated wherever they are. Saying it again under the same `name` says it once. Not for callers.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] if they are not in it, [`Error::Closed`], [`Error::Blocked`].
+    pub async fn announce(
+        &self,
+        sender: UserId,
+        conversation: ConversationId,
+        content: Content,
+        name: ClientMessageId,
+    ) -> Result<Sent, Error> {
+        let (client_message_id, source) = (Some(name), Source::parse("alivio")?);
+        let draft = Draft { client_message_id, source, ..Draft::text(content) };
+        self.send_automated(sender, conversation, draft).await
+    }
+
+    async fn put(
+        &self,
+        (sender, role): (UserId, Role),
+        conversation: ConversationId,
+        draft: Draft,
+        admitted: Admitted,
+        now: DateTime<Utc>,
+    ) -> Result<Sent, Error> {
+        let p = &self.ports;
+        let Admitted { quiet, warnings, flag, .. } = admitted;
         let header = self.header(sender, conversation, &draft, now)?;
-        let sent =
-            MessageSent { conversation_id: conversation, message_id: header.id, sender_id: sender, seq: 0 };
+        let sent = MessageSent {
+            conversation_id: conversation,
+            message_id: header.id,
+            sender_id: sender,
+            seq: 0,
+            quiet,
+        };
         // A stranger must not make a key for a conversation that is not theirs, or is none.
         if !p.sealer.has_key(Scope::Conversation(conversation)).await? {
             self.position_of(sender, conversation).await?;
@@ -169,15 +242,19 @@ impl Messages {
             Some(words) => Some(p.sealer.seal(&Content::context(&header), words.as_str().as_bytes()).await?),
             None => None,
         };
+        let sealed_payload = self.seal_payload(&header, payload.as_ref()).await?;
+        let key_id = sealed.as_ref().or(sealed_payload.as_ref()).and_then(Sealed::key_id);
+        let header = Header { key_id, ..header };
         let entry = NewEntry {
             header: header.clone(),
             content: sealed,
-            payload: self.seal_payload(&header, payload.as_ref()).await?,
+            payload: sealed_payload,
             fingerprint,
             event: Event::new(&*p.ids, now, &sent),
+            flag,
         };
         let appended = p.log.append(entry).await?;
-        self.appended(sender, appended, header, (draft.content, payload)).await
+        self.appended(sender, appended, header, (draft.content, payload), warnings).await
     }
 
     /// What is known of a message before it is in the log.
@@ -215,19 +292,16 @@ impl Messages {
         appended: Appended,
         header: Header,
         (content, payload): (Option<Content>, Option<Payload>),
+        warnings: Vec<Finding>,
     ) -> Result<Sent, Error> {
         match appended {
             Appended::Stored { seq, number, members_version, expires_at } => {
                 let header = Header { seq, number, expires_at, ..header };
                 let message = Message::new(header, content, payload);
-                Ok(Sent { message: self.announce(sender, message, members_version).await, created: true })
+                let message = self.tell_sent(sender, message, members_version).await;
+                Ok(Sent { message, created: true, warnings })
             }
-            Appended::Repeat(stored) => {
-                let message = self.unseal(vec![stored]).await?.pop().ok_or(Error::NotFound)?;
-                // Whoever stored it may have been cut off before telling. Those who know it ignore it; the others
-                // check their membership, as no version is old enough for this one.
-                Ok(Sent { message: self.announce(sender, message, i64::MAX).await, created: false })
-            }
+            Appended::Repeat(stored) => self.repeated(stored, warnings).await,
             Appended::Reused => Err(Error::ClientMessageIdReused),
             Appended::NotAMember => Err(Error::NotFound),
             Appended::Closed => Err(Error::Closed),
@@ -236,9 +310,18 @@ impl Messages {
         }
     }
 
+    /// A message that was stored before.
+    async fn repeated(&self, stored: StoredMessage, warnings: Vec<Finding>) -> Result<Sent, Error> {
+        let sender = stored.sender_id;
+        let message = self.unseal(vec![stored]).await?.pop().ok_or(Error::NotFound)?;
+        // Whoever stored it may have been cut off before telling. Those who know it ignore it; the others
+        // check their membership, as no version is old enough for this one.
+        Ok(Sent { message: self.tell_sent(sender, message, i64::MAX).await, created: false, warnings })
+    }
+
     /// Tells those who are connected, and returns the message as its sender sees it: who joined late may not see
     /// what it answers.
-    async fn announce(&self, sender: UserId, mut message: Message, members_version: i64) -> Message {
+    async fn tell_sent(&self, sender: UserId, mut message: Message, members_version: i64) -> Message {
         // The message is safe. What it answers can be read later; that it was sent must be said now.
         let known = self.known(sender, std::iter::once(&message)).await.unwrap_or_default();
         acquaint(&mut message, &known, true);

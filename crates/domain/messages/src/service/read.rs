@@ -1,7 +1,7 @@
 use std::collections::HashMap;
 
 use alivio_kernel::ids::{ConversationId, MessageId, UserId};
-use alivio_kernel::{Caller, Page};
+use alivio_kernel::{Caller, Page, Sealed};
 
 use super::{History, Messages};
 use crate::{Content, Error, LogQuery, Message, OwnQuery, Payload, Quote, StoredMessage};
@@ -105,7 +105,7 @@ impl Messages {
             sealed.extend(row.content.as_ref().filter(|_| content).map(|it| (Content::context(row), it)));
             sealed.extend(row.payload.as_ref().filter(|_| payload).map(|it| (Payload::context(row), it)));
         }
-        let mut opened = self.ports.sealer.open_many(&sealed).await?.into_iter();
+        let mut opened = self.ports.sealer.open_remaining(&sealed).await?.into_iter();
         rows.into_iter()
             .map(|mut row| {
                 let (content, payload) = places(&row);
@@ -113,8 +113,12 @@ impl Messages {
                 if row.is_gone(now) {
                     row.header.deleted_at = row.deleted_at.or(row.expires_at);
                 }
-                let mut take = |there: bool| if there { opened.next() } else { None };
-                let text = take(content).map(String::from_utf8).transpose();
+                let mut take = |there: bool| if there { opened.next().flatten() } else { None };
+                let plain = take(content);
+                let sealed = row.content.as_ref().or(row.payload.as_ref());
+                row.header.key_id = sealed.and_then(Sealed::key_id);
+                row.header.is_destroyed = content && plain.is_none();
+                let text = plain.map(String::from_utf8).transpose();
                 let payload = take(payload).map(|plain| serde_json::from_slice(&plain)).transpose();
                 let text = text.map_err(|e| Error::Unavailable(e.into()))?;
                 let payload = payload.map_err(|e| Error::Unavailable(e.into()))?;

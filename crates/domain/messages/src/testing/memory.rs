@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use alivio_kernel::ids::{ConversationId, MessageId, UserId};
+use alivio_kernel::ids::{ConversationId, MessageId, ReportId, UserId};
 use alivio_kernel::{Event, SystemIds};
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
@@ -11,8 +11,8 @@ use serde_json::json;
 
 use super::{Fixture, World};
 use crate::{
-    Anchor, Appended, Digest, Error, HistoryQuery, Mark, Marks, MessageLog, Moved, NewEntry, Position,
-    StoredMessage,
+    Anchor, Appended, ClientMessageId, Digest, Error, HistoryQuery, Mark, Marks, MessageLog, Moved, NewEntry,
+    Position, StoredMessage,
 };
 
 pub(crate) fn fixture() -> Fixture {
@@ -28,6 +28,7 @@ struct State {
     conversations: HashMap<ConversationId, Conversation>,
     blocks: HashSet<(UserId, UserId)>,
     events: Vec<Event>,
+    flags: Vec<(ReportId, MessageId)>,
     numbers: i64,
 }
 
@@ -91,7 +92,7 @@ impl Conversation {
 impl MessageLog for Memory {
     async fn append(&self, entry: NewEntry) -> Result<Appended, Error> {
         let mut state = self.lock().await;
-        let State { conversations, blocks, events, numbers } = &mut *state;
+        let State { conversations, blocks, events, flags, numbers } = &mut *state;
         let Some(conversation) = conversations.get_mut(&entry.conversation_id) else {
             return Ok(Appended::NotAMember);
         };
@@ -121,9 +122,28 @@ impl MessageLog for Memory {
         let mut event = entry.event.clone();
         event.payload["seq"] = json!(seq);
         events.push(event);
+        flags.extend(entry.flag.as_ref().map(|flag| (flag.id, entry.id)));
         conversation.entries.push((super::message_log::as_stored(&entry, seq, number), entry.fingerprint));
         let expires_at = entry.expires_at;
         Ok(Appended::Stored { seq, number, members_version: conversation.members_version, expires_at })
+    }
+
+    async fn earlier(
+        &self,
+        sender: UserId,
+        conversation: ConversationId,
+        client_message_id: &ClientMessageId,
+        fingerprint: [u8; 16],
+    ) -> Result<Option<Appended>, Error> {
+        let state = self.lock().await;
+        let Some((conversation, ..)) = state.joined(sender, conversation) else {
+            return Ok(Some(Appended::NotAMember));
+        };
+        let named = |m: &StoredMessage| m.sender_id == sender && m.client_message_id == *client_message_id;
+        let earlier = conversation.entries.iter().find(|(m, _)| named(m));
+        Ok(earlier.map(|(earlier, stored)| {
+            if *stored == fingerprint { Appended::Repeat(earlier.clone()) } else { Appended::Reused }
+        }))
     }
 
     async fn history(
@@ -277,5 +297,9 @@ impl World for Memory {
 
     async fn events(&self) -> Vec<Event> {
         self.lock().await.events.clone()
+    }
+
+    async fn flags(&self) -> Vec<(ReportId, MessageId)> {
+        self.lock().await.flags.clone()
     }
 }

@@ -613,6 +613,7 @@ impl Room {
             message_id: id,
             sender_id: self.members[who],
             seq: 0,
+            quiet: None,
         };
         NewEntry {
             header: Header::new(id, self.conversation, self.members[who], name, at(0)),
@@ -620,6 +621,7 @@ impl Room {
             payload: None,
             fingerprint: [1; 16],
             event: Event::new(&SystemIds, at(0), &sent),
+            flag: None,
         }
     }
 

@@ -11,16 +11,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use alivio_kernel::ids::{ConversationId, MessageId, UserId};
+use alivio_kernel::ids::{ConversationId, MessageId, ReportId, UserId};
 use alivio_kernel::{DomainEvent, Event, IdSource, PageSize, Sealed, SystemIds};
 use chrono::{DateTime, TimeDelta, Utc};
 
 use alivio_kernel::testing::together;
 
 use super::{Fixture, World};
+use crate::screening::{Finding, FindingKind};
 use crate::{
     Anchor, Appended, ClientMessageId, Digest, Header, HistoryQuery, Mark, Marks, MessageLog, MessageSent,
-    Moved, NewEntry, Position, Priority, StoredMessage,
+    Moved, NewEntry, NewFlag, Position, Priority, StoredMessage,
 };
 
 /// Tests your [`MessageLog`]: one `#[tokio::test]` for every case in [`testing::message_log`].
@@ -46,6 +47,7 @@ macro_rules! message_log_conformance {
                 a_repeat_answers_what_was_stored_and_takes_no_number
                 a_reused_client_message_id_stores_nothing
                 client_message_ids_belong_to_their_sender_and_conversation
+                what_was_said_earlier_is_found_by_its_name_and_nothing_is_stored
                 what_is_answered_is_readable_in_the_same_conversation
                 strangers_and_unknown_conversations_are_refused
                 a_closed_conversation_takes_nothing_new
@@ -61,6 +63,8 @@ macro_rules! message_log_conformance {
                 the_members_version_moves_with_the_membership
                 the_event_is_stored_once_with_the_right_seq
                 what_is_not_appended_stores_no_event
+                a_flag_is_stored_with_its_message_and_not_without
+                what_was_sent_is_known_by_its_name
                 the_newest_come_first_and_one_more_than_asked_for
                 what_came_before_is_read_backwards
                 what_came_after_is_read_forwards
@@ -250,6 +254,25 @@ pub async fn a_reused_client_message_id_stores_nothing(fixture: Fixture) {
     assert_eq!(room.log.append(other).await.unwrap(), Appended::Reused);
     assert_eq!(room.everything(0).await, [said]);
     assert_eq!(room.says(0).await.seq, 2);
+}
+
+/// [`MessageLog::earlier`] answers as a repeat would, and is never the first.
+pub async fn what_was_said_earlier_is_found_by_its_name_and_nothing_is_stored(fixture: Fixture) {
+    let room = Room::of(fixture, 2).await;
+    let stranger = room.world.user().await;
+    let first = room.entry_by(0);
+    let (name, print) = (first.client_message_id.clone(), first.fingerprint);
+    let asked = |sender, fingerprint| room.log.earlier(sender, room.conversation, &name, fingerprint);
+    assert_eq!(asked(room.members[0], print).await.unwrap(), None);
+    assert_eq!(room.everything(0).await, []);
+    let said = stored(&*room.log, first.clone()).await;
+    assert_eq!(asked(room.members[0], print).await.unwrap(), Some(Appended::Repeat(said.clone())));
+    assert_eq!(asked(room.members[0], [9; 16]).await.unwrap(), Some(Appended::Reused));
+    assert_eq!(asked(room.members[1], print).await.unwrap(), None, "a name belongs to its sender");
+    assert_eq!(asked(stranger, print).await.unwrap(), Some(Appended::NotAMember));
+    room.world.remove(room.conversation, room.members[0]).await;
+    assert_eq!(asked(room.members[0], print).await.unwrap(), Some(Appended::NotAMember));
+    assert_eq!(room.everything(1).await, [said]);
 }
 
 /// The name is unique per sender and conversation, not among all.
@@ -545,6 +568,7 @@ pub async fn the_event_is_stored_once_with_the_right_seq(fixture: Fixture) {
                 message_id: said.id,
                 sender_id: said.sender_id,
                 seq: said.seq,
+                quiet: None,
             }
         );
     }
@@ -565,6 +589,48 @@ pub async fn what_is_not_appended_stores_no_event(fixture: Fixture) {
 
     let events = room.sent_events().await;
     assert_eq!(events.iter().map(|e| e.id).collect::<Vec<_>>(), [first.event.id]);
+}
+
+/// With its message, once; with nothing else.
+pub async fn a_flag_is_stored_with_its_message_and_not_without(fixture: Fixture) {
+    let room = Room::of(fixture, 2).await;
+    let flagged = |entry: NewEntry| {
+        let finding = Finding { kind: FindingKind::Spam, rule: "shouting" };
+        NewEntry {
+            flag: Some(NewFlag { id: ReportId::generate(&SystemIds), findings: vec![finding] }),
+            ..entry
+        }
+    };
+    let first = flagged(room.entry_by(0));
+    // Those that share a commit are told apart.
+    let others: Vec<_> = (0..20).map(|n| room.entry_by(n % 2)).collect();
+    let all = std::iter::once(first.clone()).chain(others);
+    for outcome in together(all.map(|entry| room.log.append(entry))).await {
+        assert!(matches!(outcome.unwrap(), Appended::Stored { .. }));
+    }
+    assert!(matches!(room.log.append(flagged(retry(&first))).await.unwrap(), Appended::Repeat(_)));
+    let stranger = room.world.user().await;
+    let refused = room.log.append(flagged(entry(room.conversation, stranger))).await.unwrap();
+    assert_eq!(refused, Appended::NotAMember);
+    let flag = first.flag.as_ref().unwrap().id;
+    assert_eq!(room.world.flags().await, [(flag, first.id)]);
+}
+
+/// By its sender, in its conversation, under its name.
+pub async fn what_was_sent_is_known_by_its_name(fixture: Fixture) {
+    let room = Room::of(fixture, 2).await;
+    let elsewhere = room.world.conversation(&room.members).await;
+    let first = room.entry_by(0);
+    let was_sent = async |member: usize, conversation, name: &ClientMessageId| {
+        let asked = room.log.earlier(room.members[member], conversation, name, first.fingerprint);
+        matches!(asked.await.unwrap(), Some(Appended::Repeat(_)))
+    };
+    assert!(!was_sent(0, room.conversation, &first.client_message_id).await);
+    stored(&*room.log, first.clone()).await;
+    assert!(was_sent(0, room.conversation, &first.client_message_id).await);
+    assert!(!was_sent(1, room.conversation, &first.client_message_id).await);
+    assert!(!was_sent(0, elsewhere, &first.client_message_id).await);
+    assert!(!was_sent(0, room.conversation, &ClientMessageId::parse("another").unwrap()).await);
 }
 
 // Reading
@@ -942,7 +1008,8 @@ fn size(n: i64) -> PageSize {
 /// A message with a name of its own.
 pub(super) fn entry(conversation: ConversationId, sender: UserId) -> NewEntry {
     let id = MessageId::generate(&SystemIds);
-    let sent = MessageSent { conversation_id: conversation, message_id: id, sender_id: sender, seq: 0 };
+    let sent =
+        MessageSent { conversation_id: conversation, message_id: id, sender_id: sender, seq: 0, quiet: None };
     let name = ClientMessageId::parse(&SystemIds.uuid().to_string()).unwrap();
     NewEntry {
         header: Header::new(id, conversation, sender, name, at()),
@@ -950,6 +1017,7 @@ pub(super) fn entry(conversation: ConversationId, sender: UserId) -> NewEntry {
         payload: None,
         fingerprint: [7; 16],
         event: Event::new(&SystemIds, at(), &sent),
+        flag: None,
     }
 }
 

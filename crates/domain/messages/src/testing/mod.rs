@@ -13,7 +13,7 @@
 use std::sync::Arc;
 
 use alivio_kernel::Event;
-use alivio_kernel::ids::{ConversationId, MessageId, UserId};
+use alivio_kernel::ids::{ConversationId, MessageId, ReportId, UserId};
 use async_trait::async_trait;
 
 use crate::{MessageChanges, MessageLog};
@@ -70,10 +70,15 @@ pub trait World: Send + Sync {
     async fn notes(&self, conversation: ConversationId) -> Vec<(String, Option<MessageId>)>;
     /// All that the outbox has received so far, in any order.
     async fn events(&self) -> Vec<Event>;
+    /// All flags so far with their messages, in any order.
+    async fn flags(&self) -> Vec<(ReportId, MessageId)>;
 }
 
-/// Ports of which none expects to be asked; the time stands still. To be filled in: `MessagesPorts { log, ..mocked() }`.
+/// Ports of which none expects to be asked, but that it is always open, and people keep the usual pace; the time stands
+/// still. To be filled in: `MessagesPorts { log, ..mocked() }`.
 pub fn mocked() -> crate::MessagesPorts {
+    let mut hours = crate::MockHours::new();
+    hours.expect_admission().returning(|_, _, _| Ok(crate::Admission::Open));
     use alivio_kernel::sealing::PlainSealer;
     use alivio_kernel::{ManualClock, SequentialIds};
     crate::MessagesPorts {
@@ -89,6 +94,9 @@ pub fn mocked() -> crate::MessagesPorts {
         attachments: Arc::new(crate::MockAttachments::new()),
         correspondents: Arc::new(crate::MockCorrespondents::new()),
         rooms: Arc::new(crate::MockRooms::new()),
+        pace: Arc::new(crate::LocalPace::default()),
+        screening: crate::screening::ScreeningPolicy::default(),
+        hours: Arc::new(hours),
         sealer: Arc::new(PlainSealer::default()),
         clock: Arc::new(ManualClock::default()),
         ids: Arc::new(SequentialIds::default()),

@@ -288,6 +288,13 @@ fn spanish(letter: &Letter) -> Words<'_> {
             ],
         )
         .link("Entrar", page::SIGN_IN),
+        Letter::EmergencyPaged => words(
+            "Aviso urgente: un paciente pide ayuda",
+            &["Un paciente pide ayuda urgente y le avisamos a usted.",
+                "Entre y confirme que lo atiende. Si nadie lo confirma pronto, se avisará a otras personas:",
+            ],
+        )
+        .link("Entrar", page::SIGN_IN),
     }
 }
 
@@ -430,6 +437,13 @@ fn english(letter: &Letter) -> Words<'_> {
                 "A patient and a professional who attends them no longer write to each other: one has blocked the other. \
                  Their consultations and emergencies stay open.",
                 "Please make sure that care is assured:",
+            ],
+        )
+        .link("Sign in", page::SIGN_IN),
+        Letter::EmergencyPaged => words(
+            "Urgent: a patient asks for help",
+            &["A patient asks for urgent help, and you are the one we call.",
+                "Sign in and confirm that you take care of it. If nobody does soon, others will be called:",
             ],
         )
         .link("Sign in", page::SIGN_IN),
