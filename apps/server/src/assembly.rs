@@ -158,6 +158,8 @@ pub(crate) async fn platform(
         conversations: Arc::clone(&store) as _,
         message_changes: Arc::clone(&store) as _,
         change_policy: config.change_policy,
+        inbox: Arc::clone(&store) as _,
+        invitation_links: Arc::clone(&store) as _,
         messages: Arc::new(GroupCommit::start(database.clone(), WRITERS)),
         mailer,
         mailbox,

@@ -195,6 +195,11 @@ const MESSAGES: &[(&str, &str, &str)] = &[
         "This resource does not support that method.",
     ),
     (
+        "moderator_required",
+        "Alguien debe moderar la conversación.",
+        "Someone must moderate the conversation.",
+    ),
+    (
         "network_not_allowed",
         "Desde esta red no se puede iniciar sesión.",
         "One cannot sign in from this network.",
@@ -205,6 +210,11 @@ const MESSAGES: &[(&str, &str, &str)] = &[
         "This sign-in does not wait for a code.",
     ),
     ("not_a_moderator", "Solo un moderador puede hacerlo.", "Only a moderator can do this."),
+    (
+        "not_for_this_purpose",
+        "Una conversación de este tipo y propósito no lo admite.",
+        "A conversation of this type and purpose cannot have that.",
+    ),
     ("not_found", "No se encontró.", "Not found."),
     (
         "not_the_sender",
@@ -216,6 +226,7 @@ const MESSAGES: &[(&str, &str, &str)] = &[
         "No hay credenciales pendientes de decisión.",
         "There are no credentials waiting for a decision.",
     ),
+    ("patients_do_not_moderate", "Un paciente no puede moderar.", "A patient cannot moderate."),
     ("payload_too_large", "El cuerpo es demasiado grande.", "The body is too large."),
     ("rate_limited", "Demasiadas solicitudes. Espere un momento.", "Too many requests. Wait a moment."),
     (
@@ -364,6 +375,10 @@ mod tests {
                 Box::new(C::DirectExists { conversation_id: ConversationId::from(Uuid::nil()) }),
                 Box::new(C::DirectIsFixed),
                 Box::new(C::LastModerator),
+                Box::new(C::ModeratorRequired),
+                Box::new(C::PatientsDoNotModerate),
+                Box::new(C::NotForThisPurpose { field: "purpose" }),
+                Box::new(C::Closed),
                 Box::new(C::KeyReused),
                 Box::new(C::Stale),
                 Box::new(C::Field(field)),

@@ -107,6 +107,14 @@ id!(
     MessageId
 );
 id!(
+    /// A link that lets people into a conversation.
+    InvitationLinkId
+);
+id!(
+    /// A consultation: an appointment, and the visit that comes of it.
+    ConsultationId
+);
+id!(
     /// An event in the outbox.
     EventId
 );

@@ -9,15 +9,15 @@ use alivio_accounts::{
     SecondFactorPorts,
 };
 use alivio_audit::{BreakGlass, BreakGlassPorts, Trail, TrailPorts};
-use alivio_conversations::{Conversations, ConversationsPorts};
+use alivio_conversations::{Conversations, ConversationsPorts, Inboxes, InvitationLinks};
 use alivio_messages::{Messages, MessagesPorts};
 use alivio_notifications::Notifications;
 use alivio_outbox::Relay;
 use moka::future::Cache;
 
 use crate::bridges::{
-    CorrespondentsFromAccounts, MembersFromConversations, NoFiles, RoomsFromConversations,
-    StandingsFromAccounts,
+    CorrespondentsFromAccounts, LinkSecretsFromTokens, MembersFromConversations, NamesFromPeople, NoFiles,
+    RoomsFromConversations, StandingsFromAccounts,
 };
 use crate::chores::{ExpireMessages, PurgeMessages};
 use crate::correspondence::{Correspondence, LettersByMail};
@@ -117,7 +117,8 @@ pub(crate) fn assemble(ports: Ports) -> (Platform, Relay, Housekeeping) {
 
     // What they say, and who hears it
     let hub = Arc::new(Hub::new(clock(), ids()));
-    let silence = Arc::new(Silence::new(Arc::clone(&ports.blocks)));
+    let rooms = Arc::new(RoomsFromConversations::new(Arc::clone(&ports.conversations)));
+    let silence = Arc::new(Silence::new(Arc::clone(&ports.blocks), Arc::clone(&rooms) as _));
     let presence = Arc::new(PresenceBoard::new(
         Arc::clone(&hub),
         Presences::new(PresencesPorts { presence: Arc::clone(&ports.presence), clock: clock(), ids: ids() }),
@@ -133,7 +134,12 @@ pub(crate) fn assemble(ports: Ports) -> (Platform, Relay, Housekeeping) {
         clock: clock(),
         ids: ids(),
     });
-    let rooms = Arc::new(RoomsFromConversations::new(Arc::clone(&ports.conversations)));
+    let invitation_links = InvitationLinks::new(
+        conversations.clone(),
+        Arc::clone(&ports.invitation_links),
+        Arc::new(LinkSecretsFromTokens(Arc::clone(&ports.tokens))),
+    );
+    let inboxes = Inboxes::new(Arc::clone(&ports.inbox), Arc::new(NamesFromPeople(people.clone())), sealer());
     let messages = Messages::new(MessagesPorts {
         log: Arc::clone(&ports.messages),
         changes: Arc::clone(&ports.message_changes),
@@ -156,7 +162,14 @@ pub(crate) fn assemble(ports: Ports) -> (Platform, Relay, Housekeeping) {
         clock: clock(),
         ids: ids(),
     });
-    let screens = Screens::new(people.clone(), messages.clone(), Arc::clone(&presence), Arc::clone(&silence));
+    let screens = Screens::new(
+        people.clone(),
+        messages.clone(),
+        inboxes.clone(),
+        Arc::clone(&presence),
+        Arc::clone(&silence),
+        clock(),
+    );
 
     // What is known of all that
     let trail = Trail::new(TrailPorts {
@@ -180,6 +193,7 @@ pub(crate) fn assemble(ports: Ports) -> (Platform, Relay, Housekeeping) {
         people: people.clone(),
         conversations: conversations.clone(),
         messages: messages.clone(),
+        rooms: Arc::clone(&rooms),
         administration: administration.clone(),
         registrations: registrations.clone(),
         invitations: invitations.clone(),
@@ -211,6 +225,8 @@ pub(crate) fn assemble(ports: Ports) -> (Platform, Relay, Housekeeping) {
         trail,
         break_glass,
         conversations,
+        invitation_links,
+        inboxes,
         messages,
         screens,
         hub,

@@ -1,16 +1,21 @@
 //! Questions that one domain asks and another answers.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use alivio_accounts::{BlockStore, UserStore};
+use alivio_accounts::{BlockStore, TokenMint, UserStore};
 use alivio_audit::{Members, Membership};
-use alivio_conversations::{BlockedPair, ConversationStore, Error, Kind, People, Purpose, Standing};
-use alivio_kernel::Role;
+use alivio_conversations::{
+    BlockedPair, ConversationStore, Error, Kind, LinkSecrets, Names, People, Purpose, Standing, TokenHash,
+};
 use alivio_kernel::ids::{ConversationId, FileId, UserId};
+use alivio_kernel::{Role, Sensitive};
 use alivio_messages::{Attachment, Attachments, Correspondents, Room, Rooms};
 use async_trait::async_trait;
 use moka::future::Cache;
+
+use crate::PeopleDirectory;
 
 /// Conversations ask how people stand to each other; accounts know.
 pub(crate) struct StandingsFromAccounts {
@@ -65,6 +70,11 @@ impl RoomsFromConversations {
     pub(crate) fn new(conversations: Arc<dyn ConversationStore>) -> Self {
         let rooms = Cache::builder().max_capacity(100_000).time_to_live(Self::LIFETIME).build();
         Self { conversations, rooms }
+    }
+
+    /// Asks anew what this conversation allows.
+    pub(crate) async fn forget(&self, conversation: ConversationId) {
+        self.rooms.invalidate(&conversation).await;
     }
 }
 
@@ -171,5 +181,32 @@ impl Membership for MembersFromConversations {
         let mut former = self.conversations.former(conversation).await.map_err(unavailable)?;
         former.retain(|user| !audience.members.contains(user));
         Ok(Some(Members { version: audience.members_version, users: audience.members, former }))
+    }
+}
+
+/// Conversations ask what people are called; the directory of names knows.
+pub(crate) struct NamesFromPeople(pub(crate) PeopleDirectory);
+
+#[async_trait]
+impl Names for NamesFromPeople {
+    async fn names(&self, people: &[UserId]) -> Result<HashMap<UserId, String>, Error> {
+        let summaries = self.0.summaries(people.iter().copied()).await.map_err(unavailable)?;
+        let name = |(id, person): (UserId, Arc<alivio_accounts::UserSummary>)| {
+            (id, person.display_name.expose().clone())
+        };
+        Ok(summaries.into_iter().map(name).collect())
+    }
+}
+
+/// Links carry secrets; whoever makes tokens makes them, too.
+pub(crate) struct LinkSecretsFromTokens(pub(crate) Arc<dyn TokenMint>);
+
+impl LinkSecrets for LinkSecretsFromTokens {
+    fn mint(&self) -> Result<Sensitive<String>, Error> {
+        self.0.secret("alj_").map_err(unavailable)
+    }
+
+    fn hash(&self, secret: &str) -> TokenHash {
+        self.0.digest(secret).0
     }
 }

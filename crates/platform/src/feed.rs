@@ -66,8 +66,7 @@ impl Platform {
         let feed = self.messages.feed(caller, since, size).await?;
         let touched: HashSet<_> = feed.items.iter().map(|item| item.conversation_id).collect();
         let touched: Vec<_> = touched.into_iter().collect();
-        let conversations = self.conversations.get_some(caller, &touched).await?;
-        let views = self.screens.conversations(caller, conversations).await?;
+        let views = self.screens.some(caller, &touched).await?;
         let views: HashMap<_, _> = views.into_iter().map(|view| (view.conversation.id, view)).collect();
         let messages = self.changed_messages(&feed.items, &views).await?;
         let show = |item: FeedItem| show(caller, item, &views, &messages);

@@ -27,12 +27,12 @@ use alivio_accounts::{
     PresencePrivacy, Profiles, Registrations, SecondFactor,
 };
 use alivio_audit::{BreakGlass, Reading, Trail};
-use alivio_conversations::Conversations;
+use alivio_conversations::{Conversations, DetailsPatch, Inboxes, InvitationLinks};
 use alivio_kernel::ids::{ConversationId, GrantId, MessageId, SessionId, UserId};
 use alivio_kernel::{Caller, Page};
 use alivio_messages::{
     Anchor, Changed, ClientMessageId, Content, CorrectionReason, Draft, Emoji, Forwarded, HistoryQuery, Mark,
-    Marks, Messages, Moved, Pass, Sent,
+    Marks, Messages, Moved, Pass, Sent, StoredMessage,
 };
 use alivio_notifications::{Mailbox, Notifications};
 use alivio_outbox::Relay;
@@ -79,8 +79,12 @@ pub struct Platform {
     pub trail: Trail,
     /// Reading in an emergency.
     pub break_glass: BreakGlass,
-    /// Who may talk to whom.
+    /// Who may talk to whom. What a conversation allows is changed by [`Platform::update_conversation`].
     pub conversations: Conversations,
+    /// Links that let people into conversations.
+    pub invitation_links: InvitationLinks,
+    /// What people have not read. The inbox itself is on the [screens](Screens::inbox).
+    pub inboxes: Inboxes<StoredMessage>,
     /// What was said.
     pub messages: Messages,
     /// What several domains show together.
@@ -361,6 +365,25 @@ impl Platform {
         let Reading { grant_id, conversation_id, audit } = self.break_glass.reading(caller, grant).await?;
         let pass = Pass { grant_id, holder: caller.user_id, conversation_id, audit };
         self.screens.shown(self.messages.granted_history(&pass, query).await?).await
+    }
+
+    /// Changes what a conversation is and allows: from when this returns, it is obeyed here.
+    ///
+    /// # Errors
+    /// As [`Conversations::update`].
+    pub async fn update_conversation(
+        &self,
+        caller: &Caller,
+        conversation: ConversationId,
+        patch: DetailsPatch,
+    ) -> Result<(), alivio_conversations::Error> {
+        let (conversations, rooms, caller) = (self.conversations.clone(), Arc::clone(&self.rooms), *caller);
+        let work = async move {
+            let updated = conversations.update(&caller, conversation, &patch).await;
+            rooms.forget(conversation).await;
+            updated
+        };
+        uninterrupted(work, alivio_conversations::Error::Unavailable).await
     }
 
     /// Moves a mark and tells those who are connected, even if the caller does not wait for it.

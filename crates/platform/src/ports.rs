@@ -7,11 +7,11 @@ use alivio_accounts::{
     SecondFactorStore, SessionStore, SignInPolicy, TokenMint, UserAdministration, UserStore,
 };
 use alivio_audit::{AuditReader, GrantStore};
-use alivio_conversations::ConversationStore;
+use alivio_conversations::{ConversationStore, Inbox, LinkStore};
 use alivio_kernel::{AuditSink, BoxError, Clock, IdSource, Sealer};
 use alivio_messages::{
     ChangeLog, ChangePolicy, DraftStore, GrantedLog, MessageChanges, MessageLog, MessageReader,
-    ScheduledStore,
+    ScheduledStore, StoredMessage,
 };
 use alivio_notifications::{Mailbox, Mailer, PublicOrigin};
 use alivio_outbox::OutboxStore;
@@ -79,6 +79,10 @@ pub struct Ports {
     pub images: Arc<dyn ImageResizer>,
     /// Conversations.
     pub conversations: Arc<dyn ConversationStore>,
+    /// People's conversations as a list shows them.
+    pub inbox: Arc<dyn Inbox<StoredMessage>>,
+    /// Links that let people into conversations.
+    pub invitation_links: Arc<dyn LinkStore>,
     /// Messages.
     pub messages: Arc<dyn MessageLog>,
     /// What happened, for those who come back.

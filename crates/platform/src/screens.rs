@@ -4,17 +4,17 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use alivio_accounts::UserSummary;
-use alivio_conversations::{Conversation, Kind, Participant};
+use alivio_conversations::{Conversation, InboxLine, InboxQuery, Inboxes, Kind, Participant};
 use alivio_kernel::ids::{ConversationId, MessageId, UserId};
-use alivio_kernel::{Caller, Page, PageSize};
+use alivio_kernel::{Caller, Clock, Page, PageSize};
 use alivio_messages::{
-    Aftermath, Changed, ConversationDigest, DeliveryStatus, History, LogQuery, Marks, Message, Messages,
-    OwnQuery, Reacted, Receipt, Rewording, delivery_status,
+    Aftermath, Changed, DeliveryStatus, History, LogQuery, Marks, Message, Messages, OwnQuery, Reacted,
+    Receipt, Rewording, StoredMessage, delivery_status,
 };
 use chrono::{DateTime, Utc};
 
 use crate::Error;
-use crate::live::{PresenceBoard, Seen, Silence};
+use crate::live::{PresenceBoard, Seen, Silence, hide_reading};
 use crate::people::PeopleDirectory;
 
 /// A message with its sender.
@@ -113,6 +113,10 @@ pub struct ConversationView {
     pub unread: i64,
     /// The newest message the caller may read.
     pub last_message: Option<LastMessage>,
+    /// Whether messages can be sent.
+    pub is_open: bool,
+    /// Whether the caller is told of what happens in it.
+    pub notifies: bool,
 }
 
 /// Shows conversations and messages with the people in them.
@@ -120,56 +124,111 @@ pub struct ConversationView {
 pub struct Screens {
     people: PeopleDirectory,
     messages: Messages,
+    inboxes: Inboxes<StoredMessage>,
     presence: Arc<PresenceBoard>,
     silence: Arc<Silence>,
+    clock: Arc<dyn Clock>,
+}
+
+/// A conversation with the newest message and the marks that the caller may see.
+struct Entry {
+    conversation: Conversation,
+    unread: i64,
+    last: Option<Message>,
+    marks: Vec<Marks>,
 }
 
 impl Screens {
     pub(crate) const fn new(
         people: PeopleDirectory,
         messages: Messages,
+        inboxes: Inboxes<StoredMessage>,
         presence: Arc<PresenceBoard>,
         silence: Arc<Silence>,
+        clock: Arc<dyn Clock>,
     ) -> Self {
-        Self { people, messages, presence, silence }
+        Self { people, messages, inboxes, presence, silence, clock }
     }
 
-    /// Shows `conversations`, which the caller is in, in a few queries however many they are.
+    /// Shows a page of the caller's conversations. What is stored of them comes by one query; names and presences are
+    /// known by heart.
+    ///
+    /// # Errors
+    /// As [`Inboxes::page`].
+    pub async fn inbox(&self, caller: &Caller, query: &InboxQuery) -> Result<Page<ConversationView>, Error> {
+        let Page { items, next_cursor } = self.inboxes.page(caller, query).await?;
+        Ok(Page { items: self.views(caller, items).await?, next_cursor })
+    }
+
+    /// Shows one conversation.
+    ///
+    /// # Errors
+    /// Not found.
+    pub async fn conversation(
+        &self,
+        caller: &Caller,
+        conversation: ConversationId,
+    ) -> Result<ConversationView, Error> {
+        let line = self.inboxes.one(caller, conversation).await?;
+        let views = self.views(caller, vec![line]).await?;
+        views.into_iter().next().ok_or(alivio_conversations::Error::NotFound.into())
+    }
+
+    /// Shows those of `conversations` that the caller is in, in any order.
     ///
     /// # Errors
     /// Only that something is unavailable.
-    pub async fn conversations(
+    pub async fn some(
         &self,
         caller: &Caller,
-        conversations: Vec<Conversation>,
+        conversations: &[ConversationId],
     ) -> Result<Vec<ConversationView>, Error> {
-        let ids: Vec<ConversationId> = conversations.iter().map(|c| c.id).collect();
-        let digests = self.messages.digests(caller, &ids).await?;
-        let mut digests: HashMap<_, _> = digests.into_iter().map(|d| (d.conversation_id, d)).collect();
-        self.hush(caller, &conversations, &mut digests).await?;
-        let members = conversations.iter().flat_map(|c| c.participants.iter().map(|p| p.user_id));
-        let senders = digests.values().filter_map(|d| d.last.as_ref().map(|m| m.sender_id));
+        let lines = self.inboxes.some(caller, conversations).await?;
+        self.views(caller, lines).await
+    }
+
+    async fn views(
+        &self,
+        caller: &Caller,
+        lines: Vec<InboxLine<StoredMessage>>,
+    ) -> Result<Vec<ConversationView>, Error> {
+        let mut entries = self.entries(caller, lines).await?;
+        self.hush(caller, &mut entries).await?;
+        let members = entries.iter().flat_map(|e| e.conversation.participants.iter().map(|p| p.user_id));
+        let senders = entries.iter().filter_map(|e| e.last.as_ref().map(|m| m.sender_id));
         let members: HashSet<_> = members.collect();
         let everyone = members.iter().copied().chain(senders).collect::<HashSet<_>>();
         let people = self.people.summaries(everyone).await?;
         let members: Vec<_> = members.into_iter().collect();
         let mut seen = self.presence.seen(caller, &members).await?;
         seen.insert(caller.user_id, self.presence.own_in_passing(caller, &people));
-        let view = |c: Conversation| Self::view(caller, digests.remove(&c.id), &people, &seen, c);
-        Ok(conversations.into_iter().map(view).collect())
+        let now = self.clock.now();
+        Ok(entries.into_iter().map(|entry| Self::view(caller, entry, &people, &seen, now)).collect())
     }
 
-    /// Shows one conversation.
-    ///
-    /// # Errors
-    /// Only that something is unavailable.
-    pub async fn conversation(
+    /// Opens the newest messages of all `lines` at once.
+    async fn entries(
         &self,
         caller: &Caller,
-        conversation: Conversation,
-    ) -> Result<ConversationView, Error> {
-        let views = self.conversations(caller, vec![conversation]).await?;
-        views.into_iter().next().ok_or(alivio_conversations::Error::NotFound.into())
+        mut lines: Vec<InboxLine<StoredMessage>>,
+    ) -> Result<Vec<Entry>, Error> {
+        let places: Vec<_> = lines.iter().map(|line| line.last.is_some()).collect();
+        let last = lines.iter_mut().filter_map(|line| line.last.take()).collect();
+        let mut opened = self.messages.opened(last).await?.into_iter();
+        let entry = |(line, has_last): (InboxLine<StoredMessage>, bool)| {
+            let marks = line.progress.iter().map(|p| Marks {
+                user_id: p.user_id,
+                delivered_up_to: p.delivered_up_to,
+                read_up_to: p.read_up_to,
+            });
+            let mut marks: Vec<_> = marks.collect();
+            if !line.conversation.settings.read_receipts {
+                hide_reading(caller, &mut marks);
+            }
+            let last = if has_last { opened.next() } else { None };
+            Entry { conversation: line.conversation, unread: line.unread, last, marks }
+        };
+        Ok(lines.into_iter().zip(places).map(entry).collect())
     }
 
     /// Shows a message that the caller has just sent.
@@ -262,7 +321,7 @@ impl Screens {
         size: PageSize,
     ) -> Result<Page<(Receipt, Arc<UserSummary>)>, Error> {
         let Page { items, next_cursor } = self.messages.receipts(caller, message, after, size).await?;
-        let everyone: std::collections::HashSet<_> = items.iter().map(|receipt| receipt.user_id).collect();
+        let everyone: HashSet<_> = items.iter().map(|receipt| receipt.user_id).collect();
         let people = self.people.summaries(everyone).await?;
         let named = |receipt: Receipt| Some((receipt, Arc::clone(people.get(&receipt.user_id)?)));
         Ok(Page { items: items.into_iter().filter_map(named).collect(), next_cursor })
@@ -283,21 +342,19 @@ impl Screens {
         self.shown(history).await
     }
 
-    /// Takes the marks of the other out of the `digests` of direct conversations in which a block stands.
-    async fn hush(
-        &self,
-        caller: &Caller,
-        conversations: &[Conversation],
-        digests: &mut HashMap<ConversationId, ConversationDigest>,
-    ) -> Result<(), Error> {
-        let direct = conversations.iter().filter(|c| c.kind == Kind::Direct);
-        let others = direct.flat_map(|c| c.participants.iter().map(|p| (c.id, p.user_id)));
-        let others: Vec<_> = others.filter(|(_, user)| *user != caller.user_id).collect();
-        let people: Vec<_> = others.iter().map(|(_, user)| *user).collect();
-        let silent = self.silence.between(caller, &people).await?;
-        for (conversation, _) in others.iter().filter(|(_, user)| silent.contains(user)) {
-            if let Some(digest) = digests.get_mut(conversation) {
-                digest.marks.retain(|marks| marks.user_id == caller.user_id);
+    /// Takes the marks of the other out of direct conversations in which a block stands.
+    async fn hush(&self, caller: &Caller, entries: &mut [Entry]) -> Result<(), Error> {
+        let direct = |entry: &&Entry| entry.conversation.kind == Kind::Direct;
+        let others: Vec<_> = entries
+            .iter()
+            .filter(direct)
+            .flat_map(|entry| entry.conversation.participants.iter().map(|p| p.user_id))
+            .filter(|user| *user != caller.user_id)
+            .collect();
+        let silent = self.silence.between(caller, &others).await?;
+        for entry in entries.iter_mut().filter(|entry| entry.conversation.kind == Kind::Direct) {
+            if entry.conversation.participants.iter().any(|p| silent.contains(&p.user_id)) {
+                entry.marks.retain(|marks| marks.user_id == caller.user_id);
             }
         }
         Ok(())
@@ -319,12 +376,13 @@ impl Screens {
 
     fn view(
         caller: &Caller,
-        digest: Option<ConversationDigest>,
+        entry: Entry,
         people: &HashMap<UserId, Arc<UserSummary>>,
         seen: &HashMap<UserId, Seen>,
-        conversation: Conversation,
+        now: DateTime<Utc>,
     ) -> ConversationView {
-        let (unread, last, marks) = digest.map_or((0, None, Vec::new()), |d| (d.unread, d.last, d.marks));
+        let Entry { conversation, unread, last, marks } = entry;
+        let is_clinician = |user| people.get(&user).is_some_and(|person| person.role.is_clinician());
         let participants = conversation
             .participants
             .iter()
@@ -336,7 +394,7 @@ impl Screens {
                     marks: marks.iter().find(|m| m.user_id == user).copied(),
                     is_online: seen.get(&user).is_some_and(|seen| seen.presence.is_online()),
                     last_seen_at: seen.get(&user).and_then(|seen| seen.last_seen_at),
-                    can_leave: conversation.can_leave(user),
+                    can_leave: conversation.can_leave(user, is_clinician),
                     person,
                 })
             })
@@ -346,7 +404,8 @@ impl Screens {
             let is_read = message.sender_id == caller.user_id || message.seq <= read_up_to;
             Some(LastMessage { view: show(message, people, &marks, Aftermath::default())?, is_read })
         });
-        ConversationView { conversation, participants, unread, last_message }
+        let (is_open, notifies) = (conversation.is_open(now), conversation.mine.notifies(now));
+        ConversationView { conversation, participants, unread, last_message, is_open, notifies }
     }
 }
 

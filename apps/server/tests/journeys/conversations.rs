@@ -32,15 +32,25 @@ async fn a_conversation_says_who_is_in_it() {
     });
     let conversation = maria.post("/conversations", &asked).await.expect(201);
     let expected = [
+        "closed_at",
+        "closed_by",
+        "closed_reason",
         "created_at",
         "created_by",
         "description",
+        "expires_at",
         "id",
         "is_active",
+        "is_archived",
+        "is_pinned",
         "last_message",
         "last_seq",
+        "metadata",
+        "muted_until",
         "participants",
+        "purpose",
         "ref",
+        "settings",
         "title",
         "total_messages",
         "type",
@@ -70,6 +80,7 @@ async fn a_conversation_says_who_is_in_it() {
         "professional_title",
         "read_up_to",
         "role",
+        "status",
         "user_id",
         "user_type",
     ];

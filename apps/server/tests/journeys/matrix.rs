@@ -167,6 +167,31 @@ const TABLE: &[(&str, &str, &str)] = &[
     ("GET /api/v1/drafts", "",                                             "401  200  200  200  200  200  200  200  200  200"),
     ("PUT /api/v1/conversations/{conversation}/read-marker", r#"{"message_id":"{message}"}"#,
                                                                            "401  200  404  200  404  404  404  404  404  200"),
+    ("PATCH /api/v1/conversations/{conversation}", r#"{"title":"Otro"}"#,
+                                                                           "401  403  404  200  404  404  404  404  404  200"),
+    ("DELETE /api/v1/conversations/{conversation}", "",                    "401  204  404  204  404  404  404  404  404  204"),
+    ("POST /api/v1/conversations/{conversation}/close", r#"{"reason":"Alta"}"#,
+                                                                           "401  403  404  200  404  404  404  404  404  200"),
+    ("POST /api/v1/conversations/{conversation}/reopen", "",               "401  403  404  200  404  404  404  404  404  200"),
+    ("POST /api/v1/conversations/{conversation}/leave", "",                "401  204  404  409  404  404  404  404  404  409"),
+    ("POST /api/v1/conversations/{conversation}/join", "",                 "401  200  404  200  404  404  404  404  404  200"),
+    ("POST /api/v1/conversations/join", r#"{"token":"alj_x"}"#,            "401  404  404  404  404  404  404  404  404  404"),
+    ("GET /api/v1/conversations/{conversation}/participants", "",          "401  200  404  200  404  404  404  404  404  200"),
+    ("PATCH /api/v1/conversations/{conversation}/participants/{maria}", r#"{"role":"moderator"}"#,
+                                                                           "401  403  404  200  404  404  404  404  404  404"),
+    ("GET /api/v1/conversations/{conversation}/invitation-links", "",      "401  403  404  200  404  404  404  404  404  200"),
+    ("POST /api/v1/conversations/{conversation}/invitation-links", r#"{"max_uses":1}"#,
+                                                                           "401  403  404  201  404  404  404  404  404  409"),
+    ("DELETE /api/v1/conversations/{conversation}/invitation-links/{link}", "",
+                                                                           "401  403  404  204  404  404  404  404  404  404"),
+    ("PUT /api/v1/conversations/{conversation}/archive", "",               "401  204  404  204  404  404  404  404  404  204"),
+    ("DELETE /api/v1/conversations/{conversation}/archive", "",            "401  204  404  204  404  404  404  404  404  204"),
+    ("PUT /api/v1/conversations/{conversation}/pin", "",                   "401  204  404  204  404  404  404  404  404  204"),
+    ("DELETE /api/v1/conversations/{conversation}/pin", "",                "401  204  404  204  404  404  404  404  404  204"),
+    ("PUT /api/v1/conversations/{conversation}/mute", r#"{"until":"2999-01-01T00:00:00Z"}"#,
+                                                                           "401  204  404  204  404  404  404  404  404  204"),
+    ("DELETE /api/v1/conversations/{conversation}/mute", "",               "401  204  404  204  404  404  404  404  404  204"),
+    ("GET /api/v1/unread", "",                                             "401  200  200  200  200  200  200  200  200  200"),
 
     ("GET /api/v1/changes", "",                                            "401  200  200  200  200  200  200  200  200  200"),
     ("PATCH /api/v1/messages/{message}", r#"{"content":"Hola"}"#,          "401  403  404  200  404  404  404  404  404  403"),
@@ -455,6 +480,15 @@ impl Scene {
                 let path = format!("/conversations/{conversation}/draft");
                 drop(maria.put(&path, &asked).await);
             }
+            if names("link") {
+                let links = format!("/conversations/{conversation}/invitation-links");
+                let link = match who {
+                    // None leads into a direct conversation.
+                    BLOCKED => unused_id(),
+                    _ => text(&maria.post(&links, &json!({})).await.expect(201), "id").to_owned(),
+                };
+                scene.insert("link", link);
+            }
             scene.insert("conversation", conversation);
         }
         Self(scene)
@@ -585,17 +619,24 @@ async fn everyone_gets_what_the_table_says() {
 }
 
 /// Who is refused what they know: they would get another answer if there were nothing.
-const KNOWN: [(&str, &[usize]); 3] = [
+const KNOWN: [(&str, &[usize]); 10] = [
     ("PATCH /api/v1/users/{maria}", &[OWNER, OTHER_DOCTOR, FORMER]),
     ("POST /api/v1/conversations/{conversation}/participants", &[OWNER]),
     ("POST /api/v1/conversations/{conversation}/messages", &[BLOCKED]),
+    ("PATCH /api/v1/conversations/{conversation}", &[OWNER]),
+    ("POST /api/v1/conversations/{conversation}/close", &[OWNER]),
+    ("POST /api/v1/conversations/{conversation}/reopen", &[OWNER]),
+    ("PATCH /api/v1/conversations/{conversation}/participants/{maria}", &[OWNER]),
+    ("GET /api/v1/conversations/{conversation}/invitation-links", &[OWNER]),
+    ("POST /api/v1/conversations/{conversation}/invitation-links", &[OWNER]),
+    ("DELETE /api/v1/conversations/{conversation}/invitation-links/{link}", &[OWNER]),
 ];
 
 /// Whoever is refused cannot tell whether there is such a thing.
 #[tokio::test]
 async fn refusals_do_not_tell_what_there_is() {
-    const IDS: [&str; 8] =
-        ["ana", "maria", "spare", "conversation", "grant", "invitation", "request", "session"];
+    const IDS: [&str; 9] =
+        ["ana", "maria", "spare", "conversation", "grant", "invitation", "link", "request", "session"];
     let mut cast = Cast::new().await;
     let (mut tried, mut told) = (0, Vec::new());
     for row in &table() {

@@ -15,6 +15,7 @@ mod database;
 mod directory;
 mod effects;
 mod guards;
+mod inbox;
 mod invitations;
 mod messages;
 mod outbox;

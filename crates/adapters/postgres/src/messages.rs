@@ -27,7 +27,14 @@ macro_rules! message_columns {
     };
 }
 
-use message_columns;
+/// Messages by others that a participant has not read, without looking at messages. Of `conversations c`.
+macro_rules! unread {
+    ($me:literal) => {
+        concat!("(c.last_seq - ", $me, ".read_up_to) - (", $me, ".own_total - ", $me, ".own_read)")
+    };
+}
+
+pub(crate) use {message_columns, unread};
 
 // One row without a message stands for an empty page; no row at all for no access.
 macro_rules! history {
@@ -124,13 +131,6 @@ const POSITION: &str = concat!(
     WHERE me.conversation_id = $1 AND me.user_id = $2 AND me.left_seq IS NULL"
 );
 
-/// Messages by others that a participant has not read, without looking at messages. Of `conversations c`.
-macro_rules! unread {
-    ($me:literal) => {
-        concat!("(c.last_seq - ", $me, ".read_up_to) - (", $me, ".own_total - ", $me, ".own_read)")
-    };
-}
-
 // After the macros, which they use.
 mod changes;
 mod feed;
@@ -201,7 +201,7 @@ const DIGESTS: &str = concat!(
 
 /// A message, or the absence of one.
 #[derive(QueryableByName)]
-struct MessageRow {
+pub(crate) struct MessageRow {
     #[diesel(sql_type = Nullable<SqlUuid>)]
     id: Option<Uuid>,
     #[diesel(sql_type = Nullable<BigInt>)]
@@ -257,7 +257,7 @@ struct MessageRow {
 }
 
 impl MessageRow {
-    fn restore(self) -> Option<Result<StoredMessage, Error>> {
+    pub(crate) fn restore(self) -> Option<Result<StoredMessage, Error>> {
         let (message_type, priority, client_message_id, source) =
             (self.message_type?, self.priority?, self.client_message_id?, self.source?);
         let parse = || {

@@ -11,8 +11,8 @@ use alivio_accounts::{
 };
 use alivio_audit::{AuditReader, Ended, GRANT_LIFETIME, GrantStore, NewGrant};
 use alivio_conversations::{
-    ConversationCreated, ConversationStore, Created, Kind, NewConversation, ParticipantRole, Purpose,
-    Settings,
+    ConversationCreated, ConversationStore, Created, Kind, Metadata, NewConversation, ParticipantRole,
+    Purpose, Settings, StoredLabels, WithoutMessages,
 };
 use alivio_kernel::ids::{ConversationId, GrantId, MessageId, SessionId, UserId, Uuid};
 use alivio_kernel::{
@@ -255,7 +255,12 @@ impl alivio_conversations::testing::World for Clinic {
 
 async fn conversations() -> alivio_conversations::testing::Fixture {
     let world = Clinic::fresh().await;
-    alivio_conversations::testing::Fixture { store: Arc::new(world.database.clone()), world }
+    alivio_conversations::testing::Fixture {
+        store: Arc::new(world.database.clone()),
+        inbox: Arc::new(WithoutMessages::new(world.database.clone())),
+        links: Arc::new(world.database.clone()),
+        world,
+    }
 }
 alivio_conversations::conversation_store_conformance!(conversations);
 
@@ -275,6 +280,10 @@ impl alivio_messages::testing::World for Clinic {
             settings: Settings::default(),
             title: None,
             description: None,
+            metadata: Metadata::default(),
+            labels: StoredLabels::default(),
+            expires_at: None,
+            notifies_creator: true,
             participants: members.iter().map(|user| (*user, ParticipantRole::Moderator)).collect(),
             created_by: members[0],
             created_at: at(),
@@ -293,6 +302,10 @@ impl alivio_messages::testing::World for Clinic {
             settings: Settings::default(),
             title: None,
             description: None,
+            metadata: Metadata::default(),
+            labels: StoredLabels::default(),
+            expires_at: None,
+            notifies_creator: true,
             participants: [one, other].map(|user| (user, ParticipantRole::Member)).to_vec(),
             created_by: one,
             created_at: at(),

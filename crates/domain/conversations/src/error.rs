@@ -52,6 +52,21 @@ pub enum Error {
     /// The last moderator cannot go.
     #[error("the last moderator cannot leave")]
     LastModerator,
+    /// Nobody would moderate it.
+    #[error("a moderator is required")]
+    ModeratorRequired,
+    /// Patients moderate nothing (C-5).
+    #[error("patients do not moderate")]
+    PatientsDoNotModerate,
+    /// It was closed, or has ended.
+    #[error("closed")]
+    Closed,
+    /// A conversation of this type and purpose cannot have that.
+    #[error("not for this purpose: {field}")]
+    NotForThisPurpose {
+        /// What it cannot have.
+        field: &'static str,
+    },
     /// The idempotency key was used for something else.
     #[error("idempotency key reused")]
     KeyReused,
@@ -74,9 +89,14 @@ impl DomainError for Error {
             Self::DirectExists { .. }
             | Self::DirectIsFixed
             | Self::LastModerator
+            | Self::Closed
             | Self::KeyReused
             | Self::Stale => ErrorKind::Conflict,
-            Self::ClinicianRequired | Self::Field(_) => ErrorKind::Invalid,
+            Self::ClinicianRequired
+            | Self::ModeratorRequired
+            | Self::PatientsDoNotModerate
+            | Self::NotForThisPurpose { .. }
+            | Self::Field(_) => ErrorKind::Invalid,
             Self::Unavailable(_) => ErrorKind::Unavailable,
         }
     }
@@ -90,6 +110,10 @@ impl DomainError for Error {
             Self::DirectExists { .. } => "direct_conversation_exists",
             Self::DirectIsFixed => "direct_conversation_fixed",
             Self::LastModerator => "last_moderator",
+            Self::ModeratorRequired => "moderator_required",
+            Self::PatientsDoNotModerate => "patients_do_not_moderate",
+            Self::Closed => "conversation_closed",
+            Self::NotForThisPurpose { .. } => "not_for_this_purpose",
             Self::KeyReused => "idempotency_key_reused",
             Self::Stale => "stale",
             Self::Field(_) => "validation_failed",
@@ -105,6 +129,7 @@ impl DomainError for Error {
                 "suggestion": "book_an_appointment",
             })),
             Self::DirectExists { conversation_id } => Some(json!({"conversation_id": conversation_id})),
+            Self::NotForThisPurpose { field } => Some(json!({"field": field})),
             Self::Field(field) => Some(field.details()),
             _ => None,
         }

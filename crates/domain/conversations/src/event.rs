@@ -46,3 +46,18 @@ pub struct ParticipantRemoved {
 impl DomainEvent for ParticipantRemoved {
     const KIND: &'static str = "conversations.participant_removed";
 }
+
+/// What a conversation is, allows, or makes of its participants has changed; who is in it has not.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConversationUpdated {
+    /// The conversation.
+    pub conversation_id: ConversationId,
+    /// Who changed it.
+    pub updated_by: UserId,
+    /// Whether it concerns only them: what they keep of it for themselves.
+    pub is_personal: bool,
+}
+
+impl DomainEvent for ConversationUpdated {
+    const KIND: &'static str = "conversations.conversation_updated";
+}

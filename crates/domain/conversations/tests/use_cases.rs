@@ -5,15 +5,15 @@
 use std::sync::{Arc, Mutex};
 
 use alivio_conversations::{
-    Audience, BlockedPair, Conversation, ConversationCreated, Conversations, ConversationsPorts, Created,
-    Draft, Error, IdempotencyKey, Kind, ListQuery, MockConversationStore, MockPeople, NewConversation,
-    Participant, ParticipantAdded, ParticipantRemoved, ParticipantRole, Purpose, Settings, Standing,
-    StoredConversation,
+    Audience, BlockedPair, Change, Conversation, ConversationCreated, ConversationUpdated, Conversations,
+    ConversationsPorts, Created, DetailsPatch, Draft, Error, IdempotencyKey, Kind, Metadata,
+    MockConversationStore, MockPeople, NewConversation, Participant, ParticipantAdded, ParticipantRemoved,
+    ParticipantRole, Personal, Purpose, Settings, Standing, StoredConversation, StoredLabels,
 };
 use alivio_kernel::ids::{ConversationId, SessionId, UserId, Uuid};
 use alivio_kernel::sealing::{PlainSealer, Scope, SealContext};
 use alivio_kernel::{
-    Caller, Clock, DomainError, ErrorKind, Event, ManualClock, PageSize, Role, Sealed, Sealer, SequentialIds,
+    Caller, Clock, DomainError, ErrorKind, Event, ManualClock, Role, Sealed, Sealer, SequentialIds,
 };
 use serde_json::json;
 
@@ -97,6 +97,10 @@ impl House {
             settings: Settings::default(),
             title: self.sealed(n, "title", title).await,
             description: self.sealed(n, "description", description).await,
+            metadata: Metadata::default(),
+            labels: StoredLabels::default(),
+            expires_at: None,
+            notifies_creator: true,
             participants: participants.iter().map(|(n, role)| (user(*n), *role)).collect(),
             created_by: user(1),
             created_at: self.clock.now(),
@@ -131,13 +135,20 @@ fn as_stored(new: &NewConversation) -> StoredConversation {
             created_by: new.created_by,
             created_at: new.created_at,
             updated_at: new.created_at,
+            metadata: new.metadata.clone(),
             is_active: true,
+            expires_at: new.expires_at,
+            closed: None,
+            mine: Personal::default(),
             last_seq: 0,
             message_count: 0,
             members_version: 6,
+            details_version: 3,
         },
         title: new.title.clone(),
         description: new.description.clone(),
+        labels: new.labels.sealed.clone(),
+        closed_reason: None,
     }
 }
 
@@ -345,37 +356,6 @@ async fn someone_who_is_not_in_it_finds_nothing() {
 }
 
 #[tokio::test]
-async fn every_conversation_of_a_page_gets_its_own_texts() {
-    for (size, more) in [(3, false), (2, true)] {
-        let mut house = House::default();
-        let two = [(1, MODERATOR), (2, MEMBER)];
-        let rows = vec![
-            house.stored(1, Kind::Group, &two, None, Some("d1")).await,
-            house.stored(2, Kind::Group, &two, Some("t2"), Some("d2")).await,
-            house.stored(3, Kind::Direct, &two, None, None).await,
-        ];
-        let size = PageSize::parse(Some(size), 1).unwrap();
-        let query = ListQuery { kind: None, after: None, offset: 0, size };
-        house
-            .store
-            .expect_list()
-            .withf(move |viewer, asked| (*viewer, *asked) == (caller().user_id, query))
-            .returning(move |_, _| Ok(rows.clone()));
-        let page = house.open().list(&caller(), &query, |last| last.id.to_string()).await.unwrap();
-        let texts: Vec<_> =
-            page.items.iter().map(|c| (c.id, c.title.as_deref(), c.description.as_deref())).collect();
-        let expected = [
-            (conversation(1), None, Some("d1")),
-            (conversation(2), Some("t2"), Some("d2")),
-            (conversation(3), None, None),
-        ];
-        assert_eq!(texts, expected[..texts.len()]);
-        assert_eq!(texts.len(), if more { 2 } else { 3 });
-        assert_eq!(page.next_cursor, more.then(|| conversation(2).to_string()));
-    }
-}
-
-#[tokio::test]
 async fn texts_moved_to_another_conversation_do_not_open() {
     let mut house = House::default();
     let mut stored = house.stored(1, Kind::Group, &[(1, MODERATOR)], Some("mine"), None).await;
@@ -527,4 +507,43 @@ async fn the_audience_is_what_the_store_says() {
 
 fn contains(sealed: &[u8], text: &str) -> bool {
     sealed.windows(text.len()).any(|window| window == text.as_bytes())
+}
+
+// Changing
+
+#[tokio::test]
+async fn a_change_is_sealed_and_made_on_the_versions_that_were_seen() {
+    let mut house = House::default();
+    house.has(Kind::Group, &[(1, MODERATOR), (2, MEMBER)]).await;
+    house.store.expect_change().times(1).returning(|id, versions, by, change, _, event| {
+        assert_eq!((id, versions.members, versions.details, by), (conversation(1), 6, 3, user(1)));
+        let Change::Details(details, None) = change else { panic!("{change:?}") };
+        assert!(!contains(details.title.as_ref().unwrap().as_bytes(), "Hipertensión"));
+        let told = event.read::<ConversationUpdated>().unwrap();
+        assert_eq!(told, ConversationUpdated { conversation_id: id, updated_by: by, is_personal: false });
+        Ok(())
+    });
+    let patch = DetailsPatch { title: Some(Some("Hipertensión".to_owned())), ..DetailsPatch::default() };
+    house.open().update(&caller(), conversation(1), &patch).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_member_changes_only_whether_they_are_told() {
+    let mut house = House::default();
+    house.has(Kind::Group, &[(1, MEMBER), (2, MODERATOR)]).await;
+    house.store.expect_keep().times(1).returning(|_, who, _, _, event| {
+        assert_eq!(who, user(1));
+        assert!(event.read::<ConversationUpdated>().unwrap().is_personal);
+        Ok(true)
+    });
+    let conversations = house.open();
+    let quiet = DetailsPatch { notifications_enabled: Some(false), ..DetailsPatch::default() };
+    conversations.update(&caller(), conversation(1), &quiet).await.unwrap();
+    let renamed = DetailsPatch { title: Some(None), ..DetailsPatch::default() };
+    let error = conversations.update(&caller(), conversation(1), &renamed).await.unwrap_err();
+    assert_eq!(error.code(), "not_a_moderator");
+    assert_eq!(
+        conversations.close(&caller(), conversation(1), None).await.unwrap_err().code(),
+        "not_a_moderator"
+    );
 }

@@ -6,12 +6,11 @@ use std::sync::{Arc, Mutex};
 
 use alivio_kernel::ids::{ConversationId, MessageId, SessionId, UserId, Uuid};
 use alivio_kernel::sealing::{PlainSealer, Scope, SealContext};
-use alivio_kernel::{Caller, Clock, DomainError, ManualClock, PageSize, Role, Sealed, Sealer};
+use alivio_kernel::{Caller, Clock, DomainError, ManualClock, Role, Sealer};
 use alivio_messages::testing::mocked;
 use alivio_messages::{
-    Appended, Change, ClientMessageId, Content, Current, Draft, Found, Header, Marks, Message, MessageEdited,
-    Messages, MessagesPorts, MockLiveFeed, MockMessageChanges, MockMessageLog, MockRooms, NewEntry, Priority,
-    Room, Standing, StoredMessage,
+    Change, ClientMessageId, Content, Current, Draft, Found, Header, MessageEdited, Messages, MessagesPorts,
+    MockLiveFeed, MockMessageChanges, MockMessageLog, MockRooms, Priority, Room, Standing, StoredMessage,
 };
 
 /// Everything around the service, and what it was told.

@@ -145,6 +145,10 @@ impl Words for Canonical {
                 let data = json!({"conversation_id": frame.conversation_id});
                 text(&Event::new("conversation.created", frame, *created_by, data))
             }
+            Happening::ConversationUpdated { updated_by } => {
+                let data = json!({"conversation_id": frame.conversation_id});
+                text(&Event::new("conversation.updated", frame, *updated_by, data))
+            }
             Happening::ParticipantJoined { person, added_by } => {
                 text(&Event::new("participant.joined", frame, *added_by, json!({"user_id": person.id})))
             }

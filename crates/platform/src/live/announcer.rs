@@ -29,6 +29,15 @@ impl LiveAnnouncer {
 }
 
 impl LiveAnnouncer {
+    /// What others see of it, if that is less: not how far someone has read, where that is not shown.
+    async fn shown(&self, moved: &MarksMoved) -> Option<MarksMoved> {
+        let is_shown =
+            matches!(self.rooms.room(moved.conversation_id).await, Ok(Some(room)) if room.read_receipts);
+        let mut shown = *moved;
+        shown.marks.read_up_to = 0;
+        (!is_shown).then_some(shown)
+    }
+
     /// Whether the others are not to know: a block stands between the two, or it is not shown who has read what (S0-36).
     async fn is_kept_back(&self, moved: &MarksMoved) -> Result<bool, Error> {
         let room = self.rooms.room(moved.conversation_id).await?;
@@ -93,7 +102,13 @@ impl LiveFeed for LiveAnnouncer {
         }
         let frame = self.hub.frame(conversation, moved.at, Happening::MarksMoved(*moved));
         match self.is_kept_back(moved).await {
-            Ok(false) => self.hub.tell_topic(conversation, &frame),
+            Ok(false) => match self.shown(moved).await {
+                Some(shown) => {
+                    let frame = self.hub.frame(conversation, moved.at, Happening::MarksMoved(shown));
+                    self.hub.tell_topic(conversation, &frame);
+                }
+                None => self.hub.tell_topic(conversation, &frame),
+            },
             // Their own devices may know.
             Ok(true) => self.hub.tell_own(conversation, moved.marks.user_id, &frame),
             Err(error) => {

@@ -70,6 +70,11 @@ pub enum Happening {
         /// Who opened it.
         created_by: UserId,
     },
+    /// What the conversation is or allows has changed, or what someone keeps of it for themselves.
+    ConversationUpdated {
+        /// Who changed it.
+        updated_by: UserId,
+    },
     /// Someone came into the conversation.
     ParticipantJoined {
         /// Who.

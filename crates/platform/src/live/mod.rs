@@ -18,4 +18,4 @@ pub use frame::{Frame, Happening, TYPING_LIFETIME, Vocabulary};
 pub use hub::{Fate, Hub, Inbox};
 pub use presence::{OwnPresence, PresenceBoard, Seen};
 pub use session::{Desk, LiveSession, Verdict};
-pub(crate) use silence::Silence;
+pub(crate) use silence::{Silence, hide_reading};

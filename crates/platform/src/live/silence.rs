@@ -5,7 +5,7 @@ use std::time::Duration;
 use alivio_accounts::{BlockStore, Error};
 use alivio_kernel::Caller;
 use alivio_kernel::ids::{ConversationId, UserId};
-use alivio_messages::Marks;
+use alivio_messages::{Marks, Rooms};
 use moka::future::Cache;
 
 /// A block that was raised on another node may go unheard here for so long. It stops messages at once everywhere:
@@ -16,15 +16,16 @@ const CAPACITY: u64 = 100_000;
 /// Which direct conversations are silenced by a block, for what passes without being stored: typing, receipts.
 pub(crate) struct Silence {
     blocks: Arc<dyn BlockStore>,
+    rooms: Arc<dyn Rooms>,
     known: Cache<ConversationId, bool>,
     /// Counts the blocks raised and lifted here. An answer from before one is not kept.
     changes: AtomicU64,
 }
 
 impl Silence {
-    pub(crate) fn new(blocks: Arc<dyn BlockStore>) -> Self {
+    pub(crate) fn new(blocks: Arc<dyn BlockStore>, rooms: Arc<dyn Rooms>) -> Self {
         let known = Cache::builder().max_capacity(CAPACITY).time_to_live(FRESH).build();
-        Self { blocks, known, changes: AtomicU64::new(0) }
+        Self { blocks, rooms, known, changes: AtomicU64::new(0) }
     }
 
     /// Whether what is said in `conversation` reaches nobody but the one who says it.
@@ -41,7 +42,8 @@ impl Silence {
         Ok(silenced)
     }
 
-    /// Takes the marks of others out of `marks` where [`Silence::holds`]: how far they have come is not told.
+    /// Takes the marks of others out of `marks` where [`Silence::holds`]: how far they have come is not told. Where it is
+    /// not shown who has read what (S0-36), it is not told how far others have read.
     pub(crate) async fn hush(
         &self,
         caller: &Caller,
@@ -50,6 +52,10 @@ impl Silence {
     ) -> Result<(), Error> {
         if self.holds(conversation).await? {
             marks.retain(|marks| marks.user_id == caller.user_id);
+        }
+        let room = self.rooms.room(conversation).await.map_err(|e| Error::Unavailable(Box::new(e)))?;
+        if !room.is_some_and(|room| room.read_receipts) {
+            hide_reading(caller, marks);
         }
         Ok(())
     }
@@ -66,6 +72,13 @@ impl Silence {
     }
 }
 
+/// Leaves only of the caller how far they have read.
+pub(crate) fn hide_reading(caller: &Caller, marks: &mut [Marks]) {
+    for theirs in marks.iter_mut().filter(|marks| marks.user_id != caller.user_id) {
+        theirs.read_up_to = 0;
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use alivio_accounts::MockBlockStore;
@@ -78,7 +91,7 @@ mod tests {
         let mut blocks = MockBlockStore::new();
         let mut answers = [false, true].into_iter();
         blocks.expect_silences().times(2).returning(move |_| Ok(answers.next().unwrap()));
-        let silence = Silence::new(Arc::new(blocks));
+        let silence = Silence::new(Arc::new(blocks), Arc::new(alivio_messages::MockRooms::new()));
         let conversation = ConversationId::from(Uuid::nil());
         assert!(!silence.holds(conversation).await.unwrap());
         assert!(!silence.holds(conversation).await.unwrap());

@@ -6,6 +6,7 @@ mod break_glass_opened_sends_letters;
 mod care_block_raised_alerts_administrators;
 mod contact_requested_sends_letter;
 mod conversation_created_reaches_participants;
+mod conversation_updated_reaches_participants;
 mod credentials_decided_sends_letter;
 mod invitation_issued_sends_letter;
 mod participant_added_reaches_everyone;
@@ -30,6 +31,7 @@ use alivio_conversations::Conversations;
 use alivio_messages::Messages;
 use alivio_outbox::Reaction;
 
+use crate::bridges::RoomsFromConversations;
 use crate::correspondence::Correspondence;
 use crate::live::Hub;
 use crate::people::PeopleDirectory;
@@ -42,6 +44,7 @@ pub(crate) struct Around {
     pub(crate) people: PeopleDirectory,
     pub(crate) conversations: Conversations,
     pub(crate) messages: Messages,
+    pub(crate) rooms: Arc<RoomsFromConversations>,
     pub(crate) administration: Administration,
     pub(crate) registrations: Registrations,
     pub(crate) invitations: Invitations,
@@ -62,6 +65,11 @@ pub(crate) fn all(around: &Around) -> Vec<Arc<dyn Reaction>> {
         Arc::new(care_block_raised_alerts_administrators::React::new(administration(), correspondence())),
         Arc::new(contact_requested_sends_letter::React::new(correspondence())),
         Arc::new(conversation_created_reaches_participants::React::new(hub())),
+        Arc::new(conversation_updated_reaches_participants::React::new(
+            hub(),
+            around.conversations.clone(),
+            Arc::clone(&around.rooms),
+        )),
         Arc::new(credentials_decided_sends_letter::React::new(correspondence())),
         Arc::new(invitation_issued_sends_letter::React::new(around.invitations.clone())),
         Arc::new(participant_added_reaches_everyone::React::new(hub(), around.people.clone())),

@@ -1,4 +1,10 @@
+mod details;
+mod links;
+mod metadata;
+mod personal;
 mod settings;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 use std::str::FromStr;
@@ -11,7 +17,12 @@ use chrono::{DateTime, Datelike, Utc};
 
 use crate::{DenialReason, Error};
 
-pub use settings::{Facts, Purpose, Settings};
+pub use details::{Details, DetailsPatch};
+pub use links::{InvitationLink, LinkTerms};
+pub(crate) use metadata::folded;
+pub use metadata::{MAX_TAGS, Metadata, MetadataPatch, Priority};
+pub use personal::{Mute, Personal, PersonalChange};
+pub use settings::{Facts, Purpose, Settings, SettingsPatch};
 
 /// The most people a conversation can hold.
 pub const MAX_PARTICIPANTS: usize = 1000;
@@ -34,6 +45,11 @@ pub enum Kind {
 impl Kind {
     /// Every kind.
     pub const ALL: [Self; 4] = [Self::Direct, Self::Group, Self::Consultation, Self::Emergency];
+
+    /// Whether it is there to treat a patient.
+    pub const fn is_clinical(self) -> bool {
+        matches!(self, Self::Consultation | Self::Emergency)
+    }
 
     /// The name used in storage and JSON.
     pub const fn as_str(self) -> &'static str {
@@ -72,12 +88,13 @@ impl ParticipantRole {
     }
 }
 
+// With the names of the source documents (C-5).
 impl FromStr for ParticipantRole {
     type Err = FieldError;
     fn from_str(s: &str) -> Result<Self, FieldError> {
         match s {
-            "member" => Ok(Self::Member),
-            "moderator" => Ok(Self::Moderator),
+            "member" | "participant" => Ok(Self::Member),
+            "moderator" | "admin" => Ok(Self::Moderator),
             _ => Err(FieldError::new("role", Rule::Unknown)),
         }
     }
@@ -121,14 +138,44 @@ pub struct Conversation {
     pub created_at: DateTime<Utc>,
     /// When it last changed, messages included.
     pub updated_at: DateTime<Utc>,
-    /// Whether messages can be sent.
+    /// What it refers to.
+    pub metadata: Metadata,
+    /// Whether messages can be sent, unless it has ended by itself.
     pub is_active: bool,
+    /// When it ends by itself. What belongs to the care of a patient never does.
+    pub expires_at: Option<DateTime<Utc>>,
+    /// When and by whom it was closed, and why.
+    pub closed: Option<Closed>,
+    /// What the viewer keeps of it for themselves.
+    pub mine: Personal,
     /// The sequence number of its newest entry; 0 while it is empty.
     pub last_seq: i64,
     /// How many messages it holds.
     pub message_count: i64,
     /// Counts changes of membership.
     pub members_version: i64,
+    /// Counts changes of what it is and allows.
+    pub details_version: i64,
+}
+
+/// How a conversation came to its end.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Closed {
+    /// When.
+    pub at: DateTime<Utc>,
+    /// By whom.
+    pub by: UserId,
+    /// Why, if they said so.
+    pub reason: Option<String>,
+}
+
+/// The state of a conversation that something was decided upon.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Versions {
+    /// [`Conversation::members_version`].
+    pub members: i64,
+    /// [`Conversation::details_version`].
+    pub details: i64,
 }
 
 impl Conversation {
@@ -142,38 +189,103 @@ impl Conversation {
         self.participants.iter().find(|p| p.user_id == user)
     }
 
+    /// What it is now.
+    pub const fn versions(&self) -> Versions {
+        Versions { members: self.members_version, details: self.details_version }
+    }
+
+    /// Whether messages can be sent at `now`.
+    pub fn is_open(&self, now: DateTime<Utc>) -> bool {
+        self.is_active && self.expires_at.is_none_or(|end| now < end)
+    }
+
+    /// Whether its words belong to a patient's record.
+    pub fn is_care(&self) -> bool {
+        Facts { kind: self.kind, purpose: self.purpose, settings: self.settings }.is_care()
+    }
+
+    /// Whether it is there to treat a patient, so that a clinician moderates it.
+    pub const fn is_clinical(&self) -> bool {
+        self.kind.is_clinical()
+    }
+
     /// Whether `user` may go: nobody leaves a direct conversation, nor the last moderator any other.
-    pub fn can_leave(&self, user: UserId) -> bool {
-        self.check_removal(user).is_ok()
+    pub fn can_leave(&self, user: UserId, is_clinician: impl Fn(UserId) -> bool) -> bool {
+        self.check_removal(user, is_clinician).is_ok()
     }
 
     /// Checks that `by` may add people.
     ///
     /// # Errors
-    /// [`Error::DirectIsFixed`], [`Error::NotAModerator`], a field error if the room is full.
-    pub fn check_addition(&self, by: UserId) -> Result<(), Error> {
+    /// [`Error::DirectIsFixed`], [`Error::NotAModerator`], [`Error::Closed`], a field error if the room is full.
+    pub fn check_addition(&self, by: UserId, now: DateTime<Utc>) -> Result<(), Error> {
         self.check_moderator(by)?;
+        self.check_room(now)
+    }
+
+    /// Checks that someone may come in, by whatever way.
+    ///
+    /// # Errors
+    /// [`Error::DirectIsFixed`], [`Error::Closed`], a field error if the room is full.
+    pub fn check_room(&self, now: DateTime<Utc>) -> Result<(), Error> {
         if self.kind == Kind::Direct {
             return Err(Error::DirectIsFixed);
         }
+        self.check_open(now)?;
         if self.participants.len() >= MAX_PARTICIPANTS {
             return Err(FieldError::new("participants", Rule::TooMany { max: MAX_PARTICIPANTS }).into());
         }
         Ok(())
     }
 
-    /// Checks that `user` may be removed by `by`, who may be the same.
+    /// Checks that `user` may be removed by `by`, who may be the same. `is_clinician` is asked about moderators of
+    /// clinical conversations.
     ///
     /// # Errors
     /// [`Error::NotFound`], [`Error::NotAModerator`], [`Error::DirectIsFixed`], [`Error::LastModerator`].
-    pub fn check_removal_by(&self, by: UserId, user: UserId) -> Result<(), Error> {
+    pub fn check_removal_by(
+        &self,
+        by: UserId,
+        user: UserId,
+        is_clinician: impl Fn(UserId) -> bool,
+    ) -> Result<(), Error> {
         if by != user {
             self.check_moderator(by)?;
         }
-        self.check_removal(user)
+        self.check_removal(user, is_clinician)
     }
 
-    fn check_moderator(&self, user: UserId) -> Result<(), Error> {
+    /// Checks that `by` may give `user` that part, who has the account role `account`.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], [`Error::NotAModerator`], [`Error::DirectIsFixed`], [`Error::PatientsDoNotModerate`],
+    /// [`Error::LastModerator`].
+    pub fn check_role(
+        &self,
+        by: UserId,
+        (user, account): (UserId, Role),
+        role: ParticipantRole,
+        is_clinician: impl Fn(UserId) -> bool,
+    ) -> Result<(), Error> {
+        self.check_moderator(by)?;
+        let before = self.participant(user).ok_or(Error::NotFound)?.role;
+        if self.kind == Kind::Direct {
+            return Err(Error::DirectIsFixed);
+        }
+        match role {
+            ParticipantRole::Moderator if account == Role::Patient => Err(Error::PatientsDoNotModerate),
+            ParticipantRole::Member if before == ParticipantRole::Moderator => {
+                self.check_moderated_without(user, is_clinician)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Checks that `user` moderates.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], [`Error::NotAModerator`].
+    pub fn check_moderator(&self, user: UserId) -> Result<(), Error> {
         match self.participant(user) {
             None => Err(Error::NotFound),
             Some(p) if p.role == ParticipantRole::Moderator => Ok(()),
@@ -181,17 +293,38 @@ impl Conversation {
         }
     }
 
-    fn check_removal(&self, user: UserId) -> Result<(), Error> {
+    /// Checks that it goes on.
+    ///
+    /// # Errors
+    /// [`Error::Closed`].
+    pub fn check_open(&self, now: DateTime<Utc>) -> Result<(), Error> {
+        if self.is_open(now) { Ok(()) } else { Err(Error::Closed) }
+    }
+
+    fn check_removal(&self, user: UserId, is_clinician: impl Fn(UserId) -> bool) -> Result<(), Error> {
         let leaving = self.participant(user).ok_or(Error::NotFound)?;
         if self.kind == Kind::Direct {
             return Err(Error::DirectIsFixed);
         }
-        let others_moderate =
-            self.participants.iter().any(|p| p.user_id != user && p.role == ParticipantRole::Moderator);
-        if leaving.role == ParticipantRole::Moderator && !others_moderate {
-            return Err(Error::LastModerator);
+        match leaving.role {
+            ParticipantRole::Member => Ok(()),
+            ParticipantRole::Moderator => self.check_moderated_without(user, is_clinician),
         }
-        Ok(())
+    }
+
+    /// Someone else moderates; where a patient is treated, a clinician if `user` is one (C-5).
+    fn check_moderated_without(
+        &self,
+        user: UserId,
+        is_clinician: impl Fn(UserId) -> bool,
+    ) -> Result<(), Error> {
+        let needs_clinician = self.is_clinical() && is_clinician(user);
+        let moderated = self
+            .participants
+            .iter()
+            .filter(|p| p.user_id != user && p.role == ParticipantRole::Moderator)
+            .any(|p| !needs_clinician || is_clinician(p.user_id));
+        if moderated { Ok(()) } else { Err(Error::LastModerator) }
     }
 }
 
@@ -241,8 +374,14 @@ pub struct Draft {
     pub(crate) settings: Settings,
     pub(crate) title: Option<String>,
     pub(crate) description: Option<String>,
+    pub(crate) metadata: Metadata,
+    pub(crate) expires_at: Option<DateTime<Utc>>,
     /// The others: no repeats, not the creator.
     pub(crate) others: Vec<UserId>,
+    /// The parts that some of them are to have.
+    pub(crate) roles: Vec<(UserId, ParticipantRole)>,
+    /// Whether the creator is told of what happens in it.
+    pub(crate) notifies_creator: bool,
 }
 
 impl Draft {
@@ -275,8 +414,42 @@ impl Draft {
             description: description
                 .map(|d| text::parse("description", d, MAX_DESCRIPTION, Lines::Many))
                 .transpose()?,
+            metadata: Metadata::default(),
+            expires_at: None,
             others,
+            roles: Vec::new(),
+            notifies_creator: true,
         })
+    }
+
+    /// The same with a purpose, settings and all else that `details` names. Whether it ends in the future is checked when
+    /// it is opened.
+    ///
+    /// # Errors
+    /// A field error, or [`Error::NotForThisPurpose`].
+    pub fn with_details(self, purpose: Purpose, details: &DetailsPatch) -> Result<Self, Error> {
+        if self.kind.is_clinical() && purpose != Purpose::Care {
+            return Err(Error::NotForThisPurpose { field: "type" });
+        }
+        let before = Details {
+            title: self.title.clone(),
+            description: self.description.clone(),
+            ..Details::default()
+        };
+        let Details { title, description, settings, metadata, expires_at } =
+            details.apply(&before, self.kind, purpose, DateTime::<Utc>::MIN_UTC)?;
+        let notifies_creator = details.notifications_enabled.unwrap_or(true);
+        Ok(Self { purpose, title, description, settings, metadata, expires_at, notifies_creator, ..self })
+    }
+
+    /// The same with parts for some of the participants; of two for one person the last counts.
+    #[must_use]
+    pub fn with_roles(self, roles: Vec<(UserId, ParticipantRole)>) -> Self {
+        Self { roles, ..self }
+    }
+
+    fn role(&self, user: UserId) -> Option<ParticipantRole> {
+        self.roles.iter().rev().find(|(id, _)| *id == user).map(|(_, role)| *role)
     }
 }
 
@@ -322,7 +495,7 @@ pub fn kept_apart(
     is_there: impl Fn(UserId) -> bool,
     blocks: &[BlockedPair],
 ) -> bool {
-    let is_care = matches!(kind, Kind::Consultation | Kind::Emergency);
+    let is_care = kind.is_clinical();
     blocks
         .iter()
         .filter(|pair| !(is_care && pair.related))
@@ -347,7 +520,7 @@ pub fn out_of_place(people: &[(UserId, Role)]) -> Option<UserId> {
 /// # Errors
 /// [`Error::NotAllowed`] for the first person the creator may not talk to, known or not, or whom one of `blocks` keeps
 /// apart from those before them;
-/// [`Error::ClinicianRequired`].
+/// [`Error::ClinicianRequired`], [`Error::ModeratorRequired`], [`Error::PatientsDoNotModerate`].
 pub fn assign_roles(
     creator: (UserId, Role),
     draft: &Draft,
@@ -374,227 +547,37 @@ pub fn assign_roles(
     if let Some(target_user_id) = out_of_place(&people) {
         return Err(Error::NotAllowed { target_user_id, reason: DenialReason::NoMedicalRelationship });
     }
-    let clinical = matches!(draft.kind, Kind::Consultation | Kind::Emergency);
-    if clinical && !people.iter().any(|(_, role)| role.is_clinician()) {
-        return Err(Error::ClinicianRequired);
+    if let Some(target_user_id) = out_of_purpose(draft.purpose, &people) {
+        return Err(Error::NotAllowed { target_user_id, reason: DenialReason::NoMedicalRelationship });
+    }
+    if people
+        .iter()
+        .any(|(id, role)| *role == Role::Patient && draft.role(*id) == Some(ParticipantRole::Moderator))
+    {
+        return Err(Error::PatientsDoNotModerate);
     }
     // Whoever opens it moderates, unless that is a patient; outside groups every professional does.
     let only_creator_moderates = draft.kind == Kind::Group && creator_role != Role::Patient;
     let role_of = |(id, role): (UserId, Role)| {
         let moderates = role != Role::Patient && (id == creator_id || !only_creator_moderates);
-        (id, if moderates { ParticipantRole::Moderator } else { ParticipantRole::Member })
+        let usual = if moderates { ParticipantRole::Moderator } else { ParticipantRole::Member };
+        // Whoever opens it keeps their part, and the two of a direct conversation theirs.
+        let is_fixed = id == creator_id || draft.kind == Kind::Direct;
+        (id, if is_fixed { usual } else { draft.role(id).unwrap_or(usual) })
     };
-    Ok(people.into_iter().map(role_of).collect())
+    let roles: Vec<_> = people.iter().copied().map(role_of).collect();
+    let moderates = |id: UserId| roles.contains(&(id, ParticipantRole::Moderator));
+    if draft.kind.is_clinical() && !people.iter().any(|(id, role)| role.is_clinician() && moderates(*id)) {
+        return Err(Error::ClinicianRequired);
+    }
+    if !people.iter().any(|(id, _)| moderates(*id)) {
+        return Err(Error::ModeratorRequired);
+    }
+    Ok(roles)
 }
 
-#[cfg(test)]
-mod tests {
-    use alivio_kernel::SequentialIds;
-    use alivio_kernel::ids::Uuid;
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn id(n: u128) -> UserId {
-        UserId::from(Uuid::from_u128(n))
-    }
-
-    fn standing(n: u128, role: Role, related: bool) -> Standing {
-        Standing { user_id: id(n), role, related }
-    }
-
-    fn draft(kind: Kind, others: &[u128]) -> Draft {
-        let others: Vec<_> = others.iter().map(|n| id(*n)).collect();
-        Draft::parse(id(1), kind, None, None, &others).unwrap()
-    }
-
-    #[test]
-    fn a_patient_reaches_only_a_doctor_who_attends_them() {
-        for role in Role::ALL {
-            for related in [false, true] {
-                let allowed = may_talk(Role::Patient, &standing(2, role, related));
-                assert_eq!(allowed, role == Role::Doctor && related, "{role} related={related}");
-            }
-        }
-    }
-
-    #[test]
-    fn only_a_related_doctor_or_a_clinic_admin_reaches_a_patient() {
-        for role in Role::ALL {
-            for related in [false, true] {
-                let allowed = may_talk(role, &standing(2, Role::Patient, related));
-                let expected = role == Role::MedicalAdmin || (role == Role::Doctor && related);
-                assert_eq!(allowed, expected, "{role} related={related}");
-            }
-        }
-    }
-
-    #[test]
-    fn a_block_is_as_good_as_no_relation_except_for_care() {
-        for (kind, related, expected) in [
-            (Kind::Direct, true, false),
-            (Kind::Group, true, false),
-            (Kind::Consultation, true, true),
-            (Kind::Emergency, true, true),
-            (Kind::Consultation, false, false),
-        ] {
-            let other = if related { Role::Patient } else { Role::Doctor };
-            let standings = [standing(2, other, related)];
-            let open = |blocks: &[BlockedPair]| {
-                assign_roles((id(1), Role::Doctor), &draft(kind, &[2]), &standings, blocks)
-            };
-            for (one, other) in [(id(1), id(2)), (id(2), id(1))] {
-                let opened = open(&[BlockedPair { one, other, related }]);
-                assert_eq!(opened.is_ok(), expected, "{kind:?} related={related}");
-            }
-            assert!(open(&[]).is_ok());
-        }
-    }
-
-    #[test]
-    fn nobody_brings_together_two_of_whom_one_blocks_the_other() {
-        let standings = [2, 3, 4].map(|n| standing(n, Role::Doctor, false));
-        for (one, other) in [(id(2), id(4)), (id(4), id(2))] {
-            let blocks = [BlockedPair { one, other, related: false }];
-            for kind in [Kind::Group, Kind::Consultation, Kind::Emergency] {
-                let creator = (id(1), Role::Doctor);
-                let refused = assign_roles(creator, &draft(kind, &[2, 3, 4]), &standings, &blocks);
-                assert!(matches!(
-                    refused,
-                    Err(Error::NotAllowed { target_user_id, reason: DenialReason::NoMedicalRelationship })
-                        if target_user_id == id(4)
-                ));
-                assert!(assign_roles(creator, &draft(kind, &[2, 3]), &standings, &blocks).is_ok());
-            }
-        }
-    }
-
-    #[test]
-    fn people_who_do_not_exist_are_denied_like_strangers() {
-        let stranger = assign_roles(
-            (id(1), Role::Patient),
-            &draft(Kind::Direct, &[2]),
-            &[standing(2, Role::Doctor, false)],
-            &[],
-        );
-        let nobody = assign_roles((id(1), Role::Patient), &draft(Kind::Direct, &[2]), &[], &[]);
-        for denied in [stranger, nobody] {
-            assert!(matches!(
-                denied,
-                Err(Error::NotAllowed { target_user_id, reason: DenialReason::NoMedicalRelationship })
-                    if target_user_id == id(2)
-            ));
-        }
-    }
-
-    #[test]
-    fn a_patient_shares_a_conversation_with_doctors_and_administration_only() {
-        for role in Role::ALL {
-            let people = [(id(1), Role::Doctor), (id(2), Role::Patient), (id(3), role)];
-            let fits = matches!(role, Role::Doctor | Role::MedicalAdmin);
-            assert_eq!(out_of_place(&people), (!fits).then(|| id(3)), "{role}");
-        }
-        assert_eq!(out_of_place(&[(id(1), Role::Student), (id(2), Role::ItAdmin)]), None);
-    }
-
-    #[test]
-    fn consultations_need_a_clinician() {
-        let result = assign_roles(
-            (id(1), Role::MedicalAdmin),
-            &draft(Kind::Consultation, &[2]),
-            &[standing(2, Role::Patient, false)],
-            &[],
-        );
-        assert!(matches!(result, Err(Error::ClinicianRequired)));
-    }
-
-    #[test]
-    fn a_patient_who_opens_a_conversation_does_not_moderate_it() {
-        for kind in Kind::ALL {
-            let attending = [standing(2, Role::Doctor, true)];
-            let roles = assign_roles((id(1), Role::Patient), &draft(kind, &[2]), &attending, &[]).unwrap();
-            assert_eq!(roles, [(id(1), ParticipantRole::Member), (id(2), ParticipantRole::Moderator)]);
-        }
-    }
-
-    #[test]
-    fn repeats_and_the_creator_count_once() {
-        assert_eq!(draft(Kind::Direct, &[2, 2, 1]).others, [id(2)]);
-        assert!(Draft::parse(id(1), Kind::Direct, None, None, &[id(1)]).is_err());
-        assert!(Draft::parse(id(1), Kind::Direct, None, None, &[id(2), id(3)]).is_err());
-    }
-
-    fn conversation(kind: Kind, roles: &[ParticipantRole]) -> Conversation {
-        let at = DateTime::UNIX_EPOCH;
-        let participants = (1..).zip(roles).map(|(n, role)| Participant {
-            user_id: id(n),
-            role: *role,
-            joined_at: at,
-            joined_seq: 1,
-        });
-        Conversation {
-            id: ConversationId::generate(&SequentialIds::default()),
-            number: 1001,
-            kind,
-            purpose: Purpose::default(),
-            settings: Settings::default(),
-            title: None,
-            description: None,
-            participants: participants.collect(),
-            created_by: id(1),
-            created_at: at,
-            updated_at: at,
-            is_active: true,
-            last_seq: 0,
-            message_count: 0,
-            members_version: 1,
-        }
-    }
-
-    #[test]
-    fn the_reference_is_for_people() {
-        let reference = conversation(Kind::Group, &[ParticipantRole::Moderator]).reference();
-        assert_eq!(reference, "CONV-1970-001001");
-    }
-
-    fn any_kind() -> impl Strategy<Value = Kind> {
-        prop::sample::select(Kind::ALL.to_vec())
-    }
-
-    proptest! {
-        /// No sequence of removals leaves a conversation without a moderator or changes a direct one.
-        #[test]
-        fn no_removals_take_the_last_moderator(
-            kind in any_kind(),
-            moderators in prop::collection::vec(any::<bool>(), 1..8),
-            removals in prop::collection::vec((1_u128..9, 1_u128..9), 0..30),
-        ) {
-            let mut roles: Vec<_> = moderators.iter().map(|m| {
-                if *m { ParticipantRole::Moderator } else { ParticipantRole::Member }
-            }).collect();
-            roles[0] = ParticipantRole::Moderator;
-            let mut conversation = conversation(kind, &roles);
-            let before = conversation.participants.len();
-            for (by, user) in removals {
-                if conversation.check_removal_by(id(by), id(user)).is_ok() {
-                    conversation.participants.retain(|p| p.user_id != id(user));
-                }
-                prop_assert!(conversation.participants.iter().any(|p| p.role == ParticipantRole::Moderator));
-            }
-            prop_assert!(kind != Kind::Direct || conversation.participants.len() == before);
-        }
-
-        /// Whoever is let in, patients never moderate and someone always does.
-        #[test]
-        fn patients_never_moderate(kind in any_kind(), creator in 0..5_usize, other in 0..5_usize) {
-            let (creator, other) = (Role::ALL[creator], Role::ALL[other]);
-            let standings = [standing(2, other, true)];
-            if let Ok(roles) = assign_roles((id(1), creator), &draft(kind, &[2]), &standings, &[]) {
-                let moderates = |n: u128| roles.contains(&(id(n), ParticipantRole::Moderator));
-                prop_assert!(moderates(1) || moderates(2));
-                prop_assert!(!(moderates(1) && creator == Role::Patient));
-                prop_assert!(!(moderates(2) && other == Role::Patient));
-            }
-        }
-    }
+/// Who has no place in a conversation for that `purpose`: patients, where staff and students are among themselves.
+pub fn out_of_purpose(purpose: Purpose, people: &[(UserId, Role)]) -> Option<UserId> {
+    let mut patients = people.iter().filter(|(_, role)| purpose.is_among_staff() && *role == Role::Patient);
+    patients.next().map(|(id, _)| *id)
 }

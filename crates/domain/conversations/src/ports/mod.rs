@@ -1,12 +1,26 @@
+use std::collections::HashMap;
+
 use alivio_kernel::ids::{ConversationId, UserId};
-use alivio_kernel::{Event, PageSize, Sealed};
+use alivio_kernel::{Event, Sealed};
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
 use crate::{
-    Audience, BlockedPair, Conversation, Error, Facts, IdempotencyKey, Kind, ParticipantRole, Purpose,
-    Settings, Standing,
+    Audience, BlockedPair, Conversation, Error, Facts, IdempotencyKey, Kind, Metadata, ParticipantRole,
+    PersonalChange, Purpose, Settings, Standing, Versions,
 };
+
+mod inbox;
+mod links;
+
+#[cfg(feature = "testing")]
+pub use inbox::WithoutMessages;
+pub use inbox::{
+    Inbox, InboxAfter, InboxFilter, InboxPage, Ordering, Progress, StoredLine, StoredTitle, Unread,
+};
+pub use links::{LinkSecrets, LinkStore, TokenHash};
+#[cfg(feature = "testing")]
+pub use links::{MockLinkSecrets, MockLinkStore};
 
 /// A question to whoever knows people.
 #[cfg_attr(feature = "testing", mockall::automock)]
@@ -17,6 +31,14 @@ pub trait People: Send + Sync {
 
     /// Every pair of `people` between whom a block stands. MUST name each of them once, whoever raised it.
     async fn blocked_among(&self, people: &[UserId]) -> Result<Vec<BlockedPair>, Error>;
+}
+
+/// A question to whoever knows what people are called.
+#[cfg_attr(feature = "testing", mockall::automock)]
+#[async_trait]
+pub trait Names: Send + Sync {
+    /// What each of `people` is called. Those who do not exist are left out.
+    async fn names(&self, people: &[UserId]) -> Result<HashMap<UserId, String>, Error>;
 }
 
 /// A conversation about to be stored.
@@ -34,6 +56,14 @@ pub struct NewConversation {
     pub title: Option<Sealed>,
     /// Sealed description.
     pub description: Option<Sealed>,
+    /// What it refers to, without its words.
+    pub metadata: Metadata,
+    /// Its words.
+    pub labels: StoredLabels,
+    /// When it ends by itself.
+    pub expires_at: Option<DateTime<Utc>>,
+    /// Whether the creator is told of what happens in it.
+    pub notifies_creator: bool,
     /// Everyone in it, the creator included.
     pub participants: Vec<(UserId, ParticipantRole)>,
     /// Who opens it.
@@ -55,37 +85,59 @@ pub enum Created {
     Repeat(ConversationId),
 }
 
+/// The words of [`Metadata`] as they are stored.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct StoredLabels {
+    /// Sealed type of consultation and tags.
+    pub sealed: Option<Sealed>,
+    /// Keyed digests of the tags, to find it by.
+    pub tags: Vec<[u8; 16]>,
+}
+
 /// A conversation as stored: with sealed texts.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StoredConversation {
-    /// Everything but the texts, which are `None`.
+    /// Everything but the texts, which are `None` or empty.
     pub conversation: Conversation,
     /// Sealed title.
     pub title: Option<Sealed>,
     /// Sealed description.
     pub description: Option<Sealed>,
+    /// Sealed type of consultation and tags.
+    pub labels: Option<Sealed>,
+    /// Why it was closed, sealed.
+    pub closed_reason: Option<Sealed>,
 }
 
-/// Where a page of the list starts: after the conversation that last changed at `updated_at`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ListAfter {
-    /// When it last changed.
-    pub updated_at: DateTime<Utc>,
-    /// Which it was.
-    pub id: ConversationId,
+/// All that can be changed of a conversation besides who is in it, about to be stored.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NewDetails {
+    /// Sealed title.
+    pub title: Option<Sealed>,
+    /// Sealed description.
+    pub description: Option<Sealed>,
+    /// What it allows.
+    pub settings: Settings,
+    /// What it refers to, without its words.
+    pub metadata: Metadata,
+    /// Its words.
+    pub labels: StoredLabels,
+    /// When it ends by itself.
+    pub expires_at: Option<DateTime<Utc>>,
 }
 
-/// Which of a person's conversations to list, most recently changed first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ListQuery {
-    /// Only of this kind.
-    pub kind: Option<Kind>,
-    /// Start after this one.
-    pub after: Option<ListAfter>,
-    /// Skip so many.
-    pub offset: i64,
-    /// How many.
-    pub size: PageSize,
+/// What happens to a conversation besides people coming and going.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Change {
+    /// It is something else, or allows something else; and whether whoever changes it is told of what happens in it, if
+    /// they say so.
+    Details(Box<NewDetails>, Option<bool>),
+    /// It is over, for this sealed reason.
+    Close(Option<Sealed>),
+    /// It goes on.
+    Reopen,
+    /// Someone gets another part.
+    Role(UserId, ParticipantRole),
 }
 
 /// Conversations and who is in them.
@@ -103,15 +155,33 @@ pub trait ConversationStore: Send + Sync {
     /// The conversation, if `viewer` is in it.
     async fn find(&self, viewer: UserId, id: ConversationId) -> Result<Option<StoredConversation>, Error>;
 
-    /// Those of `ids` that `viewer` is in, in any order.
-    async fn find_some(
-        &self,
-        viewer: UserId,
-        ids: &[ConversationId],
-    ) -> Result<Vec<StoredConversation>, Error>;
+    /// The conversation, whoever asks. Authorises nothing: for those who are about to come in.
+    async fn look(&self, id: ConversationId) -> Result<Option<StoredConversation>, Error>;
 
-    /// One page of the conversations that `viewer` is in, and one more if there is one.
-    async fn list(&self, viewer: UserId, query: &ListQuery) -> Result<Vec<StoredConversation>, Error>;
+    /// Makes `change`, by `by`, and stores `event`, together or not at all.
+    ///
+    /// MUST answer [`Error::Stale`] unless both versions still are what they were. A new part counts as a change of
+    /// membership, everything else as one of details.
+    async fn change(
+        &self,
+        id: ConversationId,
+        versions: Versions,
+        by: UserId,
+        change: &Change,
+        now: DateTime<Utc>,
+        event: Event,
+    ) -> Result<(), Error>;
+
+    /// Changes what `user` keeps of it for themselves. MUST change nothing for anyone else, and neither when it changed
+    /// last. `false` if they are not in it.
+    async fn keep(
+        &self,
+        id: ConversationId,
+        user: UserId,
+        change: PersonalChange,
+        now: DateTime<Utc>,
+        event: Event,
+    ) -> Result<bool, Error>;
 
     /// Adds `user`, who from now on reads what comes next; they MUST NOT read what came before.
     ///

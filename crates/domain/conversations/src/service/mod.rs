@@ -1,16 +1,23 @@
+mod changes;
+mod inbox;
+mod links;
+mod texts;
+
 use std::sync::Arc;
 
 use alivio_kernel::ids::{ConversationId, IdSource, UserId};
 use alivio_kernel::sealing::Scope;
-use alivio_kernel::{Caller, Clock, DomainEvent, Event, Page, Sealed, Sealer};
+use alivio_kernel::{Caller, Clock, DomainEvent, Event, FieldError, Rule, Sealer};
 use serde_json::json;
 
-use crate::model::context;
 use crate::{
-    Audience, Conversation, ConversationCreated, ConversationStore, Created, DenialReason, Draft, Error,
-    IdempotencyKey, Kind, ListQuery, NewConversation, ParticipantAdded, ParticipantRemoved, People,
-    StoredConversation, assign_roles, kept_apart, may_talk, out_of_place,
+    Audience, Conversation, ConversationCreated, ConversationStore, Created, Details, Draft, Error,
+    IdempotencyKey, Kind, NewConversation, NewDetails, ParticipantAdded, ParticipantRemoved, People,
+    assign_roles, may_talk,
 };
+
+pub use inbox::{InboxLine, InboxOrder, InboxQuery, Inboxes};
+pub use links::{InvitationLinks, IssuedLink};
 
 /// What [`Conversations`] needs.
 #[derive(Clone)]
@@ -84,43 +91,14 @@ impl Conversations {
     /// [`Error::NotFound`].
     pub async fn get(&self, caller: &Caller, id: ConversationId) -> Result<Conversation, Error> {
         let stored = self.ports.store.find(caller.user_id, id).await?.ok_or(Error::NotFound)?;
-        self.unseal(vec![stored]).await?.pop().ok_or(Error::NotFound)
-    }
-
-    /// Those of `ids` that the caller is in, in any order.
-    ///
-    /// # Errors
-    /// Only [`Error::Unavailable`].
-    pub async fn get_some(
-        &self,
-        caller: &Caller,
-        ids: &[ConversationId],
-    ) -> Result<Vec<Conversation>, Error> {
-        let stored = self.ports.store.find_some(caller.user_id, ids).await?;
-        self.unseal(stored).await
-    }
-
-    /// The caller's conversations, most recently changed first. The cursor of the next page is made by
-    /// `cursor` from the last conversation of this one.
-    ///
-    /// # Errors
-    /// Only [`Error::Unavailable`].
-    pub async fn list(
-        &self,
-        caller: &Caller,
-        query: &ListQuery,
-        cursor: impl Fn(&Conversation) -> String,
-    ) -> Result<Page<Conversation>, Error> {
-        let (rows, more) = query.size.cut(self.ports.store.list(caller.user_id, query).await?);
-        let items = self.unseal(rows).await?;
-        let next_cursor = if more { items.last().map(cursor) } else { None };
-        Ok(Page { items, next_cursor })
+        texts::unseal(&*self.ports.sealer, [&stored]).await?.pop().ok_or(Error::NotFound)
     }
 
     /// Adds `user`. Adding someone who is in it changes nothing.
     ///
     /// # Errors
-    /// [`Error::NotFound`], [`Error::NotAModerator`], [`Error::DirectIsFixed`], [`Error::NotAllowed`].
+    /// [`Error::NotFound`], [`Error::NotAModerator`], [`Error::DirectIsFixed`], [`Error::Closed`],
+    /// [`Error::NotAllowed`].
     pub async fn add(
         &self,
         caller: &Caller,
@@ -128,21 +106,14 @@ impl Conversations {
         user: UserId,
     ) -> Result<Conversation, Error> {
         let conversation = self.get(caller, id).await?;
-        conversation.check_addition(caller.user_id)?;
+        conversation.check_addition(caller.user_id, self.ports.clock.now())?;
         if conversation.participant(user).is_some() {
             return Ok(conversation);
         }
-        let everyone: Vec<_> = conversation.participants.iter().map(|p| p.user_id).chain([user]).collect();
-        let standings = self.ports.people.standings(caller.user_id, &everyone).await?;
-        let blocks = self.ports.people.blocked_among(&everyone).await?;
-        let is_there = |id| conversation.participant(id).is_some();
-        let welcome = standings.iter().any(|s| s.user_id == user && may_talk(caller.role, s))
-            && !kept_apart(conversation.kind, user, is_there, &blocks);
-        let people: Vec<_> = standings.iter().map(|s| (s.user_id, s.role)).collect();
-        if !welcome || out_of_place(&people).is_some() {
-            let reason = DenialReason::NoMedicalRelationship;
-            return Err(Error::NotAllowed { target_user_id: user, reason });
-        }
+        self.check_fits(&conversation, caller.user_id, user, |standings| {
+            standings.iter().any(|s| s.user_id == user && may_talk(caller.role, s))
+        })
+        .await?;
         let added = ParticipantAdded { conversation_id: id, user_id: user, added_by: caller.user_id };
         let (now, event) = self.event(&added);
         self.ports.store.add(id, conversation.members_version, user, now, event).await?;
@@ -155,7 +126,8 @@ impl Conversations {
     /// [`Error::NotFound`], [`Error::NotAModerator`], [`Error::DirectIsFixed`], [`Error::LastModerator`].
     pub async fn remove(&self, caller: &Caller, id: ConversationId, user: UserId) -> Result<(), Error> {
         let conversation = self.get(caller, id).await?;
-        conversation.check_removal_by(caller.user_id, user)?;
+        let clinicians = self.moderating_clinicians(caller, &conversation).await?;
+        conversation.check_removal_by(caller.user_id, user, |id| clinicians.contains(&id))?;
         let removed = ParticipantRemoved { conversation_id: id, user_id: user, removed_by: caller.user_id };
         let (now, event) = self.event(&removed);
         self.ports.store.remove(id, conversation.members_version, user, now, event).await
@@ -176,11 +148,26 @@ impl Conversations {
         key: Option<IdempotencyKey>,
     ) -> Result<(ConversationId, Created), Error> {
         let p = &self.ports;
+        if draft.expires_at.is_some_and(|end| end <= p.clock.now()) {
+            return Err(FieldError::new("expires_at", Rule::Malformed).into());
+        }
         let standings = p.people.standings(caller.user_id, &draft.others).await?;
         let everyone: Vec<_> = draft.others.iter().copied().chain([caller.user_id]).collect();
         let blocks = p.people.blocked_among(&everyone).await?;
         let participants = assign_roles((caller.user_id, caller.role), &draft, &standings, &blocks)?;
+        if let Some(patient) = draft.metadata.related_patient_id {
+            self.check_patient(caller, patient, &everyone).await?;
+        }
         let id = ConversationId::generate(&*p.ids);
+        let details = Details {
+            title: draft.title.clone(),
+            description: draft.description.clone(),
+            settings: draft.settings,
+            metadata: draft.metadata.clone(),
+            expires_at: draft.expires_at,
+        };
+        let NewDetails { title, description, settings, metadata, labels, expires_at } =
+            texts::seal_details(&*p.sealer, id, &details).await?;
         let created = ConversationCreated {
             conversation_id: id,
             created_by: caller.user_id,
@@ -191,9 +178,13 @@ impl Conversations {
             id,
             kind: draft.kind,
             purpose: draft.purpose,
-            settings: draft.settings,
-            title: self.seal(id, "title", draft.title.as_deref()).await?,
-            description: self.seal(id, "description", draft.description.as_deref()).await?,
+            settings,
+            title,
+            description,
+            metadata,
+            labels,
+            expires_at,
+            notifies_creator: draft.notifies_creator,
             participants,
             created_by: caller.user_id,
             created_at: now,
@@ -212,41 +203,26 @@ impl Conversations {
     }
 
     fn fingerprint(&self, creator: UserId, draft: &Draft) -> [u8; 16] {
-        let asked = json!([draft.kind.as_str(), draft.title, draft.description, draft.others]);
+        let settings = serde_json::to_value(draft.settings).unwrap_or_default();
+        let roles: Vec<_> = draft.roles.iter().map(|(user, role)| json!([user, role.as_str()])).collect();
+        let about = &draft.metadata;
+        let asked = json!([
+            draft.kind.as_str(),
+            draft.title,
+            draft.description,
+            draft.others,
+            draft.purpose.as_str(),
+            settings,
+            roles,
+            draft.expires_at,
+            draft.notifies_creator,
+            about.related_appointment_id,
+            about.related_patient_id,
+            about.medical_record_access,
+            about.consultation_type,
+            about.priority.as_str(),
+            about.tags,
+        ]);
         self.ports.sealer.fingerprint(Scope::User(creator), asked.to_string().as_bytes())
-    }
-
-    async fn seal(
-        &self,
-        id: ConversationId,
-        column: &'static str,
-        text: Option<&str>,
-    ) -> Result<Option<Sealed>, Error> {
-        match text {
-            Some(text) => Ok(Some(self.ports.sealer.seal(&context(id, column), text.as_bytes()).await?)),
-            None => Ok(None),
-        }
-    }
-
-    /// Opens the texts of all `rows` at once.
-    async fn unseal(&self, rows: Vec<StoredConversation>) -> Result<Vec<Conversation>, Error> {
-        let mut sealed = Vec::new();
-        for row in &rows {
-            let id = row.conversation.id;
-            sealed.extend(row.title.as_ref().map(|s| (context(id, "title"), s)));
-            sealed.extend(row.description.as_ref().map(|s| (context(id, "description"), s)));
-        }
-        let mut opened = self.ports.sealer.open_many(&sealed).await?.into_iter();
-        let mut text = |present: bool| -> Result<Option<String>, Error> {
-            let plain = if present { opened.next() } else { None };
-            plain.map(|p| String::from_utf8(p).map_err(|e| Error::Unavailable(e.into()))).transpose()
-        };
-        rows.iter()
-            .map(|row| {
-                let title = text(row.title.is_some())?;
-                let description = text(row.description.is_some())?;
-                Ok(Conversation { title, description, ..row.conversation.clone() })
-            })
-            .collect()
     }
 }

@@ -10,7 +10,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use alivio_kernel::ids::{ConversationId, UserId};
+use alivio_kernel::ids::{ConsultationId, ConversationId, InvitationLinkId, UserId};
 use alivio_kernel::{DomainEvent, Event, PageSize, Sealed, SystemIds};
 use chrono::{DateTime, TimeDelta, Utc};
 
@@ -18,9 +18,11 @@ use alivio_kernel::testing::together;
 
 use super::{Fixture, World};
 use crate::{
-    Audience, Conversation, ConversationCreated, ConversationStore, Created, Error, IdempotencyKey, Kind,
-    ListAfter, ListQuery, NewConversation, Participant, ParticipantAdded, ParticipantRemoved,
-    ParticipantRole, Purpose, Settings, StoredConversation,
+    Audience, Change, Conversation, ConversationCreated, ConversationStore, ConversationUpdated, Created,
+    Error, IdempotencyKey, Inbox, InboxAfter, InboxFilter, InboxPage, InvitationLink, Kind, LinkStore,
+    Metadata, NewConversation, NewDetails, Ordering, Participant, ParticipantAdded, ParticipantRemoved,
+    ParticipantRole, Personal, PersonalChange, Priority, Purpose, Settings, StoredConversation, StoredLabels,
+    Versions,
 };
 
 /// Tests your [`ConversationStore`]: one `#[tokio::test]` for every case in
@@ -64,6 +66,19 @@ macro_rules! conversation_store_conformance {
                 someone_added_by_many_at_once_is_added_once
                 the_audience_is_everyone_in_it
                 those_who_have_left_are_remembered
+                a_change_of_details_is_read_back
+                closing_is_remembered_and_undone
+                of_many_parallel_changes_of_details_on_one_version_one_succeeds
+                two_moderators_who_demote_each_other_leave_one
+                what_someone_keeps_is_theirs_alone
+                someone_who_comes_back_keeps_nothing_of_before
+                the_pinned_stand_first_page_by_page
+                every_order_goes_through_all_once
+                every_filter_finds_what_it_names
+                what_is_unread_is_told_for_each_conversation
+                a_link_reads_back_and_is_withdrawn
+                a_link_lets_in_no_more_than_it_is_for
+                a_link_that_is_not_good_lets_nobody_in
             }
         }
     };
@@ -112,13 +127,20 @@ pub async fn what_was_created_reads_back_unchanged(fixture: Fixture) {
                 created_by: scene.people[0],
                 created_at: at(0),
                 updated_at: at(0),
+                metadata: new.metadata.clone(),
                 is_active: true,
+                expires_at: new.expires_at,
+                closed: None,
+                mine: Personal::default(),
                 last_seq: 0,
                 message_count: 0,
                 members_version: found.conversation.members_version,
+                details_version: found.conversation.details_version,
             },
             title: new.title,
             description: new.description,
+            labels: new.labels.sealed,
+            closed_reason: None,
         };
         assert_eq!(sorted(found.clone()), sorted(expected));
         assert_eq!(scene.list(0, query(1)).await.len(), numbers.len().min(2));
@@ -132,13 +154,9 @@ pub async fn only_members_find_and_list_it(fixture: Fixture) {
     let group = scene.group(&scene.people[..2], 0).await;
     for member in [0, 1] {
         assert!(scene.find(member, group).await.is_some());
-        let asked = [group, ConversationId::generate(&SystemIds)];
-        let some = scene.store.find_some(scene.people[member], &asked);
-        assert_eq!(some.await.unwrap().len(), 1);
         assert_eq!(scene.listed(member, query(9)).await, [group]);
     }
     assert_eq!(scene.find(2, group).await, None);
-    assert_eq!(scene.store.find_some(scene.people[2], &[group]).await.unwrap(), []);
     assert_eq!(scene.listed(2, query(9)).await, []);
     assert_eq!(scene.find(0, ConversationId::generate(&SystemIds)).await, None);
 }
@@ -297,9 +315,9 @@ pub async fn the_list_is_cut_and_one_more_than_asked_for(fixture: Fixture) {
     assert_eq!(scene.listed(0, query(2)).await, groups[..3]);
     assert_eq!(scene.listed(0, query(4)).await, groups);
     assert_eq!(scene.listed(0, query(5)).await, groups);
-    assert_eq!(scene.listed(0, ListQuery { offset: 2, ..query(2) }).await, groups[2..]);
-    assert_eq!(scene.listed(0, ListQuery { offset: 4, ..query(2) }).await, groups[4..]);
-    assert_eq!(scene.listed(0, ListQuery { offset: 5, ..query(2) }).await, []);
+    assert_eq!(scene.listed(0, InboxPage { offset: 2, ..query(2) }).await, groups[2..]);
+    assert_eq!(scene.listed(0, InboxPage { offset: 4, ..query(2) }).await, groups[4..]);
+    assert_eq!(scene.listed(0, InboxPage { offset: 5, ..query(2) }).await, []);
 }
 
 /// Conversations that changed in the same microsecond are neither skipped nor repeated.
@@ -312,10 +330,10 @@ pub async fn a_page_starts_after_the_last_one_and_skips_nothing(fixture: Fixture
     let mut seen: Vec<Conversation> = Vec::new();
     let mut after = None;
     loop {
-        let (page, more) = size(2).cut(scene.list(0, ListQuery { after, ..query(2) }).await);
+        let (page, more) = size(2).cut(scene.list(0, InboxPage { after, ..query(2) }).await);
         seen.extend(page.into_iter().map(|stored| stored.conversation));
         let last = seen.last().unwrap();
-        after = Some(ListAfter { updated_at: last.updated_at, id: last.id });
+        after = Some(InboxAfter { is_pinned: false, at: last.updated_at, id: last.id });
         if !more {
             break;
         }
@@ -323,7 +341,7 @@ pub async fn a_page_starts_after_the_last_one_and_skips_nothing(fixture: Fixture
     assert!(seen.is_sorted_by(|a, b| a.updated_at >= b.updated_at));
     assert_eq!(seen.len(), 7);
     assert_eq!(seen.iter().map(|c| c.id).collect::<BTreeSet<_>>(), groups);
-    let beyond = ListQuery { after, ..query(2) };
+    let beyond = InboxPage { after, ..query(2) };
     assert_eq!(scene.listed(0, beyond).await, []);
 }
 
@@ -336,7 +354,8 @@ pub async fn the_list_can_be_of_one_kind(fixture: Fixture) {
         }
     }
     for kind in Kind::ALL {
-        let page = scene.list(1, ListQuery { kind: Some(kind), ..query(1) }).await;
+        let page =
+            scene.list(1, filtered(1, InboxFilter { kind: Some(kind), ..InboxFilter::default() })).await;
         assert_eq!(page.len(), if kind == Kind::Direct { 1 } else { 2 });
         assert!(page.iter().all(|c| c.conversation.kind == kind));
     }
@@ -550,22 +569,306 @@ pub async fn those_who_have_left_are_remembered(fixture: Fixture) {
     assert_eq!(scene.store.former(ConversationId::generate(&SystemIds)).await.unwrap(), []);
 }
 
+// Changing
+
+/// Every field of the details survives; tags are found by their new digests.
+pub async fn a_change_of_details_is_read_back(fixture: Fixture) {
+    let scene = Scene::of(fixture, 2).await;
+    let group = scene.group(&scene.people, 0).await;
+    let before = scene.find(0, group).await.unwrap().conversation;
+    let details = NewDetails {
+        title: Some(Sealed::from_bytes(vec![1])),
+        description: Some(Sealed::from_bytes(vec![2])),
+        settings: Settings { joinable: true, ..Settings::default() },
+        metadata: Metadata {
+            related_appointment_id: Some(ConsultationId::generate(&SystemIds)),
+            related_patient_id: Some(scene.people[1]),
+            priority: Priority::Urgent,
+            ..Metadata::default()
+        },
+        labels: StoredLabels { sealed: Some(Sealed::from_bytes(vec![3])), tags: vec![[9; 16]] },
+        expires_at: Some(at(500)),
+    };
+    let change = Change::Details(Box::new(details.clone()), Some(false));
+    scene.change(group, before.versions(), 0, &change, 5).await.unwrap();
+
+    let after = scene.find(0, group).await.unwrap();
+    assert_eq!(
+        (after.title, after.description, after.labels),
+        (details.title, details.description, details.labels.sealed)
+    );
+    let conversation = after.conversation;
+    assert_eq!((conversation.settings, &conversation.metadata), (details.settings, &details.metadata));
+    assert_eq!((conversation.expires_at, conversation.updated_at), (Some(at(500)), at(5)));
+    assert_eq!(conversation.members_version, before.members_version);
+    assert!(conversation.details_version > before.details_version);
+    assert!(!conversation.mine.notifies(at(6)));
+    assert!(scene.find(1, group).await.unwrap().conversation.mine.notifies(at(6)), "only whoever said so");
+    let tagged = |tag| filtered(9, InboxFilter { tags: vec![[tag; 16]], ..InboxFilter::default() });
+    assert_eq!(scene.listed(0, tagged(9)).await, [group]);
+    assert_eq!(scene.listed(0, tagged(1)).await, []);
+    assert_eq!(scene.events::<ConversationUpdated>().await.len(), 1);
+}
+
+/// Who closed it, when and why.
+pub async fn closing_is_remembered_and_undone(fixture: Fixture) {
+    let scene = Scene::of(fixture, 2).await;
+    let group = scene.group(&scene.people, 0).await;
+    let reason = Some(Sealed::from_bytes(vec![5]));
+    scene.change(group, scene.versions(group).await, 0, &Change::Close(reason.clone()), 5).await.unwrap();
+    let closed = scene.find(1, group).await.unwrap();
+    assert_eq!(closed.closed_reason, reason);
+    assert!(!closed.conversation.is_active);
+    let by = closed.conversation.closed.unwrap();
+    assert_eq!((by.at, by.by), (at(5), scene.people[0]));
+    scene.change(group, scene.versions(group).await, 0, &Change::Reopen, 6).await.unwrap();
+    let reopened = scene.find(1, group).await.unwrap();
+    assert!(reopened.conversation.is_active && reopened.conversation.closed.is_none());
+    assert_eq!(reopened.closed_reason, None);
+}
+
+/// The others MUST get [`Error::Stale`] and store nothing.
+pub async fn of_many_parallel_changes_of_details_on_one_version_one_succeeds(fixture: Fixture) {
+    let scene = Scene::of(fixture, 2).await;
+    let group = scene.group(&scene.people, 0).await;
+    let versions = scene.versions(group).await;
+    let outcomes = together((0..50).map(|_| scene.change(group, versions, 0, &Change::Close(None), 1))).await;
+    assert_eq!(outcomes.iter().filter(|o| o.is_ok()).count(), 1);
+    assert!(outcomes.iter().all(|o| matches!(o, Ok(()) | Err(Error::Stale))), "{outcomes:?}");
+    assert_eq!(scene.events::<ConversationUpdated>().await.len(), 1);
+}
+
+/// A new part is a change of membership: the second of two decides on what is no longer so.
+pub async fn two_moderators_who_demote_each_other_leave_one(fixture: Fixture) {
+    let scene = Scene::of(fixture, 2).await;
+    for _ in 0..20 {
+        let group = scene.group(&scene.people, 0).await;
+        let promote = Change::Role(scene.people[1], ParticipantRole::Moderator);
+        scene.change(group, scene.versions(group).await, 0, &promote, 1).await.unwrap();
+        let versions = scene.versions(group).await;
+        let demote = [1, 0].map(|n| Change::Role(scene.people[n], ParticipantRole::Member));
+        let outcomes = together((0..2).map(|by| scene.change(group, versions, by, &demote[by], 2))).await;
+        assert_eq!(outcomes.iter().filter(|o| o.is_ok()).count(), 1, "{outcomes:?}");
+        let found = scene.find(0, group).await.unwrap().conversation;
+        assert_eq!(found.participants.iter().filter(|p| p.role == ParticipantRole::Moderator).count(), 1);
+        assert!(found.members_version > versions.members);
+    }
+}
+
+// What people keep for themselves
+
+/// Nobody else's list changes, and neither does when it changed last.
+pub async fn what_someone_keeps_is_theirs_alone(fixture: Fixture) {
+    let scene = Scene::of(fixture, 3).await;
+    let group = scene.group(&scene.people[..2], 0).await;
+    for change in
+        [PersonalChange::Archive(true), PersonalChange::Pin(true), PersonalChange::Mute(Some(at(60)))]
+    {
+        assert!(scene.keep(group, 0, change, 5).await);
+        assert!(scene.keep(group, 0, change, 6).await, "again");
+    }
+    let mine = scene.find(0, group).await.unwrap().conversation;
+    assert_eq!((mine.mine.archived_at, mine.mine.pinned_at), (Some(at(5)), Some(at(5))));
+    assert!(!mine.mine.notifies(at(59)) && mine.mine.notifies(at(60)));
+    assert_eq!(mine.updated_at, at(0));
+    assert_eq!(scene.find(1, group).await.unwrap().conversation.mine, Personal::default());
+    assert_eq!(scene.listed(0, query(9)).await, []);
+    assert_eq!(scene.listed(1, query(9)).await, [group]);
+    for change in [PersonalChange::Archive(false), PersonalChange::Pin(false), PersonalChange::Unmute] {
+        assert!(scene.keep(group, 0, change, 7).await);
+    }
+    assert_eq!(scene.find(0, group).await.unwrap().conversation.mine, Personal::default());
+    assert!(!scene.keep(group, 2, PersonalChange::Pin(true), 8).await, "they are not in it");
+}
+
+/// They come as someone new.
+pub async fn someone_who_comes_back_keeps_nothing_of_before(fixture: Fixture) {
+    let scene = Scene::of(fixture, 2).await;
+    let group = scene.group(&scene.people, 0).await;
+    for change in [PersonalChange::Archive(true), PersonalChange::Pin(true), PersonalChange::Mute(None)] {
+        scene.keep(group, 1, change, 1).await;
+    }
+    scene.remove(group, 1, 2).await.unwrap();
+    scene.add(group, 1, 3).await.unwrap();
+    assert_eq!(scene.find(1, group).await.unwrap().conversation.mine, Personal::default());
+}
+
+// The inbox
+
+/// Also across pages.
+pub async fn the_pinned_stand_first_page_by_page(fixture: Fixture) {
+    let scene = Scene::of(fixture, 1).await;
+    let mut groups = Vec::new();
+    for minutes in 0..5 {
+        groups.push(scene.group(&scene.people, minutes).await);
+    }
+    for place in [0, 2] {
+        scene.keep(groups[place], 0, PersonalChange::Pin(true), 9).await;
+    }
+    let expected = [2, 0, 4, 3, 1].map(|place| groups[place]);
+    assert_eq!(scene.listed(0, query(9)).await, expected);
+    assert_eq!(scene.walk(Ordering::PinnedThenUpdated).await, expected);
+}
+
+/// None is skipped or repeated, whichever way one goes.
+pub async fn every_order_goes_through_all_once(fixture: Fixture) {
+    let scene = Scene::of(fixture, 1).await;
+    let mut groups = Vec::new();
+    for minutes in 0..5 {
+        groups.push(scene.group(&scene.people, minutes).await);
+    }
+    scene.world.message(groups[1], scene.people[0], at(60)).await;
+    let places = |places: [usize; 5]| places.map(|place| groups[place]);
+    assert_eq!(scene.walk(Ordering::Updated).await, places([0, 2, 3, 4, 1]));
+    assert_eq!(scene.walk(Ordering::Created).await, places([0, 1, 2, 3, 4]));
+    assert_eq!(scene.walk(Ordering::CreatedDescending).await, places([4, 3, 2, 1, 0]));
+}
+
+/// And nothing else.
+pub async fn every_filter_finds_what_it_names(fixture: Fixture) {
+    let scene = Scene::of(fixture, 3).await;
+    let appointment = ConsultationId::generate(&SystemIds);
+    let wanted = NewConversation {
+        kind: Kind::Consultation,
+        purpose: Purpose::Care,
+        metadata: Metadata { related_appointment_id: Some(appointment), ..Metadata::default() },
+        labels: StoredLabels { sealed: None, tags: vec![[8; 16], [9; 16]] },
+        ..scene.draft(Kind::Group, &scene.people[..2])
+    };
+    scene.create(&wanted).await.unwrap();
+    let other = scene.group(&[scene.people[0], scene.people[2]], 0).await;
+    scene.world.message(wanted.id, scene.people[1], at(9)).await;
+    let number = scene.find(0, wanted.id).await.unwrap().conversation.number;
+    let all = InboxFilter::default;
+    for (place, filter) in [
+        InboxFilter { kind: Some(Kind::Consultation), ..all() },
+        InboxFilter { purpose: Some(Purpose::Care), ..all() },
+        InboxFilter { with_user: Some(scene.people[1]), ..all() },
+        InboxFilter { has_unread: Some(true), ..all() },
+        InboxFilter { updated_since: Some(at(9)), ..all() },
+        InboxFilter { related_appointment: Some(appointment), ..all() },
+        InboxFilter { tags: vec![[9; 16], [8; 16]], ..all() },
+        InboxFilter { number: Some(number), ..all() },
+        InboxFilter { among: Some(vec![wanted.id]), ..all() },
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        assert_eq!(scene.listed(0, filtered(9, filter.clone())).await, [wanted.id], "filter {place}");
+        assert_eq!(
+            scene
+                .listed(2, filtered(9, InboxFilter { with_user: None, ..filter }))
+                .await
+                .contains(&wanted.id),
+            false
+        );
+    }
+    let read = InboxFilter { has_unread: Some(false), ..all() };
+    assert_eq!(scene.listed(0, filtered(9, read)).await, [other]);
+    let both = InboxFilter { tags: vec![[9; 16], [1; 16]], ..all() };
+    assert_eq!(scene.listed(0, filtered(9, both)).await, [], "all of them must be there");
+    scene.keep(wanted.id, 0, PersonalChange::Archive(true), 10).await;
+    assert_eq!(scene.listed(0, query(9)).await, [other]);
+    let archived = InboxFilter { include_archived: true, ..all() };
+    assert_eq!(scene.listed(0, filtered(9, archived)).await, [wanted.id, other]);
+}
+
+/// One's own messages, and those from before one came, are not unread.
+pub async fn what_is_unread_is_told_for_each_conversation(fixture: Fixture) {
+    let scene = Scene::of(fixture, 3).await;
+    let (group, other) = (scene.group(&scene.people[..2], 0).await, scene.group(&scene.people[..2], 0).await);
+    for (sender, minutes) in [(0, 1), (1, 2), (1, 3)] {
+        scene.world.message(group, scene.people[sender], at(minutes)).await;
+    }
+    scene.world.message(other, scene.people[1], at(4)).await;
+    scene.add(group, 2, 5).await.unwrap();
+    let unread = async |person: usize| {
+        let unread = scene.inbox.unread(scene.people[person]).await.unwrap();
+        unread.into_iter().map(|u| (u.conversation_id, u.messages)).collect::<BTreeSet<_>>()
+    };
+    assert_eq!(unread(0).await, BTreeSet::from([(group, 2), (other, 1)]));
+    assert_eq!(unread(1).await, BTreeSet::from([(group, 1)]));
+    assert_eq!(unread(2).await, BTreeSet::new());
+    let lines = scene.inbox.page(scene.people[0], &query(9)).await.unwrap();
+    assert_eq!(lines.iter().map(|line| line.unread).sum::<i64>(), 3, "the badge is the sum");
+    let lines = scene.inbox.page(scene.people[2], &query(9)).await.unwrap();
+    assert!(lines.iter().all(|line| line.last.is_none()), "nothing from before they came");
+}
+
+// Links
+
+/// Of the conversation asked for.
+pub async fn a_link_reads_back_and_is_withdrawn(fixture: Fixture) {
+    let scene = Scene::of(fixture, 2).await;
+    let (group, other) = (scene.group(&scene.people[..1], 0).await, scene.group(&scene.people[..1], 0).await);
+    let link = scene.link(group, None, 100).await;
+    assert_eq!(scene.links.of(group).await.unwrap(), [link.clone()]);
+    assert_eq!(scene.links.of(other).await.unwrap(), []);
+    assert_eq!(scene.links.by_hash(&[4; 32]).await.unwrap(), Some(link.clone()));
+    assert_eq!(scene.links.by_hash(&[5; 32]).await.unwrap(), None);
+    assert!(!scene.links.revoke(other, link.id, at(1)).await.unwrap());
+    for minutes in [2, 3] {
+        assert!(scene.links.revoke(group, link.id, at(minutes)).await.unwrap());
+    }
+    assert_eq!(scene.links.of(group).await.unwrap()[0].revoked_at, Some(at(2)));
+}
+
+/// However many come at once.
+pub async fn a_link_lets_in_no_more_than_it_is_for(fixture: Fixture) {
+    let scene = Scene::of(fixture, 201).await;
+    let group = scene.group(&scene.people[..1], 0).await;
+    let link = scene.link(group, Some(7), 100).await;
+    let outcomes = together((1..201).map(|person| {
+        let (scene, link) = (&scene, &link);
+        async move {
+            loop {
+                match scene.admit(link, person, 1).await {
+                    Err(Error::Stale) => {}
+                    other => return other,
+                }
+            }
+        }
+    }))
+    .await;
+    assert_eq!(outcomes.iter().filter(|o| o.is_ok()).count(), 7);
+    assert!(outcomes.iter().all(|o| matches!(o, Ok(()) | Err(Error::NotFound))), "{outcomes:?}");
+    assert_eq!(scene.find(0, group).await.unwrap().conversation.participants.len(), 8);
+    assert_eq!(scene.links.of(group).await.unwrap()[0].uses, 7);
+    assert_eq!(scene.events::<ParticipantAdded>().await.len(), 7);
+}
+
+/// Whoever is in it already stays, and is not counted.
+pub async fn a_link_that_is_not_good_lets_nobody_in(fixture: Fixture) {
+    let scene = Scene::of(fixture, 3).await;
+    let group = scene.group(&scene.people[..1], 0).await;
+    let link = scene.link(group, Some(2), 100).await;
+    assert!(matches!(scene.admit(&link, 1, 100).await, Err(Error::NotFound)), "it is over");
+    scene.admit(&link, 1, 99).await.unwrap();
+    scene.admit(&link, 1, 99).await.unwrap();
+    assert_eq!(scene.links.of(group).await.unwrap()[0].uses, 1);
+    scene.links.revoke(group, link.id, at(99)).await.unwrap();
+    assert!(matches!(scene.admit(&link, 2, 99).await, Err(Error::NotFound)), "it was withdrawn");
+    assert_eq!(scene.find(0, group).await.unwrap().conversation.participants.len(), 2);
+}
+
 // What the cases are written in
 
 /// A store under test and some people, named by their place.
 struct Scene {
     store: Arc<dyn ConversationStore>,
+    inbox: Arc<dyn Inbox<()>>,
+    links: Arc<dyn LinkStore>,
     world: Arc<dyn World>,
     people: Vec<UserId>,
 }
 
 impl Scene {
-    async fn of(Fixture { store, world }: Fixture, people: usize) -> Self {
+    async fn of(Fixture { store, inbox, links, world }: Fixture, people: usize) -> Self {
         let mut users = Vec::new();
         for _ in 0..people {
             users.push(world.user().await);
         }
-        Self { store, world, people: users }
+        Self { store, inbox, links, world, people: users }
     }
 
     /// Opened by the first of `people`, who moderates.
@@ -578,6 +881,17 @@ impl Scene {
             settings: Settings { read_receipts: false, auto_delete_days: Some(7), ..Settings::default() },
             title: None,
             description: None,
+            metadata: Metadata {
+                priority: Priority::High,
+                medical_record_access: true,
+                ..Metadata::default()
+            },
+            labels: StoredLabels {
+                sealed: Some(Sealed::from_bytes(vec![7; 9])),
+                tags: vec![[1; 16], [2; 16]],
+            },
+            expires_at: None,
+            notifies_creator: true,
             participants: people.iter().enumerate().map(|(n, user)| (*user, role(n))).collect(),
             created_by: people[0],
             created_at: at(0),
@@ -617,11 +931,12 @@ impl Scene {
         self.store.find(self.people[viewer], id).await.unwrap()
     }
 
-    async fn list(&self, viewer: usize, query: ListQuery) -> Vec<StoredConversation> {
-        self.store.list(self.people[viewer], &query).await.unwrap()
+    async fn list(&self, viewer: usize, query: InboxPage) -> Vec<StoredConversation> {
+        let lines = self.inbox.page(self.people[viewer], &query).await.unwrap();
+        lines.into_iter().map(|line| line.stored).collect()
     }
 
-    async fn listed(&self, viewer: usize, query: ListQuery) -> Vec<ConversationId> {
+    async fn listed(&self, viewer: usize, query: InboxPage) -> Vec<ConversationId> {
         self.list(viewer, query).await.iter().map(|stored| stored.conversation.id).collect()
     }
 
@@ -667,6 +982,72 @@ impl Scene {
         self.store.remove(id, version, user, at(minutes), event).await
     }
 
+    async fn versions(&self, id: ConversationId) -> Versions {
+        self.find(0, id).await.unwrap().conversation.versions()
+    }
+
+    async fn change(
+        &self,
+        id: ConversationId,
+        versions: Versions,
+        by: usize,
+        change: &Change,
+        minutes: i64,
+    ) -> Result<(), Error> {
+        let by = self.people[by];
+        let updated = ConversationUpdated { conversation_id: id, updated_by: by, is_personal: false };
+        let event = Event::new(&SystemIds, at(minutes), &updated);
+        self.store.change(id, versions, by, change, at(minutes), event).await
+    }
+
+    async fn keep(&self, id: ConversationId, person: usize, change: PersonalChange, minutes: i64) -> bool {
+        let by = self.people[person];
+        let updated = ConversationUpdated { conversation_id: id, updated_by: by, is_personal: true };
+        let event = Event::new(&SystemIds, at(minutes), &updated);
+        self.store.keep(id, by, change, at(minutes), event).await.unwrap()
+    }
+
+    /// All of the first one's, two by two.
+    async fn walk(&self, ordering: Ordering) -> Vec<ConversationId> {
+        let (mut seen, mut after) = (Vec::new(), None);
+        loop {
+            let page = InboxPage { ordering, after, ..query(2) };
+            let (page, more) = size(2).cut(self.list(0, page).await);
+            let last = &page.last().unwrap().conversation;
+            let at = match ordering {
+                Ordering::PinnedThenUpdated | Ordering::Updated => last.updated_at,
+                Ordering::Created | Ordering::CreatedDescending => last.created_at,
+            };
+            after = Some(InboxAfter { is_pinned: last.mine.pinned_at.is_some(), at, id: last.id });
+            seen.extend(page.iter().map(|stored| stored.conversation.id));
+            if !more {
+                return seen;
+            }
+        }
+    }
+
+    async fn link(&self, id: ConversationId, max_uses: Option<i32>, minutes: i64) -> InvitationLink {
+        let link = InvitationLink {
+            id: InvitationLinkId::generate(&SystemIds),
+            conversation_id: id,
+            created_by: self.people[0],
+            created_at: at(0),
+            expires_at: at(minutes),
+            max_uses,
+            uses: 0,
+            revoked_at: None,
+        };
+        self.links.issue(&link, &[4; 32]).await.unwrap();
+        link
+    }
+
+    async fn admit(&self, link: &InvitationLink, person: usize, minutes: i64) -> Result<(), Error> {
+        let (id, user) = (link.conversation_id, self.people[person]);
+        let added = ParticipantAdded { conversation_id: id, user_id: user, added_by: self.people[0] };
+        let event = Event::new(&SystemIds, at(minutes), &added);
+        self.links.admit(link, self.version(id).await, user, at(minutes), event).await
+    }
+
     async fn events<E: DomainEvent>(&self) -> Vec<Event> {
         let mut events = self.world.events().await;
         events.retain(|event| event.kind == E::KIND);
@@ -685,8 +1066,18 @@ fn size(n: i64) -> PageSize {
     PageSize::parse(Some(n), 1).unwrap()
 }
 
-fn query(n: i64) -> ListQuery {
-    ListQuery { kind: None, after: None, offset: 0, size: size(n) }
+fn query(n: i64) -> InboxPage {
+    InboxPage {
+        filter: InboxFilter::default(),
+        ordering: Ordering::default(),
+        after: None,
+        offset: 0,
+        size: size(n),
+    }
+}
+
+fn filtered(n: i64, filter: InboxFilter) -> InboxPage {
+    InboxPage { filter, ..query(n) }
 }
 
 fn created(new: &NewConversation) -> Event {

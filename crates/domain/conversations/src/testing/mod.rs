@@ -17,7 +17,7 @@ use alivio_kernel::ids::{ConversationId, UserId};
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
-use crate::ConversationStore;
+use crate::{ConversationStore, Inbox, LinkStore};
 
 pub mod conversation_store;
 #[cfg(test)]
@@ -27,6 +27,10 @@ mod memory;
 pub struct Fixture {
     /// The adapter on trial, without conversations.
     pub store: Arc<dyn ConversationStore>,
+    /// The list of the same conversations, as [`WithoutMessages`](crate::WithoutMessages) shows it.
+    pub inbox: Arc<dyn Inbox<()>>,
+    /// Links into the same conversations.
+    pub links: Arc<dyn LinkStore>,
     /// What lies around it. Lives as long as the case does, so it may own the test's database.
     pub world: Arc<dyn World>,
 }

@@ -379,6 +379,14 @@ impl Messages {
         newest.ok_or(Error::NotFound)
     }
 
+    /// Opens the words of messages that were read elsewhere, for someone who may read them.
+    ///
+    /// # Errors
+    /// Only [`Error::Unavailable`].
+    pub async fn opened(&self, messages: Vec<StoredMessage>) -> Result<Vec<Message>, Error> {
+        self.unseal(messages).await
+    }
+
     /// The state of each of `conversations` that the caller is in, in any order.
     ///
     /// # Errors

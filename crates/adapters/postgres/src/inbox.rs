@@ -1,0 +1,251 @@
+//! `conversations::Inbox`, of messages as `messages` stores them.
+
+use alivio_conversations::{
+    Error, Inbox, InboxFilter, InboxPage, Kind, Ordering, Progress, Purpose, StoredLine, StoredTitle, Unread,
+};
+use alivio_kernel::ids::{ConsultationId, ConversationId, UserId, Uuid};
+use alivio_kernel::{Role, Sealed};
+use alivio_messages::StoredMessage;
+use async_trait::async_trait;
+use diesel::QueryableByName;
+use diesel::sql_types::{Array, BigInt, Bool, Bytea, Nullable, Text, Timestamptz, Uuid as SqlUuid};
+use diesel_async::RunQueryDsl;
+
+use crate::Database;
+use crate::conversations::{Row, conversation_columns, everyone, unavailable};
+use crate::messages::{MessageRow, message_columns, unread};
+use crate::sql::prepared;
+
+/// What an [`InboxFilter`] says, of `conversations c` and `participants me`.
+macro_rules! filtered {
+    () => {
+        "me.user_id = $1 AND me.left_seq IS NULL
+         AND ($2::text IS NULL OR c.kind = $2)
+         AND ($3::text IS NULL OR c.purpose = $3)
+         AND ($4::uuid IS NULL OR EXISTS (
+             SELECT 1 FROM participants o WHERE o.conversation_id = c.id AND o.user_id = $4 AND o.left_seq IS NULL))
+         AND ($5::timestamptz IS NULL OR c.updated_at >= $5)
+         AND ($6::boolean OR me.archived_at IS NULL)
+         AND ($7::text IS NULL OR EXISTS (
+             SELECT 1 FROM participants o JOIN users u ON u.id = o.user_id
+             WHERE o.conversation_id = c.id AND o.user_id <> $1 AND o.left_seq IS NULL AND u.role = $7))
+         AND ($8::uuid IS NULL OR c.related_appointment_id = $8)
+         AND c.tag_index @> $9::bytea[]
+         AND ($10::bigint IS NULL OR c.ref_number = $10)"
+    };
+}
+/// Whether there is something unread, as asked for.
+macro_rules! unread_as_asked {
+    () => {
+        concat!(" AND ($11::boolean IS NULL OR (", unread!("me"), " > 0) = $11)")
+    };
+}
+
+// The page is picked first; only then are its members and newest messages looked up.
+macro_rules! page {
+    ($from:literal, $after:literal, $order:literal, $shown:literal) => {
+        concat!(
+            "WITH picked AS MATERIALIZED (
+                SELECT c.*, me.joined_seq AS my_seq, me.archived_at, me.pinned_at, me.muted_at, me.muted_until, ",
+            unread!("me"), " AS unread
+                FROM ", $from, "
+                WHERE ", filtered!(), unread_as_asked!(), "
+                  AND ($13::boolean IS NULL OR $14::timestamptz IS NULL OR ", $after, ")
+                ORDER BY ", $order, " OFFSET $16 LIMIT $17
+            )
+            SELECT ", conversation_columns!(), ", c.unread, k.delivered, k.read, m.*
+            FROM picked c
+            CROSS JOIN LATERAL ", everyone!(), " k
+            LEFT JOIN LATERAL (
+                SELECT ", message_columns!(), " FROM messages m
+                WHERE m.conversation_id = c.id AND m.seq >= c.my_seq ORDER BY m.seq DESC LIMIT 1
+            ) m ON true
+            ORDER BY ", $shown
+        )
+    };
+}
+macro_rules! pages {
+    ($from:literal) => {
+        [
+            page!(
+                $from,
+                "(me.pinned_at IS NOT NULL, c.updated_at, c.id) < ($13, $14, $15::uuid)",
+                "(me.pinned_at IS NOT NULL) DESC, c.updated_at DESC, c.id DESC",
+                "(c.pinned_at IS NOT NULL) DESC, c.updated_at DESC, c.id DESC"
+            ),
+            page!(
+                $from,
+                "(c.updated_at, c.id) > ($14, $15::uuid)",
+                "c.updated_at, c.id",
+                "c.updated_at, c.id"
+            ),
+            page!(
+                $from,
+                "(c.created_at, c.id) < ($14, $15::uuid)",
+                "c.created_at DESC, c.id DESC",
+                "c.created_at DESC, c.id DESC"
+            ),
+            page!(
+                $from,
+                "(c.created_at, c.id) > ($14, $15::uuid)",
+                "c.created_at, c.id",
+                "c.created_at, c.id"
+            ),
+        ]
+    };
+}
+const PAGES: [&str; 4] =
+    pages!("participants me JOIN conversations c ON c.id = me.conversation_id AND $12::uuid[] IS NULL");
+const PAGES_AMONG: [&str; 4] = pages!(
+    "unnest($12::uuid[]) AS asked (id)
+     JOIN participants me ON me.conversation_id = asked.id
+     JOIN conversations c ON c.id = me.conversation_id"
+);
+
+const TITLES: &str = concat!(
+    "SELECT c.id, c.title, coalesce(o.others, '{}') AS others
+    FROM (
+        SELECT c.id, c.title, c.updated_at
+        FROM participants me JOIN conversations c ON c.id = me.conversation_id
+        WHERE ",
+    filtered!(),
+    unread_as_asked!(),
+    "
+        ORDER BY c.updated_at DESC, c.id DESC LIMIT $12
+    ) c
+    CROSS JOIN LATERAL (
+        SELECT array_agg(o.user_id ORDER BY o.joined_at, o.user_id) AS others FROM (
+            SELECT p.user_id, p.joined_at FROM participants p
+            WHERE c.title IS NULL AND p.conversation_id = c.id AND p.left_seq IS NULL AND p.user_id <> $1
+            ORDER BY p.joined_at, p.user_id LIMIT 2
+        ) o
+    ) o"
+);
+
+const UNREAD: &str = concat!(
+    "SELECT c.id, ",
+    unread!("me"),
+    " AS unread
+    FROM participants me JOIN conversations c ON c.id = me.conversation_id
+    WHERE me.user_id = $1 AND me.left_seq IS NULL AND ",
+    unread!("me"),
+    " > 0
+    ORDER BY c.updated_at DESC, c.id DESC"
+);
+
+#[derive(QueryableByName)]
+struct LineRow {
+    #[diesel(embed)]
+    conversation: Row,
+    #[diesel(sql_type = BigInt)]
+    unread: i64,
+    #[diesel(sql_type = Array<BigInt>)]
+    delivered: Vec<i64>,
+    #[diesel(sql_type = Array<BigInt>)]
+    read: Vec<i64>,
+    #[diesel(embed)]
+    last: MessageRow,
+}
+
+impl LineRow {
+    fn restore(self) -> Result<StoredLine<StoredMessage>, Error> {
+        let marks = self.delivered.into_iter().zip(self.read);
+        let progress = self.conversation.users.iter().zip(marks);
+        let progress = progress
+            .map(|(user, (delivered_up_to, read_up_to))| Progress {
+                user_id: (*user).into(),
+                delivered_up_to,
+                read_up_to,
+            })
+            .collect();
+        let last = self.last.restore().transpose().map_err(unavailable)?;
+        Ok(StoredLine { unread: self.unread, progress, last, stored: self.conversation.restore()? })
+    }
+}
+
+#[derive(QueryableByName)]
+struct TitleRow {
+    #[diesel(sql_type = SqlUuid)]
+    id: Uuid,
+    #[diesel(sql_type = Nullable<Bytea>)]
+    title: Option<Vec<u8>>,
+    #[diesel(sql_type = Array<SqlUuid>)]
+    others: Vec<Uuid>,
+}
+
+#[derive(QueryableByName)]
+struct UnreadRow {
+    #[diesel(sql_type = SqlUuid)]
+    id: Uuid,
+    #[diesel(sql_type = BigInt)]
+    unread: i64,
+}
+
+/// Binds the parameters of [`filtered`] and [`unread_as_asked`] to a query.
+macro_rules! bind_filter {
+    ($sql:expr, $viewer:expr, $filter:expr) => {{
+        let filter: &InboxFilter = $filter;
+        diesel::sql_query($sql)
+            .bind::<SqlUuid, _>($viewer.uuid())
+            .bind::<Nullable<Text>, _>(filter.kind.map(Kind::as_str))
+            .bind::<Nullable<Text>, _>(filter.purpose.map(Purpose::as_str))
+            .bind::<Nullable<SqlUuid>, _>(filter.with_user.map(UserId::uuid))
+            .bind::<Nullable<Timestamptz>, _>(filter.updated_since)
+            .bind::<Bool, _>(filter.include_archived)
+            .bind::<Nullable<Text>, _>(filter.participant_type.map(Role::as_str))
+            .bind::<Nullable<SqlUuid>, _>(filter.related_appointment.map(ConsultationId::uuid))
+            .bind::<Array<Bytea>, _>(filter.tags.iter().map(<[u8; 16]>::as_slice).collect::<Vec<_>>())
+            .bind::<Nullable<BigInt>, _>(filter.number)
+            .bind::<Nullable<Bool>, _>(filter.has_unread)
+    }};
+}
+
+#[async_trait]
+impl Inbox<StoredMessage> for Database {
+    async fn page(&self, viewer: UserId, page: &InboxPage) -> Result<Vec<StoredLine<StoredMessage>>, Error> {
+        let place = match page.ordering {
+            Ordering::PinnedThenUpdated => 0,
+            Ordering::Updated => 1,
+            Ordering::CreatedDescending => 2,
+            Ordering::Created => 3,
+        };
+        let among = page.filter.among.as_ref();
+        let sql = if among.is_some() { PAGES_AMONG[place] } else { PAGES[place] };
+        let among = among.map(|ids| ids.iter().copied().map(ConversationId::uuid).collect::<Vec<_>>());
+        let query = bind_filter!(sql, viewer, &page.filter)
+            .bind::<Nullable<Array<SqlUuid>>, _>(among)
+            .bind::<Nullable<Bool>, _>(page.after.map(|after| after.is_pinned))
+            .bind::<Nullable<Timestamptz>, _>(page.after.map(|after| after.at))
+            .bind::<Nullable<SqlUuid>, _>(page.after.map(|after| after.id.uuid()))
+            .bind::<BigInt, _>(page.offset)
+            .bind::<BigInt, _>(page.size.get() + 1);
+        let mut connection = self.connection().await.map_err(unavailable)?;
+        let rows: Vec<LineRow> = prepared(query).load(&mut connection).await.map_err(unavailable)?;
+        rows.into_iter().map(LineRow::restore).collect()
+    }
+
+    async fn titles(
+        &self,
+        viewer: UserId,
+        filter: &InboxFilter,
+        limit: i64,
+    ) -> Result<Vec<StoredTitle>, Error> {
+        let query = bind_filter!(TITLES, viewer, filter).bind::<BigInt, _>(limit);
+        let mut connection = self.connection().await.map_err(unavailable)?;
+        let rows: Vec<TitleRow> = prepared(query).load(&mut connection).await.map_err(unavailable)?;
+        let title = |row: TitleRow| StoredTitle {
+            id: row.id.into(),
+            title: row.title.map(Sealed::from_bytes),
+            others: row.others.into_iter().map(UserId::from).collect(),
+        };
+        Ok(rows.into_iter().map(title).collect())
+    }
+
+    async fn unread(&self, viewer: UserId) -> Result<Vec<Unread>, Error> {
+        let query = diesel::sql_query(UNREAD).bind::<SqlUuid, _>(viewer.uuid());
+        let mut connection = self.connection().await.map_err(unavailable)?;
+        let rows: Vec<UnreadRow> = prepared(query).load(&mut connection).await.map_err(unavailable)?;
+        let unread = |row: UnreadRow| Unread { conversation_id: row.id.into(), messages: row.unread };
+        Ok(rows.into_iter().map(unread).collect())
+    }
+}
