@@ -176,6 +176,22 @@ impl Clinic {
         }
     }
 
+    /// The answer to a request for `path`.
+    pub(crate) async fn read(&self, path: &str, by: &Person) -> Result<Value, BenchError> {
+        let request = self.http.get(format!("{}/api/v1{path}", self.url)).bearer_auth(&by.token);
+        let answer = request.send().await?;
+        let status = answer.status();
+        if !status.is_success() {
+            return Err(BenchError::Refused(format!("GET {path}: {status}: {}", answer.text().await?)));
+        }
+        Ok(answer.json().await?)
+    }
+
+    /// The answer to what `by` posts to `path`.
+    pub(crate) async fn post_by(&self, path: &str, by: &Person, body: &Value) -> Result<Value, BenchError> {
+        self.post(path, Some(by), body).await
+    }
+
     async fn post(&self, path: &str, by: Option<&Person>, body: &Value) -> Result<Value, BenchError> {
         let mut request = self.http.post(format!("{}/api/v1{path}", self.url)).json(body);
         if let Some(person) = by {

@@ -5,6 +5,7 @@
 //! cargo run --release -p alivio-bench -- room --members 10
 //! cargo run --release -p alivio-bench -- direct --pairs 100
 //! cargo run --release -p alivio-bench -- directory --professionals 50000 --database-url postgres://…
+//! cargo run --release -p alivio-bench -- inbox --conversations 1000 --messages 1000000
 //! cargo run --release -p alivio-bench -- timing --pairs 400
 //! ```
 //!
@@ -14,6 +15,7 @@
 mod client;
 mod direct;
 mod directory;
+mod inbox;
 mod member;
 mod room;
 mod stats;
@@ -97,6 +99,8 @@ enum Load {
     Direct(direct::Direct),
     /// Search in a large directory
     Directory(directory::Directory),
+    /// The inbox of someone with many conversations, and the history of a long one
+    Inbox(inbox::Inbox),
     /// Whether the time of an answer tells which addresses have an account
     Timing(timing::Timing),
 }
@@ -140,6 +144,10 @@ fn measure(cli: &Cli) -> Result<(String, bool), BenchError> {
             Load::Directory(directory) => {
                 let found = directory.run(&cli.common).await?;
                 Ok((if cli.common.json { found.json() } else { found.table() }, true))
+            }
+            Load::Inbox(inbox) => {
+                let seen = inbox.run(&cli.common).await?;
+                Ok((if cli.common.json { seen.json() } else { seen.table() }, true))
             }
             Load::Timing(timing) => timing.run(&cli.common).await,
         }

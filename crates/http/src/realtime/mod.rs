@@ -78,7 +78,7 @@ async fn issue_ticket(state: web::Data<State>, SignedIn(caller): SignedIn) -> Re
 /// **Events** carry `v`, `id`, `type`, `conversation_id` (but for `presence.changed`, which concerns a person), `at`,
 /// `actor`, `data`, and messages their `seq`:
 /// `message.created`, `message.updated`, `message.deleted`, `message.corrected` and `message.reacted` (all with the whole
-/// message as it is now; without `actor` when it had expired), `typing`, `receipt.delivered`, `receipt.read`, `presence.changed`, `conversation.created`,
+/// message as it is now; without `actor` when it had expired), `typing`, `receipt.delivered`, `receipt.read`, `presence.changed`, `conversation.created`, `conversation.updated`,
 /// `participant.joined`, `participant.removed`, `access.break_glass` (an administrator may read the conversation,
 /// see `GET /me/access-log`). After a reconnect, `resume` with the last `seq` you have: nothing
 /// is missing and nothing comes twice.

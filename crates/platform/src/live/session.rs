@@ -203,7 +203,12 @@ impl LiveSession {
             (Happening::ParticipantJoined { person, .. }, subscription) => {
                 if subscription.is_some() != (person.id == me) { Verdict::Deliver } else { Verdict::Drop }
             }
-            (Happening::ConversationCreated { .. } | Happening::BreakGlass { .. }, _) => Verdict::Deliver,
+            (
+                Happening::ConversationCreated { .. }
+                | Happening::ConversationUpdated { .. }
+                | Happening::BreakGlass { .. },
+                _,
+            ) => Verdict::Deliver,
             _ => Verdict::Drop,
         }
     }
