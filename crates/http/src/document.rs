@@ -157,7 +157,10 @@ mod tests {
     fn a_path_without_parameters_has_its_own_methods() {
         let document = Document::new(&crate::openapi());
         assert_eq!(document.methods("/api/v1/conversations/direct"), Some(&[Method::POST][..]));
-        assert_eq!(document.methods("/api/v1/conversations/x"), Some(&[Method::GET][..]));
+        assert_eq!(
+            document.methods("/api/v1/conversations/x"),
+            Some(&[Method::GET, Method::DELETE, Method::PATCH][..])
+        );
         assert_eq!(document.methods("/api/v1/nowhere"), None);
     }
 

@@ -63,6 +63,18 @@ async fn a_client_of_s0_works() {
     assert_eq!(fields(&last["sender"]), ["id", "name", "user_type"]);
     assert_eq!(list(&get(&ana, "/api/chat/conversations/").await, "items"), [conversation]);
 
+    let change =
+        json!({"title": "Seguimiento", "settings": {"read_receipts": false}, "metadata": {"tags": ["hta"]}});
+    let path_of_it = format!("/api/chat/conversations/{id}/");
+    let changed = ask(&maria, "PUT", &path_of_it, Some(&change)).await.expect(200);
+    assert_eq!(
+        (text(&changed, "title"), &changed["settings"]["read_receipts"]),
+        ("Seguimiento", &json!(false))
+    );
+    assert_eq!(changed["metadata"]["tags"], json!(["hta"]));
+    assert_eq!(get(&ana, "/api/chat/unread-count/").await["messages"], 1);
+    assert_eq!(ask(&ana, "DELETE", &path_of_it, None).await.status, 204, "a member leaves");
+
     // Problems are the same in all words (S0-167).
     let unknown = ask(&ana, "GET", "/api/chat/conversations/7/", None).await;
     let problem = unknown.any_problem(422);
@@ -157,7 +169,36 @@ async fn a_client_of_s4_works() {
     let person = &list(&room, "participants")[0];
     assert_eq!(fields(person), ["id", "is_online", "last_seen", "role", "user"]);
     assert_eq!(fields(&person["user"]), ["full_name", "id", "profile_image", "username"]);
-    assert_eq!(list(&get(&ana, "/api/chat/rooms").await, "items"), [room]);
+    assert_eq!(list(&get(&ana, "/api/chat/rooms").await, "items"), std::slice::from_ref(&room));
+    let people = get(&ana, &format!("/api/chat/rooms/{id}/participants")).await;
+    assert_eq!(people["items"], room["participants"]);
+    let path = format!("/api/chat/rooms/{id}");
+    let renamed = ask(&maria, "PUT", &path, Some(&json!({"name": "Otro"}))).await.expect(200);
+    assert_eq!(text(&renamed, "name"), "Otro");
+
+    let answer = json!({"content": "Fine, thank you!"});
+    let message = format!("/api/chat/rooms/{id}/messages/{}", text(&said, "id"));
+    let answer = ask(&ana, "POST", &format!("{message}/reply"), Some(&answer)).await.expect(201);
+    assert_eq!(answer["reply_to"], said["id"]);
+    let edited = ask(&maria, "PUT", &message, Some(&json!({"content": "Hi"}))).await.expect(200);
+    assert_eq!((text(&edited, "content"), &edited["is_edited"]), ("Hi", &json!(true)));
+    let status = format!("/api/chat/messages/{}/status", text(&said, "id"));
+    ask(&ana, "PUT", &status, Some(&json!({"status": "delivered"}))).await.expect(200);
+    let statuses = get(&maria, &status).await;
+    assert_eq!(fields(&list(&statuses, "items")[0]), ["status", "updated_at", "user_id"]);
+    assert_eq!(list(&statuses, "items")[0]["status"], "delivered");
+    let read = format!("/api/chat/messages/{}/mark-read", text(&said, "id"));
+    ask(&ana, "POST", &read, None).await.expect(200);
+    assert_eq!(text(&get(&maria, &message).await, "status"), "read");
+    // A message is found in its own room only, and changed there only.
+    let elsewhere = maria.open_direct(&ana.id).await;
+    let elsewhere = format!("/api/chat/rooms/{elsewhere}/messages/{}", text(&said, "id"));
+    for (method, body) in [("GET", None), ("PUT", Some(json!({"content": "x"}))), ("DELETE", None)] {
+        assert_eq!(ask(&maria, method, &elsewhere, body.as_ref()).await.status, 404, "{method}");
+    }
+    ask(&maria, "POST", &format!("/api/chat/rooms/{id}/mark-all-read"), None).await.expect(200);
+    assert_eq!(ask(&maria, "DELETE", &message, None).await.status, 204);
+
     let gone = format!("/api/chat/rooms/{id}/participants/{}", ana.id);
     assert_eq!(ask(&maria, "DELETE", &gone, None).await.status, 204);
     assert_eq!(ask(&ana, "GET", &format!("/api/chat/rooms/{id}"), None).await.status, 404);

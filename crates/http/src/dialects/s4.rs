@@ -45,6 +45,11 @@ pub(super) fn room(canonical: &Value) -> Value {
     shown.into()
 }
 
+/// Everyone in a room.
+pub(super) fn participants(canonical: &Value) -> Value {
+    page(canonical, participant)
+}
+
 fn participant(canonical: &Value) -> Value {
     let mut user = user(canonical);
     user["id"] = canonical["user_id"].clone();

@@ -63,6 +63,13 @@ pub(super) static ROWS: &[Row] = &[
     Row::new(S0, (GET, "/api/chat/conversations"), (GET, "/api/v1/conversations")).show(s0::conversations),
     Row::new(S0, (POST, "/api/chat/conversations"), (POST, "/api/v1/conversations")).show(s0::created),
     Row::new(S0, (GET, "/api/chat/conversations/{id}"), (GET, "/api/v1/conversations/{id}")).show(s0::conversation),
+    Row::new(S0, (PUT, "/api/chat/conversations/{id}"), (PATCH, "/api/v1/conversations/{id}")).show(s0::conversation),
+    Row::new(S0, (DELETE, "/api/chat/conversations/{id}"), (DELETE, "/api/v1/conversations/{id}"))
+        .note("Closes it for a moderator, and leaves it for others (C-53)."),
+    Row::new(S0, (GET, "/api/chat/unread-count"), (GET, "/api/v1/unread"))
+        .note("The document shows no JSON for it."),
+    Row::new(S2, (POST, "/api/v1/chat/rooms/{id}/join"), (POST, "/api/v1/conversations/{id}/join")).show(s2::room),
+    Row::new(S2, (POST, "/api/v1/chat/rooms/{id}/leave"), (POST, "/api/v1/conversations/{id}/leave")),
     Row::new(S2, (GET, "/api/v1/chat/rooms"), (GET, "/api/v1/conversations")).ask(s2::kinds).show(s2::rooms),
     Row::new(S2, (POST, "/api/v1/chat/rooms"), (POST, "/api/v1/conversations")).ask(s2::room_to_open).show(s2::room)
         .body(r#"{"name": "Equipo", "room_type": "group", "participants": ["{user_id}"]}"#),
@@ -71,6 +78,12 @@ pub(super) static ROWS: &[Row] = &[
     Row::new(S4, (POST, "/api/chat/rooms"), (POST, "/api/v1/conversations")).ask(s4::room_to_open).show(s4::room)
         .body(r#"{"name": "Equipo", "type": "group", "participants": ["{user_id}"]}"#),
     Row::new(S4, (GET, "/api/chat/rooms/{id}"), (GET, "/api/v1/conversations/{id}")).show(s4::room),
+    Row::new(S4, (PUT, "/api/chat/rooms/{id}"), (PATCH, "/api/v1/conversations/{id}"))
+        .ask(s4::room_to_open).show(s4::room).body(r#"{"name": "Equipo de cardiología"}"#),
+    Row::new(S4, (DELETE, "/api/chat/rooms/{id}"), (DELETE, "/api/v1/conversations/{id}"))
+        .note("Closes it for a moderator, and leaves it for others (C-53)."),
+    Row::new(S4, (GET, "/api/chat/rooms/{id}/participants"), (GET, "/api/v1/conversations/{id}/participants"))
+        .show(s4::participants),
     Row::new(S4, (POST, "/api/chat/rooms/{id}/participants"), (POST, "/api/v1/conversations/{id}/participants"))
         .show(s4::room),
     Row::new(S4, (DELETE, "/api/chat/rooms/{id}/participants/{user_id}"),
@@ -159,11 +172,8 @@ mod tests {
 
     /// Those of them whose canonical routes there are not yet.
     const AWAITED: &str = "
-        PUT /api/chat/conversations/x      DELETE /api/chat/conversations/x   GET /api/chat/search
-        GET /api/chat/unread-count         POST /api/chat/report-message      POST /api/v1/chat/rooms/x/join
-        POST /api/v1/chat/rooms/x/leave    GET /api/v1/chat/messages/search   PUT /api/chat/rooms/x
-        DELETE /api/chat/rooms/x           GET /api/chat/rooms/x/participants
-        GET /api/chat/rooms/x/messages/search";
+        GET /api/chat/search               POST /api/chat/report-message
+        GET /api/v1/chat/messages/search   GET /api/chat/rooms/x/messages/search";
 
     #[test]
     fn every_documented_path_is_served() {
