@@ -5,7 +5,6 @@
 
 mod chat_socket;
 mod document;
-mod report_message;
 mod row;
 mod s0;
 mod s1;
@@ -18,5 +17,5 @@ pub(crate) use document::document;
 pub(crate) use translate::{translate, within};
 
 pub(crate) fn routes(config: &mut actix_web::web::ServiceConfig) {
-    config.service(chat_socket::open_chat).service(report_message::report_message);
+    config.service(chat_socket::open_chat);
 }

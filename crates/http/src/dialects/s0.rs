@@ -5,6 +5,19 @@ use serde_json::{Value, json};
 
 use super::row::{Asked, each, if_there, page, pick};
 
+/// A report names the message in its body.
+pub(super) fn report(asked: &mut Asked) -> Result<(), FieldError> {
+    asked.rename("description", "comment");
+    asked.id_into_path("message_id", "message_id")
+}
+
+pub(super) fn reported(canonical: &Value) -> Value {
+    let fields = ["message_id", "reason", "status", "created_at"].map(|name| (name, name));
+    let mut shown = pick(canonical, &fields);
+    shown.insert("report_id".to_owned(), canonical["id"].clone());
+    shown.into()
+}
+
 /// Whom to block stands in the body (S0-22).
 pub(super) fn block(asked: &mut Asked) -> Result<(), FieldError> {
     asked.id_into_path("user_id", "user_id")?;

@@ -17,6 +17,8 @@ mod emergency_paged_alerts_people;
 mod emergency_paged_sends_letters;
 mod emergency_resolved_tells_everyone;
 mod invitation_issued_sends_letter;
+mod message_deleted_is_indexed;
+mod message_edited_is_indexed;
 mod message_outside_hours_is_answered;
 mod message_sent_is_indexed;
 mod participant_added_reaches_everyone;
@@ -105,6 +107,8 @@ pub(crate) fn all(around: &Around) -> Vec<Arc<dyn Reaction>> {
             around.conversations.clone(),
             around.people.clone(),
         )),
+        Arc::new(message_deleted_is_indexed::React::new(around.search.clone())),
+        Arc::new(message_edited_is_indexed::React::new(around.search.clone())),
         Arc::new(message_sent_is_indexed::React::new(around.search.clone())),
         Arc::new(password_changed_sends_letter::React::new(around.passwords.clone())),
         Arc::new(password_reset_requested_sends_letter::React::new(around.passwords.clone())),
