@@ -185,7 +185,7 @@ pub(crate) fn assemble(ports: Ports) -> (Platform, Relay, Housekeeping) {
         drafts: Arc::clone(&ports.message_drafts),
         attachments: Arc::new(NoFiles),
         correspondents: Arc::new(CorrespondentsFromAccounts::new(users(), Arc::clone(&ports.conversations))),
-        live: Arc::clone(&live),
+        live,
         rooms: Arc::clone(&rooms) as _,
         pace: Arc::clone(&ports.pace),
         screening: ports.screening,
@@ -199,7 +199,6 @@ pub(crate) fn assemble(ports: Ports) -> (Platform, Relay, Housekeeping) {
         ModerationPorts {
             store: Arc::clone(&ports.moderation),
             sink: audit(),
-            live,
             sealer: sealer(),
             clock: clock(),
             ids: ids(),

@@ -327,6 +327,25 @@ impl Actor {
         all
     }
 
+    /// All of a conversation, what was taken back or has expired, too.
+    ///
+    /// # Panics
+    /// If it cannot be read.
+    pub async fn log(&self, conversation: &str) -> Vec<Value> {
+        let mut all = Vec::new();
+        let mut query = "?include_deleted=true&page_size=100".to_owned();
+        loop {
+            let page = self.page(conversation, &query).await;
+            all.extend(page["items"].as_array().expect("items").iter().cloned());
+            match page["next_cursor"].as_str() {
+                Some(cursor) => query = format!("?include_deleted=true&page_size=100&before={cursor}"),
+                None => break,
+            }
+        }
+        all.reverse();
+        all
+    }
+
     /// Marks all up to this message as read.
     ///
     /// # Panics

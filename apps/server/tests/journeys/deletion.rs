@@ -30,7 +30,7 @@ async fn a_message_that_is_taken_back_leaves_its_place_and_no_words() {
     assert_eq!(tombstone["edit_history"], json!([]));
     let after = at_maria.settled().await;
     assert!(!after.iter().any(|event| event["type"] == "message.deleted"), "told once: {after:?}");
-    let page = maria.page(&conversation, "").await;
+    let page = maria.page(&conversation, "?include_deleted=true").await;
     assert_eq!(list(&page, "items")[0]["content"], Value::Null);
     assert!(!page.to_string().contains("canario"));
     let history = maria.get(&format!("/messages/{id}/history")).await.expect(200);
@@ -54,7 +54,7 @@ async fn a_moderator_takes_back_what_others_said_and_that_is_recorded() {
     let mut socket = maria.connect_to(&group).await;
     let done = socket.call(json!({"type": "message.delete", "message_id": his["id"]})).await;
     assert_eq!(done["message_id"], his["id"]);
-    let shown = carlos.history(&group).await;
+    let shown = carlos.log(&group).await;
     assert_eq!((&shown[1]["is_deleted"], &shown[1]["deleted_by"]), (&json!(true), &json!("moderator")));
     let trail = admin.get("/admin/audit?action=message.removed").await.expect(200);
     let [entry] = list(&trail, "items") else { panic!("{trail}") };
@@ -82,5 +82,5 @@ async fn where_no_record_needs_them_words_are_destroyed_after_a_while() {
     })
     .await;
     assert_eq!(world.execute("SELECT 1 FROM message_versions WHERE message_id = $1", &id).await, 0);
-    assert_eq!(carlos.history(&group).await[0]["is_deleted"], json!(true), "its place stays");
+    assert_eq!(carlos.log(&group).await[0]["is_deleted"], json!(true), "its place stays");
 }

@@ -112,17 +112,17 @@ async fn after_the_window_care_is_corrected() {
 async fn elsewhere_words_can_be_changed_for_ever_where_that_is_allowed() {
     let world = World::new().await;
     let [maria, carlos] = world.sign_in_all([MARIA, CARLOS]).await;
-    let group = maria.open_group("Estudio", &[&carlos]).await;
+    let study = json!({"type": "group", "purpose": "study_group", "participants": [carlos.id]});
+    let group = text(&maria.post("/conversations", &study).await.expect(201), "id").to_owned();
     let id = text(&maria.send(&group, "uno").await, "id").to_owned();
     age(&world, &id, 60 * 24 * 400).await;
-    let purpose = "UPDATE conversations SET purpose = 'study_group' WHERE id = $1";
-    assert_eq!(world.execute(purpose, &group).await, 1);
     edit(&maria, &id, &json!({"content": "dos"})).await.expect(200);
 
     let fixed = maria.open_group("Sin cambios", &[&carlos]).await;
     let id = text(&maria.send(&fixed, "uno").await, "id").to_owned();
-    let settings = r#"UPDATE conversations SET settings = '{"message_editing": false, "message_deletion": false}' WHERE id = $1"#;
-    assert_eq!(world.execute(settings, &fixed).await, 1);
+    let settings = json!({"settings": {"message_editing": false, "message_deletion": false}});
+    let change = Request::new(Method::PATCH, format!("/conversations/{fixed}")).json(&settings);
+    maria.request(change).await.expect(200);
     edit(&maria, &id, &json!({"content": "dos"})).await.problem(403, "message_editing_disabled");
     let carlos_said = text(&carlos.send(&fixed, "hola").await, "id").to_owned();
     let path = format!("/messages/{carlos_said}");

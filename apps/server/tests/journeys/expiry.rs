@@ -32,7 +32,7 @@ async fn a_message_disappears_when_its_time_is_over() {
     let over = "UPDATE messages SET expires_at = now() - interval '1 second' WHERE id = $1";
     assert_eq!(world.execute(over, id).await, 1);
     // At once, whoever has noted it.
-    let page = maria.page(&conversation, "").await;
+    let page = maria.page(&conversation, "?include_deleted=true").await;
     let gone = &list(&page, "items")[1];
     assert_eq!((&gone["content"], &gone["is_deleted"]), (&Value::Null, &json!(true)));
     for socket in [&mut at_maria, &mut at_ana] {
@@ -44,7 +44,7 @@ async fn a_message_disappears_when_its_time_is_over() {
     assert_eq!(world.execute(noted, id).await, 1, "once");
     let kept = "SELECT 1 FROM messages WHERE id = $1 AND content IS NOT NULL";
     assert_eq!(world.execute(kept, id).await, 1, "a record keeps its words");
-    assert_eq!(maria.history(&conversation).await[1]["content"], stays["content"]);
+    assert_eq!(maria.log(&conversation).await[1]["content"], stays["content"]);
 }
 
 #[tokio::test]

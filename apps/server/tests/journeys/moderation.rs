@@ -108,11 +108,11 @@ async fn a_removed_message_is_gone_for_everyone() {
 
     let told = socket.next_event("message.deleted").await;
     assert_eq!(
-        (&told["data"]["message_id"], &told["data"]["deleted_by"]),
-        (&message["id"], &json!(admin.id))
+        (&told["data"]["id"], &told["data"]["deleted_by"], &told["actor"]),
+        (&message["id"], &json!("moderator"), &json!(admin.id))
     );
     for actor in [&ana, &maria] {
-        let [gone] = &actor.history(&conversation).await[..] else { panic!("the place stays") };
+        let [gone] = &actor.log(&conversation).await[..] else { panic!("the place stays") };
         assert_eq!((&gone["content"], &gone["formatted_content"]), (&Value::Null, &Value::Null));
     }
     let case = admin.get(&format!("/moderation/reports/{id}")).await.expect(200);

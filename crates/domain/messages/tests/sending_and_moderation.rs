@@ -174,7 +174,6 @@ fn moderation(store: MockModerationStore) -> (Moderation, Arc<Sink>) {
     let ports = ModerationPorts {
         store: Arc::new(store),
         sink: Arc::clone(&sink) as _,
-        live: Arc::new(MockLiveFeed::new()),
         sealer: Arc::new(PlainSealer::default()),
         clock: Arc::clone(&clock) as _,
         ids: Arc::new(SequentialIds::default()),

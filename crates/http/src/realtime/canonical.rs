@@ -132,15 +132,6 @@ impl Words for Canonical {
                     }),
                 ))
             }
-            Happening::MessageRemoved(removed) => text(&Event::new(
-                "message.deleted",
-                frame,
-                removed.by,
-                json!({
-                    "message_id": removed.message_id, "seq": removed.seq, "deleted_by": removed.by,
-                    "deleted_at": removed.at,
-                }),
-            )),
             Happening::PresenceChanged { user_id, presence, last_seen_at, .. } => text(&Event::new(
                 "presence.changed",
                 frame,

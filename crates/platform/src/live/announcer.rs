@@ -1,9 +1,7 @@
 use std::sync::Arc;
 
 use alivio_kernel::ids::{ConversationId, ScheduledMessageId, UserId};
-use alivio_messages::{
-    Changed, LiveFeed, Mark, MarksMoved, Message, MessageChanged, Removed, Rooms, ScheduledState,
-};
+use alivio_messages::{Changed, LiveFeed, Mark, MarksMoved, Message, MessageChanged, Rooms, ScheduledState};
 use async_trait::async_trait;
 
 use super::{Happening, Hub, Silence};
@@ -97,14 +95,6 @@ impl LiveFeed for LiveAnnouncer {
                 self.hub.publish_change(conversation, at, what, view);
             }
             Err(error) => tracing::warn!(error = %error, "live.change_not_announced"),
-        }
-    }
-
-    async fn message_removed(&self, removed: &Removed) {
-        let conversation = removed.conversation_id;
-        if self.hub.has_audience(conversation) {
-            let frame = self.hub.frame(conversation, removed.at, Happening::MessageRemoved(*removed));
-            self.hub.tell_topic(conversation, &frame);
         }
     }
 

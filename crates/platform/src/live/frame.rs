@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use alivio_accounts::{Presence, UserSummary};
 use alivio_kernel::ids::{ConversationId, EmergencyId, GrantId, ScheduledMessageId, UserId, Uuid};
-use alivio_messages::{Change, MarksMoved, Removed, ScheduledState};
+use alivio_messages::{Change, MarksMoved, ScheduledState};
 use bytestring::ByteString;
 use chrono::{DateTime, Utc};
 
@@ -54,8 +54,6 @@ pub enum Happening {
     },
     /// Someone has received or read more.
     MarksMoved(MarksMoved),
-    /// Those who moderate have taken a message away.
-    MessageRemoved(Removed),
     /// Someone came, went, or chose another presence.
     PresenceChanged {
         /// Who.

@@ -5,7 +5,7 @@ use alivio_kernel::{AuditEntry, Event, PageSize, Sealed};
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
-use crate::{ClientMessageId, Error, Header, Mark, Marks, MarksMoved, Message, Removed, ScheduledState};
+use crate::{ClientMessageId, Error, Header, Mark, Marks, MarksMoved, Message, ScheduledState};
 
 mod changes;
 mod feed;
@@ -260,8 +260,6 @@ pub trait LiveFeed: Send + Sync {
     async fn scheduled_changed(&self, sender: UserId, id: ScheduledMessageId, state: ScheduledState);
     /// `user` has changed their draft there. Nobody else is to know.
     async fn draft_changed(&self, user: UserId, conversation: ConversationId);
-    /// Those who moderate have taken a message away.
-    async fn message_removed(&self, removed: &Removed);
 }
 
 /// By what someone reads a conversation that they are not in (C-59).

@@ -395,7 +395,7 @@ impl Messages {
         Ok((Changed { message, aftermath, marks: current.marks }, current.members_version))
     }
 
-    async fn tell(
+    pub(super) async fn tell(
         &self,
         id: MessageId,
         change: Change,

@@ -8,9 +8,9 @@ use alivio_kernel::{
 
 use super::Messages;
 use crate::{
-    Case, Decision, Error, LiveFeed, Message, MessageReported, ModerationStore, NewReport, Remark, Report,
-    ReportDecided, ReportFilter, ReportHeader, ReportKind, ReportReason, ReportStatus, Reported, Resolution,
-    ReviewStep, StoredReport,
+    Case, Change, Decision, Error, Message, MessageDeleted, MessageReported, ModerationStore, NewReport,
+    Remark, Report, ReportDecided, ReportFilter, ReportHeader, ReportKind, ReportReason, ReportStatus,
+    Reported, Resolution, ReviewStep, StoredReport,
 };
 
 /// Messages that are shown before the one in question, and after it.
@@ -23,8 +23,6 @@ pub struct ModerationPorts {
     pub store: Arc<dyn ModerationStore>,
     /// Where refusals are recorded.
     pub sink: Arc<dyn AuditSink>,
-    /// Whoever is connected.
-    pub live: Arc<dyn LiveFeed>,
     /// Encryption.
     pub sealer: Arc<dyn Sealer>,
     /// Time.
@@ -178,11 +176,19 @@ impl Moderation {
             .about(header.sender_id)
             .on("message", header.message_id);
         entry.reason = Some(header.resolution.map_or(header.status.as_str(), Resolution::as_str));
-        let effects = Effects::default().event(Event::new(&*p.ids, now, &decided)).audit(entry);
+        let mut effects = Effects::default().event(Event::new(&*p.ids, now, &decided)).audit(entry);
         let removes = step == ReviewStep::Resolve(Resolution::MessageRemoved);
+        if removes {
+            let deleted = MessageDeleted {
+                conversation_id: header.conversation_id,
+                message_id: header.message_id,
+                deleted_by: Some(caller.user_id),
+            };
+            effects = effects.event(Event::new(&*p.ids, now, &deleted));
+        }
         let decision = Decision { header, note: sealed, removes };
         if let Some(removed) = p.store.decide(&decision, effects).await? {
-            p.live.message_removed(&removed).await;
+            self.messages.tell(removed.message_id, Change::Deleted, Some(caller.user_id), now).await?;
         }
         Ok(decision.header)
     }
