@@ -137,12 +137,12 @@ const MESSAGES: &[(&str, &str, &str)] = &[
         "Esa dirección de correo ya tiene una cuenta.",
         "That e-mail address already has an account.",
     ),
+    ("emergency_over", "Esta emergencia ya ha terminado.", "This emergency is over."),
     (
         "file_sharing_disabled",
         "En esta conversación no se comparten archivos.",
         "Files are not shared in this conversation.",
     ),
-    ("emergency_over", "Esta emergencia ya ha terminado.", "This emergency is over."),
     ("forbidden", "No tiene permiso para hacer esto.", "You are not allowed to do this."),
     (
         "forbidden_origin",
@@ -237,12 +237,12 @@ const MESSAGES: &[(&str, &str, &str)] = &[
         "No hay credenciales pendientes de decisión.",
         "There are no credentials waiting for a decision.",
     ),
-    ("patients_do_not_moderate", "Un paciente no puede moderar.", "A patient cannot moderate."),
     (
         "outside_chat_hours",
         "El chat está cerrado a esta hora. Si es urgente, use el canal de emergencias.",
         "The chat is closed at this hour. If it is urgent, use the emergency channel.",
     ),
+    ("patients_do_not_moderate", "Un paciente no puede moderar.", "A patient cannot moderate."),
     ("payload_too_large", "El cuerpo es demasiado grande.", "The body is too large."),
     (
         "phi_not_allowed",

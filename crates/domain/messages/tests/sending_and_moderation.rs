@@ -61,10 +61,13 @@ fn open(log: MockMessageLog, room: Room, clock: &Arc<ManualClock>) -> Messages {
     rooms.expect_room().returning(move |_| Ok(Some(room)));
     let mut live = MockLiveFeed::new();
     live.expect_message_created().returning(|_, _| ());
+    let mut correspondents = MockCorrespondents::new();
+    correspondents.expect_role().returning(|_| Ok(Some(Role::Doctor)));
     Messages::new(MessagesPorts {
         log: Arc::new(log),
         live: Arc::new(live),
         rooms: Arc::new(rooms),
+        correspondents: Arc::new(correspondents),
         clock: Arc::clone(clock) as _,
         ..mocked()
     })
@@ -110,7 +113,7 @@ async fn machines_and_what_was_scheduled_do_not_count() {
     for n in 0..30 {
         let by_machine = Draft { automation: Some(Automation::default()), ..draft("hola", &format!("a{n}")) };
         let due = Draft { scheduled_for: Some(clock.now()), ..draft("hola", &format!("s{n}")) };
-        messages.send(&doctor(), conversation(), by_machine).await.unwrap();
+        messages.send_automated(doctor().user_id, conversation(), by_machine).await.unwrap();
         messages.send(&doctor(), conversation(), due).await.unwrap();
     }
     assert_eq!(entries.lock().unwrap().len(), 60);
@@ -145,7 +148,7 @@ async fn a_case_discussion_refuses_those_in_it_and_does_not_exist_for_others() {
     for (member, code) in [(true, "phi_not_allowed"), (false, "not_found")] {
         let mut log = MockMessageLog::new();
         // Nothing was provided for an append.
-        log.expect_earlier().returning(|_, _, _, _| Ok(None));
+        log.expect_earlier().returning(move |_, _, _, _| Ok((!member).then_some(Appended::NotAMember)));
         log.expect_position().returning(move |_, _| {
             let position = Position { joined_seq: 1, last_seq: 1, members_version: 1, marks: Vec::new() };
             Ok(member.then_some(position))
