@@ -61,7 +61,7 @@ fn open(log: MockMessageLog, room: Room, clock: &Arc<ManualClock>) -> Messages {
     rooms.expect_room().returning(move |_| Ok(Some(room)));
     let mut live = MockLiveFeed::new();
     live.expect_message_created().returning(|_, _| ());
-    let mut correspondents = MockCorrespondents::new();
+    let mut correspondents = alivio_messages::MockCorrespondents::new();
     correspondents.expect_role().returning(|_| Ok(Some(Role::Doctor)));
     Messages::new(MessagesPorts {
         log: Arc::new(log),
