@@ -260,7 +260,7 @@ impl Screens {
         caller: &Caller,
     ) -> Result<MessageView, Error> {
         if created {
-            return Ok(MessageView::just_sent(&self.people, &self.mentions, message).await?);
+            return MessageView::just_sent(&self.people, &self.mentions, message).await;
         }
         let seen = self.messages.seen(caller, message).await?;
         self.changed(caller, seen).await

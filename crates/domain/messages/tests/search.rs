@@ -1,4 +1,5 @@
 //! Search against an oracle that reads everything: what is found is what was looked for, all of it and nothing else.
+#![cfg(test)]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};

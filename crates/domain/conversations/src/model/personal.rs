@@ -14,7 +14,7 @@ pub struct Personal {
 impl Personal {
     /// Whether they are told of what happens in it at `now` (S0-34).
     pub fn notifies(&self, now: DateTime<Utc>) -> bool {
-        !self.mute.is_some_and(|mute| mute.until.is_none_or(|until| now < until))
+        self.mute.is_none_or(|mute| mute.until.is_some_and(|until| now >= until))
     }
 }
 

@@ -755,12 +755,11 @@ pub async fn every_filter_finds_what_it_names(fixture: Fixture) {
     .enumerate()
     {
         assert_eq!(scene.listed(0, filtered(9, filter.clone())).await, [wanted.id], "filter {place}");
-        assert_eq!(
-            scene
+        assert!(
+            !scene
                 .listed(2, filtered(9, InboxFilter { with_user: None, ..filter }))
                 .await
-                .contains(&wanted.id),
-            false
+                .contains(&wanted.id)
         );
     }
     let read = InboxFilter { has_unread: Some(false), ..all() };

@@ -71,7 +71,6 @@ impl Deref for StoredMessage {
 }
 
 /// What came of appending.
-#[expect(clippy::large_enum_variant, reason = "one per message, taken apart at once")]
 #[derive(Debug, Clone, PartialEq)]
 #[allow(clippy::large_enum_variant, reason = "it is looked at where it comes from, and kept nowhere")]
 pub enum Appended {
