@@ -348,7 +348,7 @@ async fn a_page_of_history_is_opened_and_says_where_the_next_one_starts() {
         });
         desk.changes.expect_aftermath().returning(|_| Ok(HashMap::new()));
         let history = desk.open().history(&caller(), conversation(), &query).await.unwrap();
-        let seen: Vec<_> = history.page.items.iter().map(|m| words(m)).collect();
+        let seen: Vec<_> = history.page.items.iter().map(words).collect();
         assert_eq!(seen, (1..=shown).map(|n| format!("words {n}")).collect::<Vec<_>>());
         assert_eq!(history.page.next_cursor, cursor);
         assert_eq!(history.marks, [marks(9, 8)]);
@@ -410,7 +410,7 @@ async fn each_digest_gets_its_own_last_message() {
     desk.log.expect_digests().returning(move |_, _| Ok(digests.clone()));
     let digests = desk.open().digests(&caller(), &places).await.unwrap();
     let seen: Vec<_> =
-        digests.iter().map(|d| (d.conversation_id, d.unread, d.last.as_ref().map(|m| words(m)))).collect();
+        digests.iter().map(|d| (d.conversation_id, d.unread, d.last.as_ref().map(words))).collect();
     let expected = [
         (places[0], 4, Some("first".to_owned())),
         (places[1], 4, None),

@@ -24,7 +24,6 @@ pub enum Vocabulary {
 }
 
 /// What happened.
-#[expect(clippy::large_enum_variant, reason = "made once per event and shared by all sockets")]
 #[derive(Debug, Clone)]
 pub enum Happening {
     /// A message is in the log.
