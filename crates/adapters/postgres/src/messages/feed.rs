@@ -142,7 +142,7 @@ impl ChangeLog for Database {
             .bind::<BigInt, _>(size.get() + 1);
         let mut connection = self.connection().await.map_err(unavailable)?;
         let rows: Vec<ChangeRow> = prepared(query).load(&mut connection).await.map_err(unavailable)?;
-        let horizon = rows.first().map_or(Ok(0), |row| transaction(&row.edge.horizon))?;
+        let horizon = rows.as_slice().first().map_or(Ok(0), |row| transaction(&row.edge.horizon))?;
         let changes = rows.into_iter().filter_map(ChangeRow::restore).collect::<Result<_, _>>()?;
         Ok(Stretch { horizon, changes })
     }
