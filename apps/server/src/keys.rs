@@ -79,10 +79,12 @@ async fn rotate_in(config: &Config, storage: &Storage, data_keys: bool) -> Resul
         }
     }
     let mut retired = 0;
-    while data_keys {
-        match database.retire(begun, RETIRED_AT_ONCE).await? {
-            0 => break,
-            more => retired += more,
+    if data_keys {
+        loop {
+            match database.retire(begun, RETIRED_AT_ONCE).await? {
+                0 => break,
+                more => retired += more,
+            }
         }
     }
     let entry = AuditEntry::from_origin(&SystemIds, SystemClock.now(), &Origin::default(), "keys.rotated");

@@ -2,6 +2,7 @@
 //!
 //! The server's clock is that of the machine, so hours are set that are open or closed now whatever the hour is.
 
+use alivio_kernel::{Clock, SystemClock};
 use alivio_testkit::actor::Actor;
 use alivio_testkit::server::{ADMIN, ANA, CARLOS, LUIS, MARIA, eventually};
 use chrono::{DateTime, TimeDelta, Timelike, Utc};
@@ -23,7 +24,7 @@ fn always() -> Value {
 /// Closed now, and for some hours, by the wall of Madrid; with the `HH:MM` at which it opens.
 fn closed_now(outside: &str) -> (Value, String) {
     // Madrid is one or two hours ahead of UTC: what opens five hours after the hour in UTC opens in three to five.
-    let opens = Utc::now() + TimeDelta::hours(5);
+    let opens = SystemClock.now() + TimeDelta::hours(5);
     let from = format!("{:02}:00", opens.hour());
     let to = format!("{:02}:59", opens.hour());
     (hours(&from, &to, outside), from)
@@ -54,7 +55,7 @@ async fn a_patient_is_refused_outside_hours_and_told_when_it_opens() {
     assert_eq!(text(details, "current_time").len(), 5);
     assert_eq!(details["next_open_at"], set["next_open_at"]);
     let next: DateTime<Utc> = text(details, "next_open_at").parse().expect("an instant");
-    assert!(next > Utc::now() && next < Utc::now() + TimeDelta::hours(26));
+    assert!(next > SystemClock.now() && next < SystemClock.now() + TimeDelta::hours(26));
     assert!(text(&problem, "message").contains("cerrado"));
 
     // By the socket it is no different.
@@ -108,7 +109,7 @@ async fn the_hours_of_the_clinic_hold_for_those_who_have_none() {
 
     // A holiday closes what is always open: whichever date it is there.
     let mut holiday = always();
-    let near = |days| (Utc::now() + TimeDelta::days(days)).date_naive();
+    let near = |days| (SystemClock.now() + TimeDelta::days(days)).date_naive();
     holiday["closed_dates"] = json!([near(0), near(1)]);
     maria.put("/me/chat-hours", &holiday).await.expect(200);
     try_send(&ana, &conversation, &json!({"content": "x"})).await.problem(400, "outside_chat_hours");

@@ -29,7 +29,11 @@ async fn people_archive_pin_and_mute_for_themselves() {
     assert_eq!(listed(&carlos, "").await, [second.clone(), first.clone()]);
     verb(&maria, Method::PUT, &first, "archive").await;
     carlos.send(&first, "Hola").await;
-    assert_eq!(listed(&maria, "").await, [second.clone()], "a new message does not bring it back");
+    assert_eq!(
+        listed(&maria, "").await,
+        std::slice::from_ref(&second),
+        "a new message does not bring it back"
+    );
     assert_eq!(listed(&maria, "?include_archived=true").await, [first.clone(), second.clone()]);
     verb(&maria, Method::PUT, &first, "mute").await;
     let seen = maria.conversation(&first).await;
@@ -59,7 +63,7 @@ async fn what_is_not_read_is_one_number_everywhere() {
     assert_eq!(each, [(&*two, 1), (&*one, 2)]);
     maria.read_up_to(&one, text(&last, "id")).await;
     assert_eq!(number(&maria.get("/unread").await.expect(200), "messages"), 1);
-    assert_eq!(listed(&maria, "?has_unread=true").await, [two.clone()]);
+    assert_eq!(listed(&maria, "?has_unread=true").await, std::slice::from_ref(&two));
     assert_eq!(listed(&maria, "?has_unread=false").await, [one]);
 }
 
@@ -86,12 +90,16 @@ async fn every_filter_and_order_works_and_unknown_ones_are_refused() {
         "search=arterial+hipertension".to_owned(),
         format!("ref={reference}"),
     ] {
-        assert_eq!(listed(&maria, &format!("?{query}")).await, [care.clone()], "{query}");
+        assert_eq!(listed(&maria, &format!("?{query}")).await, std::slice::from_ref(&care), "{query}");
     }
-    assert_eq!(listed(&maria, "?purpose=team").await, [team.clone()]);
+    assert_eq!(listed(&maria, "?purpose=team").await, std::slice::from_ref(&team));
     assert_eq!(listed(&maria, "?tags=hipertension,otra").await, [""; 0]);
     assert_eq!(listed(&maria, "?search=zzz").await, [""; 0]);
-    assert_eq!(listed(&maria, "?search=carlos").await, [direct.clone()], "by name where there is no title");
+    assert_eq!(
+        listed(&maria, "?search=carlos").await,
+        std::slice::from_ref(&direct),
+        "by name where there is no title"
+    );
     assert_eq!(listed(&maria, "?updated_since=2999-01-01T00:00:00Z").await, [""; 0]);
     let all = |order: [&String; 3]| order.map(Clone::clone).to_vec();
     assert_eq!(listed(&maria, "?ordering=created_at").await, all([&care, &team, &direct]));

@@ -45,7 +45,7 @@ async fn it_is_sent_once_when_its_time_has_come() {
     assert!(ana.history(&conversation).await.is_empty());
     assert_eq!(
         list(&maria.get("/messages/scheduled?state=pending").await.expect(200), "items"),
-        [scheduled.clone()]
+        std::slice::from_ref(&scheduled)
     );
     // It is nobody else's affair.
     let path = format!("/messages/scheduled/{}", text(&scheduled, "id"));
