@@ -179,7 +179,7 @@ impl ReportRow {
 }
 
 fn only(audit: &[AuditEntry]) -> Effects {
-    Effects { events: Vec::new(), audit: audit.to_vec(), timers: Vec::new() }
+    Effects { events: Vec::new(), audit: audit.to_vec() }
 }
 
 #[async_trait]

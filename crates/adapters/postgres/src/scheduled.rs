@@ -1,7 +1,9 @@
 //! `messages::ScheduledStore` and `messages::DraftStore`: what is sent later, and what is not sent yet.
 
+use std::slice;
+
 use alivio_kernel::ids::{ConversationId, MessageId, ScheduledMessageId, UserId, Uuid};
-use alivio_kernel::{BoxError, Effects, Event, PageSize, Sealed};
+use alivio_kernel::{BoxError, PageSize, Sealed};
 use alivio_messages::{
     DraftStore, Error, NewScheduled, Outcome, Scheduled, ScheduledChange, ScheduledState, ScheduledStore,
     StoredDraft, StoredScheduled,
@@ -210,10 +212,6 @@ fn version(version: u32) -> Result<i32, Error> {
     i32::try_from(version).map_err(unavailable)
 }
 
-fn timer(event: &Event) -> serde_json::Value {
-    effects::events_json(&Effects { events: vec![event.clone()], ..Effects::default() })
-}
-
 #[async_trait]
 impl ScheduledStore for Database {
     async fn create(&self, new: &NewScheduled) -> Result<Scheduled, Error> {
@@ -226,7 +224,7 @@ impl ScheduledStore for Database {
             .bind::<Bytea, _>(new.draft.as_bytes())
             .bind::<Timestamptz, _>(new.due_at)
             .bind::<Timestamptz, _>(new.created_at)
-            .bind::<Jsonb, _>(timer(&new.timer));
+            .bind::<Jsonb, _>(effects::events_json(slice::from_ref(&new.timer)));
         let mut connection = self.connection().await.map_err(unavailable)?;
         let made: CreatedRow = prepared(query).get_result(&mut connection).await.map_err(unavailable)?;
         if !made.is_member {
@@ -277,7 +275,7 @@ impl ScheduledStore for Database {
             .bind::<Bytea, _>(change.draft.as_bytes())
             .bind::<Timestamptz, _>(change.due_at)
             .bind::<Timestamptz, _>(change.now)
-            .bind::<Jsonb, _>(timer(&change.timer));
+            .bind::<Jsonb, _>(effects::events_json(slice::from_ref(&change.timer)));
         let mut connection = self.connection().await.map_err(unavailable)?;
         let rows: Vec<IdRow> = prepared(query).load(&mut connection).await.map_err(unavailable)?;
         Ok(!rows.is_empty())
