@@ -155,10 +155,7 @@ impl Messages {
             seq: 0,
             quiet,
         };
-        let content = match &draft.content {
-            Some(words) => Some(p.sealer.seal(&Content::context(&header), words.as_str().as_bytes()).await?),
-            None => None,
-        };
+        let content = self.seal_words(&header, draft.content.as_ref()).await?;
         let reason = match &reason {
             Some(reason) => {
                 let place = CorrectionReason::context(message, conversation);

@@ -238,10 +238,7 @@ impl Messages {
         }
         let payload = self.payload_of(sender, role, conversation, &draft).await?;
         let fingerprint = self.fingerprint(conversation, &draft)?;
-        let sealed = match &draft.content {
-            Some(words) => Some(p.sealer.seal(&Content::context(&header), words.as_str().as_bytes()).await?),
-            None => None,
-        };
+        let sealed = self.seal_words(&header, draft.content.as_ref()).await?;
         let sealed_payload = self.seal_payload(&header, payload.as_ref()).await?;
         let key_id = sealed.as_ref().or(sealed_payload.as_ref()).and_then(Sealed::key_id);
         let header = Header { key_id, ..header };
@@ -369,6 +366,11 @@ impl Messages {
             return Err(FieldError::new("attachments", Rule::Malformed).into());
         }
         Ok(Some(Payload::Attachments(found)))
+    }
+
+    async fn seal_words(&self, header: &Header, words: Option<&Content>) -> Result<Option<Sealed>, Error> {
+        let Some(words) = words else { return Ok(None) };
+        Ok(Some(self.ports.sealer.seal(&Content::context(header), words.as_str().as_bytes()).await?))
     }
 
     async fn seal_payload(
