@@ -5,8 +5,8 @@ use std::slice;
 use alivio_kernel::ids::{ConversationId, MessageId, ScheduledMessageId, UserId, Uuid};
 use alivio_kernel::{BoxError, PageSize, Sealed};
 use alivio_messages::{
-    DraftStore, Error, NewScheduled, Outcome, Scheduled, ScheduledChange, ScheduledState, ScheduledStore,
-    StoredDraft, StoredScheduled,
+    ClientMessageId, DraftStore, Earlier, Error, NewScheduled, Outcome, Scheduled, ScheduledChange,
+    ScheduledState, ScheduledStore, StoredDraft, StoredScheduled,
 };
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
@@ -233,13 +233,30 @@ impl ScheduledStore for Database {
         if made.is_new {
             return Ok(Scheduled::New);
         }
+        drop(connection);
+        let earlier =
+            self.earlier(new.sender_id, new.conversation_id, &new.client_message_id, new.fingerprint);
+        let earlier =
+            earlier.await?.ok_or_else(|| unavailable("a message of that name is there, and is not"))?;
+        Ok(Scheduled::Earlier(earlier))
+    }
+
+    async fn earlier(
+        &self,
+        sender: UserId,
+        conversation: ConversationId,
+        name: &ClientMessageId,
+        fingerprint: [u8; 16],
+    ) -> Result<Option<Earlier>, Error> {
         let query = diesel::sql_query(EARLIER)
-            .bind::<SqlUuid, _>(new.conversation_id.uuid())
-            .bind::<SqlUuid, _>(new.sender_id.uuid())
-            .bind::<Text, _>(new.client_message_id.as_str())
-            .bind::<Bytea, _>(new.fingerprint.as_slice());
-        let earlier: EarlierRow = prepared(query).get_result(&mut connection).await.map_err(unavailable)?;
-        Ok(if earlier.same { Scheduled::Repeat(earlier.id.into()) } else { Scheduled::Reused })
+            .bind::<SqlUuid, _>(conversation.uuid())
+            .bind::<SqlUuid, _>(sender.uuid())
+            .bind::<Text, _>(name.as_str())
+            .bind::<Bytea, _>(fingerprint.as_slice());
+        let mut connection = self.connection().await.map_err(unavailable)?;
+        let rows: Vec<EarlierRow> = prepared(query).load(&mut connection).await.map_err(unavailable)?;
+        let earlier = |row: EarlierRow| if row.same { Earlier::Same(row.id.into()) } else { Earlier::Other };
+        Ok(rows.into_iter().next().map(earlier))
     }
 
     async fn find(&self, sender: UserId, id: ScheduledMessageId) -> Result<Option<StoredScheduled>, Error> {

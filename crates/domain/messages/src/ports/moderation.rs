@@ -7,7 +7,7 @@ use super::StoredMessage;
 use crate::screening::Finding;
 use crate::{Error, ReportHeader, ReportKind, ReportReason, ReportStatus};
 
-/// What the rules have found in a message that is about to enter the log.
+/// What the rules have found in words that are about to be stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewFlag {
     /// The id of the item for those who moderate.
