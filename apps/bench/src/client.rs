@@ -12,6 +12,8 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::http::HeaderValue;
 use tokio_tungstenite::tungstenite::{self, Message, Utf8Bytes};
 
+use crate::progress;
+
 /// A doctor.
 pub(crate) const MARIA: &str = "maria.martinez@clinic.example";
 /// Another one.
@@ -37,7 +39,7 @@ pub(crate) const RESUME: &str = "resume";
 /// The close code for those who read too slowly.
 const TOO_SLOW: u16 = 4008;
 /// How many sockets are being opened at a time.
-const CONNECTING: usize = 32;
+pub(crate) const CONNECTING: usize = 32;
 
 /// Why there is nothing to report.
 #[derive(Debug, thiserror::Error)]
@@ -110,10 +112,15 @@ impl Clinic {
 
     /// A socket for each of `wanted`, in that order, subscribed to its conversation.
     pub(crate) async fn connect(&self, wanted: &[(&Person, &str)]) -> Result<Vec<Socket>, BenchError> {
-        stream::iter(wanted.iter().map(|(person, conversation)| self.connect_one(person, conversation)))
-            .buffered(CONNECTING)
-            .try_collect()
-            .await
+        let bar = progress::of("connecting", wanted.len());
+        let sockets =
+            stream::iter(wanted.iter().map(|(person, conversation)| self.connect_one(person, conversation)))
+                .buffered(CONNECTING)
+                .inspect(|_| bar.inc(1))
+                .try_collect()
+                .await;
+        bar.finish_and_clear();
+        sockets
     }
 
     async fn connect_one(&self, person: &Person, conversation: &str) -> Result<Socket, BenchError> {
@@ -146,7 +153,8 @@ impl Clinic {
         Ok(socket)
     }
 
-    async fn open(&self, person: &Person) -> Result<Socket, BenchError> {
+    /// A socket that listens to nothing yet.
+    pub(crate) async fn open(&self, person: &Person) -> Result<Socket, BenchError> {
         let authority = self.url.strip_prefix("http://").ok_or_else(|| {
             BenchError::Refused(format!(
                 "{} does not begin with http://; a proxy is not measured here",
