@@ -6,6 +6,7 @@ use futures_util::{SinkExt, StreamExt, TryStreamExt, stream};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
+use tokio::sync::watch;
 use tokio::time::timeout;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
@@ -41,6 +42,9 @@ const TOO_SLOW: u16 = 4008;
 /// How many sockets are being opened at a time.
 pub(crate) const CONNECTING: usize = 32;
 
+/// Some answer lacks something.
+const INCOMPLETE: &str = "an answer without what was due";
+
 /// Why there is nothing to report.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum BenchError {
@@ -72,7 +76,14 @@ pub(crate) enum BenchError {
 pub(crate) struct Person {
     /// Who.
     pub(crate) id: String,
-    token: String,
+    /// Renewed before it expires.
+    token: watch::Receiver<String>,
+}
+
+impl Person {
+    fn token(&self) -> String {
+        self.token.borrow().clone()
+    }
 }
 
 /// The server, and those who use it.
@@ -92,8 +103,10 @@ impl Clinic {
         for email in emails {
             let answer =
                 clinic.post("/auth/login", None, &json!({"email": email, "password": password})).await?;
-            let person = Person { id: text(&answer["user"]["id"])?, token: text(&answer["access_token"])? };
-            clinic.people.push(person);
+            let tokens = Tokens::parse(&answer)?;
+            let (access, token) = watch::channel(tokens.access.clone());
+            clinic.people.push(Person { id: text(&answer["user"]["id"])?, token });
+            tokio::spawn(renew(clinic.http.clone(), clinic.url.clone(), tokens, access));
         }
         Ok(clinic)
     }
@@ -162,7 +175,7 @@ impl Clinic {
             ))
         })?;
         let mut request = format!("ws://{authority}/api/v1/ws").into_client_request()?;
-        let bearer = HeaderValue::from_str(&format!("Bearer {}", person.token));
+        let bearer = HeaderValue::from_str(&format!("Bearer {}", person.token()));
         let bearer = bearer.map_err(|_| BenchError::Refused("a token that no header can hold".to_owned()))?;
         request.headers_mut().insert("Authorization", bearer);
         let stream = TcpStream::connect(authority).await?;
@@ -173,7 +186,7 @@ impl Clinic {
 
     /// Asks for `path`, and reads the answer to its end.
     pub(crate) async fn get(&self, path: &str, by: &Person) -> Result<(), BenchError> {
-        let request = self.http.get(format!("{}/api/v1{path}", self.url)).bearer_auth(&by.token);
+        let request = self.http.get(format!("{}/api/v1{path}", self.url)).bearer_auth(by.token());
         let answer = request.send().await?;
         let status = answer.status();
         let text = answer.text().await?;
@@ -186,7 +199,7 @@ impl Clinic {
 
     /// The answer to a request for `path`.
     pub(crate) async fn read(&self, path: &str, by: &Person) -> Result<Value, BenchError> {
-        let request = self.http.get(format!("{}/api/v1{path}", self.url)).bearer_auth(&by.token);
+        let request = self.http.get(format!("{}/api/v1{path}", self.url)).bearer_auth(by.token());
         let answer = request.send().await?;
         let status = answer.status();
         if !status.is_success() {
@@ -203,7 +216,7 @@ impl Clinic {
     async fn post(&self, path: &str, by: Option<&Person>, body: &Value) -> Result<Value, BenchError> {
         let mut request = self.http.post(format!("{}/api/v1{path}", self.url)).json(body);
         if let Some(person) = by {
-            request = request.bearer_auth(&person.token);
+            request = request.bearer_auth(person.token());
         }
         let answer = request.send().await?;
         let status = answer.status();
@@ -214,11 +227,45 @@ impl Clinic {
     }
 }
 
+/// What someone is let in with.
+struct Tokens {
+    access: String,
+    refresh: String,
+    lifetime: Duration,
+}
+
+impl Tokens {
+    fn parse(answer: &Value) -> Result<Self, BenchError> {
+        let lifetime =
+            answer["expires_in"].as_u64().ok_or_else(|| BenchError::Refused(INCOMPLETE.to_owned()))?;
+        Ok(Self {
+            access: text(&answer["access_token"])?,
+            refresh: text(&answer["refresh_token"])?,
+            lifetime: Duration::from_secs(lifetime),
+        })
+    }
+}
+
+/// Swaps tokens in time, for as long as anyone needs them.
+async fn renew(http: reqwest::Client, url: String, mut tokens: Tokens, access: watch::Sender<String>) {
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(tokens.lifetime / 2) => {}
+            () = access.closed() => return,
+        }
+        let asked = json!({"refresh_token": tokens.refresh});
+        let answer = http.post(format!("{url}/api/v1/auth/refresh")).json(&asked).send().await;
+        let Ok(answer) = answer else { continue };
+        // Whoever cannot go on is told so by the next answer.
+        let Ok(answer) = answer.json().await else { return };
+        let Ok(renewed) = Tokens::parse(&answer) else { return };
+        tokens = renewed;
+        access.send_replace(tokens.access.clone());
+    }
+}
+
 fn text(value: &Value) -> Result<String, BenchError> {
-    value
-        .as_str()
-        .map(str::to_owned)
-        .ok_or_else(|| BenchError::Refused("an answer without what was due".to_owned()))
+    value.as_str().map(str::to_owned).ok_or_else(|| BenchError::Refused(INCOMPLETE.to_owned()))
 }
 
 /// An open WebSocket.
