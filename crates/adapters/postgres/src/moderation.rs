@@ -87,16 +87,22 @@ const DECIDE: &str = "
         note = coalesce($7, note), note_version = CASE WHEN $7 IS NULL THEN note_version ELSE version + 1 END
     WHERE id = $1 AND version = $2";
 
+// Before the message, as wherever something is numbered.
+const HOLD: &str = "
+    SELECT 1 FROM conversations c WHERE c.id = (SELECT m.conversation_id FROM messages m WHERE m.id = $1)
+    FOR NO KEY UPDATE";
+
 // Once: whoever takes the message back at the same time waits, and then finds it gone.
 const REMOVE: &str = "
     WITH removed AS (
-        UPDATE messages m SET deleted_at = $2, deleted_by = $3 WHERE m.id = $1 AND m.deleted_at IS NULL
-        RETURNING m.conversation_id, m.id, m.seq
+        UPDATE messages m SET deleted_at = $2, deleted_by = $3, revision = next_revision(m.conversation_id)
+        WHERE m.id = $1 AND m.deleted_at IS NULL
+        RETURNING m.conversation_id, m.id, m.seq, m.revision
     ), noted AS (
-        INSERT INTO changes (conversation_id, kind, message_id, seq, user_id, at)
-        SELECT r.conversation_id, 'message.deleted', r.id, r.seq, $3, $2 FROM removed r
+        INSERT INTO changes (conversation_id, kind, message_id, seq, user_id, at, revision)
+        SELECT r.conversation_id, 'message.deleted', r.id, r.seq, $3, $2, r.revision FROM removed r
     )
-    SELECT r.seq FROM removed r";
+    SELECT r.seq, r.revision FROM removed r";
 
 #[derive(QueryableByName)]
 struct Place {
@@ -107,9 +113,11 @@ struct Place {
 }
 
 #[derive(QueryableByName)]
-struct Seq {
+struct RemovedRow {
     #[diesel(sql_type = BigInt)]
     seq: i64,
+    #[diesel(sql_type = BigInt)]
+    revision: i64,
 }
 
 #[derive(QueryableByName)]
@@ -281,6 +289,7 @@ impl ModerationStore for Database {
             .bind::<SqlUuid, _>(by.uuid())
             .bind::<Timestamptz, _>(header.updated_at)
             .bind::<Nullable<Bytea>, _>(decision.note.as_ref().map(Sealed::as_bytes));
+        let hold = diesel::sql_query(HOLD).bind::<SqlUuid, _>(header.message_id.uuid());
         let remove = diesel::sql_query(REMOVE)
             .bind::<SqlUuid, _>(header.message_id.uuid())
             .bind::<Timestamptz, _>(header.updated_at)
@@ -288,10 +297,13 @@ impl ModerationStore for Database {
         let mut connection = self.connection().await.map_err(unavailable)?;
         let work: Result<_, diesel::result::Error> = connection
             .transaction(async |connection| {
+                if decision.removes {
+                    prepared(hold).execute(connection).await?;
+                }
                 if prepared(decide).execute(connection).await? == 0 {
                     return Ok(None);
                 }
-                let removed: Vec<Seq> =
+                let removed: Vec<RemovedRow> =
                     if decision.removes { prepared(remove).load(connection).await? } else { Vec::new() };
                 effects::store(connection, &effects).await?;
                 Ok(Some(removed.into_iter().next()))
@@ -299,10 +311,11 @@ impl ModerationStore for Database {
             .await;
         let removed = work.map_err(unavailable)?.ok_or(Error::Stale)?;
         self.ring();
-        Ok(removed.map(|Seq { seq }| Removed {
+        Ok(removed.map(|RemovedRow { seq, revision }| Removed {
             conversation_id: header.conversation_id,
             message_id: header.message_id,
             seq,
+            revision,
             by,
             at: header.updated_at,
         }))

@@ -255,6 +255,8 @@ pub struct Removed {
     pub message_id: MessageId,
     /// Its place in the log.
     pub seq: i64,
+    /// The number of this change.
+    pub revision: i64,
     /// By whom.
     pub by: UserId,
     /// When.

@@ -11,9 +11,9 @@ use super::sending::Admitted;
 use super::{Messages, Sent};
 use crate::screening::{Verdict, screen};
 use crate::{
-    Aftermath, Anchor, Appended, Change, Content, Correction, CorrectionReason, Deletion, Draft, Edit, Emoji,
-    Error, Found, Mark, Marks, Message, MessageChanged, MessageDeleted, MessageEdited, MessageSent, Moved,
-    NewEntry, PURGE_GRACE, React, Receipt, Room, Spot, StoredMessage, TakenBackBy,
+    Aftermath, Anchor, Change, Content, Correction, CorrectionReason, Deletion, Draft, Edit, Emoji, Error,
+    Expired, Found, Mark, Marks, Message, MessageChanged, MessageDeleted, MessageEdited, MessageSent, Moved,
+    NewEntry, PURGE_GRACE, React, Receipt, RevisedPage, RevisedQuery, Room, Spot, StoredMessage, TakenBackBy,
 };
 
 /// Messages that are taken back or destroyed at once.
@@ -28,6 +28,19 @@ pub struct Changed {
     pub aftermath: Aftermath,
     /// Everyone's marks, as far as others may see them.
     pub marks: Vec<Marks>,
+}
+
+/// A part of what has changed in a conversation.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Revised {
+    /// The messages as they are now, in the order of their revisions.
+    pub messages: Vec<Message>,
+    /// What has gathered around them; nothing around those that are not named.
+    pub aftermath: HashMap<MessageId, Aftermath>,
+    /// All changes up to this number are told by then.
+    pub reached: i64,
+    /// The number of the newest change.
+    pub last_revision: i64,
 }
 
 /// The words of a message at a time.
@@ -88,8 +101,9 @@ impl Messages {
             content: sealed,
             at: now,
         };
-        p.changes.edit(&edit, &Effects::default().event(Event::new(&*p.ids, now, &edited))).await?;
-        self.tell(message, Change::Edited, Some(caller.user_id), now).await
+        let effects = Effects::default().event(Event::new(&*p.ids, now, &edited));
+        let revision = p.changes.edit(&edit, &effects).await?;
+        self.tell(message, (Change::Edited, revision), Some(caller.user_id), now).await
     }
 
     /// Takes a message back: one of the caller's, or another's in a group that they moderate. Does nothing if it is
@@ -115,8 +129,8 @@ impl Messages {
         }
         let deletion =
             Deletion { message_id: message, actor: caller.user_id, at: now, purge_at: now + PURGE_GRACE };
-        if p.changes.delete(&deletion, &effects).await? {
-            self.tell(message, Change::Deleted, Some(caller.user_id), now).await?;
+        if let Some(revision) = p.changes.delete(&deletion, &effects).await? {
+            self.tell(message, (Change::Deleted, revision), Some(caller.user_id), now).await?;
         }
         Ok(())
     }
@@ -179,20 +193,19 @@ impl Messages {
             reason,
             effects: Effects::default().audit(entry.on("message", message)),
         };
-        let appended = match p.changes.correct(correction).await {
+        let (appended, revision) = match p.changes.correct(correction).await {
             Err(Error::Stale) => match found.corrected_by {
                 Some(by) => Err(Error::AlreadyCorrected { by }),
                 None => Err(Error::Stale),
             },
             appended => appended,
         }?;
-        let is_new = matches!(appended, Appended::Stored { .. });
         let sent = self.appended(caller.user_id, appended, header, (draft.content, None), warnings).await?;
         if !sent.created {
             self.give_back(step.as_ref()).await?;
         }
-        if is_new {
-            self.tell(message, Change::Corrected, Some(caller.user_id), now).await?;
+        if let Some(revision) = revision {
+            self.tell(message, (Change::Corrected, revision), Some(caller.user_id), now).await?;
         }
         Ok(sent)
     }
@@ -213,11 +226,30 @@ impl Messages {
         let Found { message: found, standing } = self.find(caller, message, now).await?;
         standing.react(&found, now)?;
         let react = React { message_id: message, actor: caller.user_id, emoji, is_set, at: now };
-        if p.changes.react(&react).await? {
-            self.tell(message, Change::Reacted, Some(caller.user_id), now).await
-        } else {
-            self.current(message).await.map(|(changed, _)| changed)
+        match p.changes.react(&react).await? {
+            Some(revision) => {
+                self.tell(message, (Change::Reacted, revision), Some(caller.user_id), now).await
+            }
+            None => self.current(message).await.map(|(changed, _)| changed),
         }
+    }
+
+    /// What has changed after a number, for a device that has everything else: a part of it.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`].
+    pub async fn revised(
+        &self,
+        caller: &Caller,
+        conversation: ConversationId,
+        query: &RevisedQuery,
+    ) -> Result<Revised, Error> {
+        let page = self.ports.changes.revised(caller.user_id, conversation, query).await?;
+        let RevisedPage { messages, reached, last_revision } = page.ok_or(Error::NotFound)?;
+        let messages = self.unseal(messages).await?;
+        let aftermath = self.aftermath(&messages).await?;
+        let messages = self.known_to(caller.user_id, messages).await?;
+        Ok(Revised { messages, aftermath, reached, last_revision })
     }
 
     /// All that a message has said.
@@ -358,10 +390,11 @@ impl Messages {
         let expired = p.changes.expire(now, now + PURGE_GRACE, BATCH).await?;
         let more = i64::try_from(expired.len()).is_ok_and(|n| n >= BATCH);
         let mut failed = None;
-        for (conversation, message) in expired {
-            if p.live.has_audience(conversation) {
+        for Expired { conversation_id, message_id, revision } in expired {
+            if p.live.has_audience(conversation_id) {
                 // The others are told all the same.
-                failed = self.tell(message, Change::Deleted, None, now).await.err().or(failed);
+                let told = self.tell(message_id, (Change::Deleted, revision), None, now).await;
+                failed = told.err().or(failed);
             }
         }
         failed.map_or(Ok(more), Err)
@@ -398,7 +431,7 @@ impl Messages {
     pub(super) async fn tell(
         &self,
         id: MessageId,
-        change: Change,
+        (change, revision): (Change, i64),
         actor: Option<UserId>,
         at: DateTime<Utc>,
     ) -> Result<Changed, Error> {
@@ -408,7 +441,7 @@ impl Messages {
         let known = self.known(viewer, std::iter::once(&changed.message)).await.unwrap_or_default();
         acquaint(&mut changed.message, &known, true);
         let Changed { message, aftermath, marks } = changed.clone();
-        let told = MessageChanged { change, actor, at, message, aftermath, marks, members_version };
+        let told = MessageChanged { change, revision, actor, at, message, aftermath, marks, members_version };
         self.ports.live.message_changed(told).await;
         acquaint(&mut changed.message, &known, false);
         Ok(changed)

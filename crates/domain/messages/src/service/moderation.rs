@@ -188,7 +188,8 @@ impl Moderation {
         }
         let decision = Decision { header, note: sealed, removes };
         if let Some(removed) = p.store.decide(&decision, effects).await? {
-            self.messages.tell(removed.message_id, Change::Deleted, Some(caller.user_id), now).await?;
+            let change = (Change::Deleted, removed.revision);
+            self.messages.tell(removed.message_id, change, Some(caller.user_id), now).await?;
         }
         Ok(decision.header)
     }
