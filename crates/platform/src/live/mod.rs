@@ -6,6 +6,7 @@
 //! of messages, and reads from the log whatever the hub did not bring.
 
 mod announcer;
+mod desk;
 mod frame;
 mod hub;
 mod order;
@@ -14,8 +15,9 @@ mod session;
 mod silence;
 
 pub(crate) use announcer::LiveAnnouncer;
+pub use desk::Desk;
 pub use frame::{Frame, Happening, TYPING_LIFETIME, Vocabulary};
 pub use hub::{Fate, Hub, Inbox};
 pub use presence::{OwnPresence, PresenceBoard, Seen};
-pub use session::{Desk, LiveSession, Resumed, Verdict};
+pub use session::{LiveSession, Resumed, Verdict};
 pub(crate) use silence::{Silence, hide_reading};
