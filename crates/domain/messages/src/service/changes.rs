@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use alivio_kernel::ids::{ConversationId, MessageId, UserId};
-use alivio_kernel::{AuditEntry, Caller, Effects, Event, Page, PageSize};
+use alivio_kernel::{AuditEntry, Caller, Effects, Event, Page, PageSize, Sealed};
 use chrono::{DateTime, Utc};
 
 use super::read::acquaint;
@@ -12,8 +12,9 @@ use super::{Messages, Sent};
 use crate::screening::{Verdict, screen};
 use crate::{
     Aftermath, Anchor, Change, Content, Correction, CorrectionReason, Deletion, Draft, Edit, Emoji, Error,
-    Expired, Found, Mark, Marks, Message, MessageChanged, MessageDeleted, MessageEdited, MessageSent, Moved,
-    NewEntry, PURGE_GRACE, React, Receipt, RevisedPage, RevisedQuery, Room, Spot, StoredMessage, TakenBackBy,
+    Expired, Found, Header, Mark, Marks, Message, MessageChanged, MessageDeleted, MessageEdited, MessageSent,
+    Moved, NewEntry, PURGE_GRACE, React, Receipt, RevisedPage, RevisedQuery, Room, Spot, StoredMessage,
+    TakenBackBy,
 };
 
 /// Messages that are taken back or destroyed at once.
@@ -173,6 +174,7 @@ impl Messages {
             Some(words) => Some(p.sealer.seal(&Content::context(&header), words.as_str().as_bytes()).await?),
             None => None,
         };
+        let header = Header { key_id: content.as_ref().and_then(Sealed::key_id), ..header };
         let reason = match &reason {
             Some(reason) => {
                 let place = CorrectionReason::context(message, conversation);
@@ -266,7 +268,7 @@ impl Messages {
         }
         let stored = p.changes.wordings(message).await?;
         let places = stored.former.iter().map(|wording| {
-            let header = crate::Header { version: wording.version, ..found.header.clone() };
+            let header = Header { version: wording.version, ..found.header.clone() };
             (Content::context(&header), &wording.content)
         });
         let mut sealed: Vec<_> = places.collect();
