@@ -46,6 +46,7 @@ async fn a_conversation_says_who_is_in_it() {
         "is_archived",
         "is_pinned",
         "last_message",
+        "last_revision",
         "last_seq",
         "metadata",
         "muted_until",

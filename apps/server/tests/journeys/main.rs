@@ -46,6 +46,7 @@ mod profiles;
 mod reactions;
 mod receipts;
 mod replies;
+mod resume_changes;
 mod scheduled;
 mod screening;
 mod search;

@@ -135,7 +135,7 @@ macro_rules! shown_marks {
 }
 
 const POSITION: &str = concat!(
-    "SELECT me.joined_seq, c.last_seq, c.members_version, k.users, k.delivered, k.read
+    "SELECT me.joined_seq, c.last_seq, c.last_revision, c.members_version, k.users, k.delivered, k.read
     FROM participants me
     JOIN conversations c ON c.id = me.conversation_id
     CROSS JOIN LATERAL (",
@@ -357,6 +357,8 @@ struct PositionRow {
     #[diesel(sql_type = BigInt)]
     last_seq: i64,
     #[diesel(sql_type = BigInt)]
+    last_revision: i64,
+    #[diesel(sql_type = BigInt)]
     members_version: i64,
     #[diesel(embed)]
     marks: MarksRow,
@@ -498,6 +500,7 @@ impl MessageLog for GroupCommit {
         Ok(rows.into_iter().next().map(|row| Position {
             joined_seq: row.joined_seq,
             last_seq: row.last_seq,
+            last_revision: row.last_revision,
             members_version: row.members_version,
             marks: row.marks.restore(),
         }))

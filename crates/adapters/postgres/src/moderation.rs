@@ -8,8 +8,8 @@ use alivio_messages::{
 };
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
-use diesel::QueryableByName;
 use diesel::sql_types::{BigInt, Bytea, Integer, Jsonb, Nullable, Text, Timestamptz, Uuid as SqlUuid};
+use diesel::{OptionalExtension, QueryableByName};
 use diesel_async::{AsyncConnection, RunQueryDsl};
 use serde_json::Value;
 
@@ -87,14 +87,22 @@ const DECIDE: &str = "
         note = coalesce($7, note), note_version = CASE WHEN $7 IS NULL THEN note_version ELSE version + 1 END
     WHERE id = $1 AND version = $2";
 
+// Before the message, as wherever something is numbered.
+const HOLD: &str = "
+    SELECT 1 FROM conversations c WHERE c.id = (SELECT m.conversation_id FROM messages m WHERE m.id = $1)
+    FOR NO KEY UPDATE";
+
 // Once: whoever takes the message back at the same time waits, and then finds it gone.
 const REMOVE: &str = "
     WITH removed AS (
-        UPDATE messages m SET deleted_at = $2, deleted_by = $3 WHERE m.id = $1 AND m.deleted_at IS NULL
-        RETURNING m.conversation_id, m.id, m.seq
+        UPDATE messages m SET deleted_at = $2, deleted_by = $3, revision = next_revision(m.conversation_id)
+        WHERE m.id = $1 AND m.deleted_at IS NULL
+        RETURNING m.conversation_id, m.id, m.seq, m.revision
+    ), noted AS (
+        INSERT INTO changes (conversation_id, kind, message_id, seq, user_id, at, revision)
+        SELECT r.conversation_id, 'message.deleted', r.id, r.seq, $3, $2, r.revision FROM removed r
     )
-    INSERT INTO changes (conversation_id, kind, message_id, seq, user_id, at)
-    SELECT r.conversation_id, 'message.deleted', r.id, r.seq, $3, $2 FROM removed r";
+    SELECT r.revision FROM removed r";
 
 #[derive(QueryableByName)]
 struct Place {
@@ -102,6 +110,12 @@ struct Place {
     conversation_id: Uuid,
     #[diesel(sql_type = SqlUuid)]
     sender_id: Uuid,
+}
+
+#[derive(QueryableByName)]
+struct RemovedRow {
+    #[diesel(sql_type = BigInt)]
+    revision: i64,
 }
 
 #[derive(QueryableByName)]
@@ -261,7 +275,7 @@ impl ModerationStore for Database {
         Ok(Some(Case { report: report.restore()?, messages }))
     }
 
-    async fn decide(&self, decision: &Decision, effects: Effects) -> Result<bool, Error> {
+    async fn decide(&self, decision: &Decision, effects: Effects) -> Result<Option<i64>, Error> {
         let header = &decision.header;
         let before = i32::try_from(header.version - 1).map_err(unavailable)?;
         let Some(by) = header.decided_by else { return Err(Error::NotThere) };
@@ -273,6 +287,7 @@ impl ModerationStore for Database {
             .bind::<SqlUuid, _>(by.uuid())
             .bind::<Timestamptz, _>(header.updated_at)
             .bind::<Nullable<Bytea>, _>(decision.note.as_ref().map(Sealed::as_bytes));
+        let hold = diesel::sql_query(HOLD).bind::<SqlUuid, _>(header.message_id.uuid());
         let remove = diesel::sql_query(REMOVE)
             .bind::<SqlUuid, _>(header.message_id.uuid())
             .bind::<Timestamptz, _>(header.updated_at)
@@ -280,16 +295,23 @@ impl ModerationStore for Database {
         let mut connection = self.connection().await.map_err(unavailable)?;
         let work: Result<_, diesel::result::Error> = connection
             .transaction(async |connection| {
+                if decision.removes {
+                    prepared(hold).execute(connection).await?;
+                }
                 if prepared(decide).execute(connection).await? == 0 {
                     return Ok(None);
                 }
-                let removed = decision.removes && prepared(remove).execute(connection).await? == 1;
+                let removed: Option<RemovedRow> = if decision.removes {
+                    prepared(remove).get_result(connection).await.optional()?
+                } else {
+                    None
+                };
                 effects::store(connection, &effects).await?;
                 Ok(Some(removed))
             })
             .await;
         let removed = work.map_err(unavailable)?.ok_or(Error::Stale)?;
         self.ring();
-        Ok(removed)
+        Ok(removed.map(|removed| removed.revision))
     }
 }

@@ -44,3 +44,36 @@ async fn nodes_that_start_together_migrate_once() {
         node.await.unwrap().unwrap();
     }
 }
+
+/// Clients ignore a message with a lower revision than they have: what is numbered later counts on from there.
+#[tokio::test(flavor = "multi_thread")]
+async fn changes_from_before_they_were_numbered_stay_in_their_order_below_what_comes() {
+    const UP: &str = include_str!("../../../../migrations/2026-11-21-000310_numbered_changes/up.sql");
+    const DOWN: &str = include_str!("../../../../migrations/2026-11-21-000310_numbered_changes/down.sql");
+    let database = TestDatabase::new().await.unwrap();
+    let (client, connection) = tokio_postgres::connect(database.url(), NoTls).await.unwrap();
+    let connection = tokio::spawn(connection);
+    client.batch_execute(DOWN).await.unwrap();
+    // Three messages: changed seven times long ago, never, and once of late; and a conversation where nothing changed.
+    let old = "
+        SET session_replication_role = replica;
+        INSERT INTO conversations (id, kind, created_by, created_at, updated_at, last_seq)
+        SELECT id::uuid, 'group', id::uuid, now(), now(), 3
+        FROM (VALUES ('00000000-0000-0000-0000-0000000000c1'), ('00000000-0000-0000-0000-0000000000c2')) c (id);
+        INSERT INTO messages (id, ref_number, conversation_id, seq, sender_id, message_type, priority, content,
+            client_message_id, fingerprint, created_at, edited_at, revision)
+        SELECT gen_random_uuid(), seq, '00000000-0000-0000-0000-0000000000c1', seq,
+            '00000000-0000-0000-0000-0000000000c1', 'text', 'normal', 'x', seq::text, 'x', now() - interval '1 year',
+            now() - age::interval, revision
+        FROM (VALUES (1, 7, '1 minute'), (2, 0, NULL), (3, 1, '1 day')) m (seq, revision, age);
+        SET session_replication_role = DEFAULT;";
+    client.batch_execute(old).await.unwrap();
+    client.batch_execute(UP).await.unwrap();
+    let revisions = client.query("SELECT revision FROM messages ORDER BY seq", &[]).await.unwrap();
+    let revisions: Vec<i64> = revisions.iter().map(|row| row.get(0)).collect();
+    assert_eq!(revisions, [9, 0, 8]);
+    let last = client.query("SELECT last_revision FROM conversations ORDER BY id", &[]).await.unwrap();
+    assert_eq!(last.iter().map(|row| row.get(0)).collect::<Vec<i64>>(), [9, 0]);
+    drop(client);
+    connection.await.unwrap().unwrap();
+}

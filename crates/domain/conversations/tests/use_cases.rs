@@ -141,6 +141,7 @@ fn as_stored(new: &NewConversation) -> StoredConversation {
             closed: None,
             mine: Personal::default(),
             last_seq: 0,
+            last_revision: 0,
             message_count: 0,
             members_version: 6,
             details_version: 3,

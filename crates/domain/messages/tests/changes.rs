@@ -6,11 +6,12 @@ use std::sync::{Arc, Mutex};
 
 use alivio_kernel::ids::{ConversationId, MessageId, SessionId, UserId, Uuid};
 use alivio_kernel::sealing::{PlainSealer, Scope, SealContext};
-use alivio_kernel::{Caller, Clock, DomainError, ManualClock, Role, Sealer};
+use alivio_kernel::{Caller, Clock, DomainError, ManualClock, PageSize, Role, Sealer};
 use alivio_messages::testing::mocked;
 use alivio_messages::{
     Change, ClientMessageId, Content, Current, Draft, Found, Header, MessageEdited, Messages, MessagesPorts,
-    MockLiveFeed, MockMessageChanges, MockMessageLog, MockRooms, Priority, Room, Standing, StoredMessage,
+    MockLiveFeed, MockMessageChanges, MockMessageLog, MockRooms, Priority, RevisedPage, RevisedQuery, Room,
+    Standing, StoredMessage,
 };
 
 /// Everything around the service, and what it was told.
@@ -129,12 +130,12 @@ async fn an_edit_is_sealed_for_its_version_stored_and_then_announced() {
     desk.changes.expect_edit().times(1).returning(move |edit, effects| {
         store.lock().unwrap().push("stored");
         seen.lock().unwrap().push((edit.clone(), effects.clone()));
-        Ok(())
+        Ok(41)
     });
     desk.live.expect_message_changed().times(1).returning(move |told| {
         assert_eq!(
-            (told.change, told.actor, told.members_version),
-            (Change::Edited, Some(caller().user_id), 3)
+            (told.change, told.revision, told.actor, told.members_version),
+            (Change::Edited, 41, Some(caller().user_id), 3)
         );
         announce.lock().unwrap().push("announced");
     });
@@ -173,7 +174,7 @@ async fn what_a_moderator_takes_back_is_recorded_and_what_people_take_back_of_th
             .expect_delete()
             .times(1)
             .withf(move |_, effects| (effects.events.len(), effects.audit.len()) == (1, recorded))
-            .returning(|_, _| Ok(true));
+            .returning(|_, _| Ok(Some(5)));
         desk.live.expect_message_changed().times(1).returning(|_| ());
         desk.open().delete(&caller(), stored.id).await.unwrap();
     }
@@ -183,6 +184,32 @@ async fn what_a_moderator_takes_back_is_recorded_and_what_people_take_back_of_th
 async fn a_deletion_that_someone_else_did_first_is_not_announced_again() {
     let mut desk = Desk::default();
     let stored = desk.finds(caller().user_id, STANDING).await;
-    desk.changes.expect_delete().returning(|_, _| Ok(false));
+    desk.changes.expect_delete().returning(|_, _| Ok(None));
     desk.open().delete(&caller(), stored.id).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_has_changed_is_shown_as_it_is_now_and_tells_how_far_it_reaches() {
+    let mut desk = Desk::default();
+    let mut gone = desk.stored(7, "Tome 50 mg").await;
+    gone.header.revision = 12;
+    gone.header.deleted_at = Some(desk.clock.now());
+    let kept = desk.stored(8, "Tome 5 mg").await;
+    let query = RevisedQuery { after: 3, up_to_seq: 9, size: PageSize::parse(None, 2).unwrap() };
+    let page = RevisedPage { messages: vec![gone, kept], reached: 20, last_revision: 40 };
+    desk.changes
+        .expect_revised()
+        .withf(move |user, place, asked| (*user, *place, *asked) == (caller().user_id, conversation(), query))
+        .returning(move |_, _, _| Ok(Some(page.clone())));
+    desk.changes.expect_aftermath().returning(|_| Ok(HashMap::new()));
+    let revised = desk.open().revised(&caller(), conversation(), &query).await.unwrap();
+    let words: Vec<_> =
+        revised.messages.iter().map(|m| m.content.as_ref().map(|words| words.as_str().to_owned())).collect();
+    assert_eq!(words, [None, Some("Tome 5 mg".to_owned())], "what is gone keeps its words to itself");
+    assert_eq!((revised.reached, revised.last_revision), (20, 40));
+
+    let mut desk = Desk::default();
+    desk.changes.expect_revised().returning(|_, _, _| Ok(None));
+    let error = desk.open().revised(&caller(), conversation(), &query).await.unwrap_err();
+    assert_eq!(error.code(), "not_found");
 }

@@ -215,7 +215,13 @@ async fn what_is_taken_quietly_says_so_to_those_who_react() {
         let mut desk = Desk { hours: Admits(Some(Admission::Quietly(quiet))), ..Desk::default() };
         let entries = desk.answers(STORED);
         desk.log.expect_position().returning(|_, _| {
-            Ok(Some(Position { joined_seq: 1, last_seq: 9, members_version: 1, marks: Vec::new() }))
+            Ok(Some(Position {
+                joined_seq: 1,
+                last_seq: 9,
+                last_revision: 0,
+                members_version: 1,
+                marks: Vec::new(),
+            }))
         });
         desk.listens();
         desk.open().send(&caller(), conversation(), draft("Hola")).await.unwrap();
@@ -229,7 +235,13 @@ async fn what_we_say_ourselves_is_automated_and_goes_at_any_hour() {
     let mut desk = Desk { hours: Admits(Some(Admission::Refused(closed()))), ..Desk::default() };
     let entries = desk.answers(STORED);
     desk.log.expect_position().returning(|_, _| {
-        Ok(Some(Position { joined_seq: 1, last_seq: 9, members_version: 1, marks: Vec::new() }))
+        Ok(Some(Position {
+            joined_seq: 1,
+            last_seq: 9,
+            last_revision: 0,
+            members_version: 1,
+            marks: Vec::new(),
+        }))
     });
     desk.listens();
     let name = ClientMessageId::parse("once").unwrap();

@@ -95,7 +95,13 @@ fn log() -> (MockMessageLog, Arc<Mutex<Vec<NewEntry>>>) {
         Ok(STORED)
     });
     log.expect_position().returning(|_, _| {
-        Ok(Some(Position { joined_seq: 1, last_seq: 1, members_version: 1, marks: Vec::new() }))
+        Ok(Some(Position {
+            joined_seq: 1,
+            last_seq: 1,
+            last_revision: 0,
+            members_version: 1,
+            marks: Vec::new(),
+        }))
     });
     log.expect_earlier().returning(|_, _, _, _| Ok(None));
     (log, entries)
@@ -220,7 +226,13 @@ async fn a_case_discussion_refuses_those_in_it_and_does_not_exist_for_others() {
         // Nothing was provided for an append.
         log.expect_earlier().returning(move |_, _, _, _| Ok((!member).then_some(Appended::NotAMember)));
         log.expect_position().returning(move |_, _| {
-            let position = Position { joined_seq: 1, last_seq: 1, members_version: 1, marks: Vec::new() };
+            let position = Position {
+                joined_seq: 1,
+                last_seq: 1,
+                last_revision: 0,
+                members_version: 1,
+                marks: Vec::new(),
+            };
             Ok(member.then_some(position))
         });
         let messages = open(log, cases, &Arc::new(ManualClock::default()));

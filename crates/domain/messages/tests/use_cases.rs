@@ -283,6 +283,12 @@ async fn a_moved_mark_is_announced() {
         at: now,
     };
     desk.live.expect_marks_moved().withf(move |moved| *moved == expected).times(1).return_const(());
+    // Their other devices learn what is left.
+    desk.live
+        .expect_unread_changed()
+        .withf(|user, place, unread| (*user, *place, *unread) == (caller().user_id, conversation(), 2))
+        .times(1)
+        .return_const(());
     let moved = desk.open().advance(&caller(), conversation(), Mark::Read, &Anchor::Seq(6)).await.unwrap();
     assert_eq!(moved, answer);
 }
@@ -345,7 +351,13 @@ async fn a_page_of_history_is_opened_and_says_where_the_next_one_starts() {
             })
             .returning(move |_, _, _, _| Ok(Some(LogPage { messages: rows.clone(), edge: None })));
         desk.log.expect_position().returning(|_, _| {
-            Ok(Some(Position { joined_seq: 1, last_seq: 9, members_version: 1, marks: vec![marks(9, 8)] }))
+            Ok(Some(Position {
+                joined_seq: 1,
+                last_seq: 9,
+                last_revision: 0,
+                members_version: 1,
+                marks: vec![marks(9, 8)],
+            }))
         });
         desk.changes.expect_aftermath().returning(|_| Ok(HashMap::new()));
         let history = desk.open().history(&caller(), conversation(), &query).await.unwrap();
@@ -455,7 +467,7 @@ const ROOM: Room = Room {
 };
 
 fn here() -> Option<Position> {
-    Some(Position { joined_seq: 1, last_seq: 9, members_version: 1, marks: Vec::new() })
+    Some(Position { joined_seq: 1, last_seq: 9, last_revision: 0, members_version: 1, marks: Vec::new() })
 }
 
 fn file(n: u128, kind: &str) -> Attachment {

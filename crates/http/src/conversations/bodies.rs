@@ -71,6 +71,9 @@ pub(crate) struct ConversationBody {
     /// The sequence number of its newest message; 0 while it is empty.
     #[schema(example = 15)]
     last_seq: i64,
+    /// The number of the newest change of one of its messages; 0 while none has changed.
+    #[schema(example = 3)]
+    last_revision: i64,
     /// How many messages it holds.
     #[schema(example = 15)]
     total_messages: i64,
@@ -340,6 +343,7 @@ impl From<ConversationView> for ConversationBody {
             is_pinned: conversation.mine.pinned_at.is_some(),
             muted_until: conversation.mine.mute.filter(|_| !view.notifies).and_then(|mute| mute.until),
             last_seq: conversation.last_seq,
+            last_revision: conversation.last_revision,
             total_messages: conversation.message_count,
             unread_count: view.unread,
             last_message: view.last_message.map(LastMessageBody::from),

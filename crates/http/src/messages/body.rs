@@ -111,7 +111,8 @@ pub(crate) struct MessageBody {
     /// Which wording this is, from 1.
     #[schema(example = 1)]
     version: u32,
-    /// Counts everything that changed about it. Ignore an event that shows a lower one than you have.
+    /// The number of its last change among the changes of its conversation; 0 if it never changed. Ignore an event that
+    /// shows a lower one than you have.
     #[schema(example = 0)]
     revision: i64,
     /// Whether it had other words before.

@@ -65,7 +65,7 @@ commands! {
     Edit { message_id: Uuid, content: String, #[serde(default)] version: Option<u32> }
     Delete { message_id: Uuid }
     Reaction { message_id: Uuid, emoji: String }
-    Resume { conversation_id: Uuid, last_seq: i64 }
+    Resume { conversation_id: Uuid, last_seq: i64, last_revision: Option<i64> }
     Typing { conversation_id: Uuid, is_typing: bool }
     Read { conversation_id: Uuid, message_id: Uuid }
     Ack { conversation_id: Uuid, up_to_seq: i64 }
@@ -105,8 +105,9 @@ impl Words for Canonical {
                 seq: Some(view.message.seq),
                 ..Event::new("message.created", frame, view.message.sender_id, MessageBody::from(&**view))
             }),
-            Happening::MessageChanged { change, actor, view, .. } => text(&Event {
+            Happening::MessageChanged { change, revision, actor, view, .. } => text(&Event {
                 seq: Some(view.message.seq),
+                revision: Some(*revision),
                 ..Event::new(change.kind(), frame, *actor, MessageBody::from(&**view))
             }),
             Happening::Typing { person, is_typing } => text(&Event::new(
@@ -131,6 +132,17 @@ impl Words for Canonical {
                         "delivered_up_to": marks.delivered_up_to, "read_up_to": marks.read_up_to,
                     }),
                 ))
+            }
+            Happening::UnreadChanged { user_id, unread } => {
+                let data = json!({"conversation_id": frame.conversation_id, "unread_count": unread});
+                text(&Event::new("unread.changed", frame, *user_id, data))
+            }
+            Happening::Gap { last_seq, last_revision } => {
+                let data = json!({"last_seq": last_seq, "last_revision": last_revision});
+                text(&Event::new("sync.gap", frame, None, data))
+            }
+            Happening::SessionRevoked { reason } => {
+                text(&Event::new("session.revoked", frame, None, json!({"reason": reason})))
             }
             Happening::PresenceChanged { user_id, presence, last_seen_at, .. } => text(&Event::new(
                 "presence.changed",
@@ -218,8 +230,10 @@ fn command(kind: &str, text: &str) -> Result<Command, Problem> {
         "subscribe" => return Ok(Listen::Subscribe(ids(text)?).into()),
         "unsubscribe" => return Ok(Listen::Unsubscribe(ids(text)?).into()),
         "resume" => {
-            let Resume { conversation_id, last_seq, .. } = body(text)?;
-            return Ok(Listen::Resume { conversation: conversation_id.into(), last_seq }.into());
+            let Resume { conversation_id, last_seq, last_revision, .. } = body(text)?;
+            return Ok(
+                Listen::Resume { conversation: conversation_id.into(), last_seq, last_revision }.into()
+            );
         }
         "message.send" => {
             let send: Send = body(text)?;
@@ -290,6 +304,8 @@ struct Event<T> {
     #[serde(skip_serializing_if = "Option::is_none")]
     seq: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    revision: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     conversation_id: Option<ConversationId>,
     at: DateTime<Utc>,
     /// Nobody, when a time was over.
@@ -305,6 +321,7 @@ impl<T> Event<T> {
             id: frame.id,
             r#type: kind,
             seq: None,
+            revision: None,
             conversation_id,
             at,
             actor: actor.into(),

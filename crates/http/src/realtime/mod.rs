@@ -59,9 +59,9 @@ async fn issue_ticket(state: web::Data<State>, SignedIn(caller): SignedIn) -> Re
 ///
 /// | type | fields | `ack.data` |
 /// |---|---|---|
-/// | `subscribe` | `conversation_ids` (at most 100) | `subscriptions[]`: `conversation_id`, `last_seq`, `marks[]`, `online[]` |
+/// | `subscribe` | `conversation_ids` (at most 100) | `subscriptions[]`: `conversation_id`, `last_seq`, `last_revision`, `marks[]`, `online[]` |
 /// | `unsubscribe` | `conversation_ids` | |
-/// | `resume` | `conversation_id`, `last_seq` | all that was missed arrives first; then `last_seq`, `replayed`, `marks[]`, `online[]` |
+/// | `resume` | `conversation_id`, `last_seq`, `last_revision`? | all that was missed arrives first; then `last_seq`, `last_revision`, `replayed`, `replayed_changes`, `gap`, `marks[]`, `online[]` |
 /// | `message.send` | `conversation_id`, `client_message_id`, `content`, `message_type`?, `priority`? | `message_id`, `seq`, `created_at`, `created`, `warnings[]` |
 /// | `message.edit` | `message_id`, `content`, `version`? | `message_id`, `version`, `edited_at` |
 /// | `message.delete` | `message_id` | `message_id` |
@@ -76,12 +76,33 @@ async fn issue_ticket(state: web::Data<State>, SignedIn(caller): SignedIn) -> Re
 /// while a block stands between the two of a direct conversation.
 ///
 /// **Events** carry `v`, `id`, `type`, `conversation_id` (but for `presence.changed`, which concerns a person), `at`,
-/// `actor`, `data`, and messages their `seq`:
+/// `actor`, `data`, and messages their `seq`, changes of messages their `revision`:
 /// `message.created`, `message.updated`, `message.deleted`, `message.corrected` and `message.reacted` (all with the whole
-/// message as it is now; without `actor` when it had expired), `typing`, `receipt.delivered`, `receipt.read`, `presence.changed`, `conversation.created`, `conversation.updated`,
+/// message as it is now; with `actor: null` when it had expired), `typing`, `receipt.delivered`, `receipt.read`, `presence.changed`, `conversation.created`, `conversation.updated`,
 /// `participant.joined`, `participant.removed`, `access.break_glass` (an administrator may read the conversation,
-/// see `GET /me/access-log`). After a reconnect, `resume` with the last `seq` you have: nothing
-/// is missing and nothing comes twice.
+/// see `GET /me/access-log`), `unread.changed` (to your own devices, whatever they listen to, when you have read on on one
+/// of them: `conversation_id`, `unread_count`), `sync.gap`, and as the last word `session.revoked` (`reason`, as the
+/// closing frame says it).
+///
+/// **Coming back.** In each conversation messages are numbered by `seq` 1, 2, 3 …, and changes of messages (an edit, a
+/// deletion, an expiry, a correction, a reaction set or cleared) by `revision` 1, 2, 3 … Keep, for each conversation, the
+/// highest `seq` and the highest `revision` that envelopes and acks (`last_seq`, `last_revision`) have told you, and
+/// `resume` with both. Then you get
+/// 1. each message that you have and that has changed after your `last_revision`, once, as it is now, in the order of
+///    `revision`: as `message.deleted` if it is gone, or else as `message.updated`, whatever it was that changed, and without
+///    its `actor`; `at` is then the time at which it is told;
+/// 2. each message after your `last_seq`, in the order of `seq`, as it is now;
+/// 3. the ack, and from there on what happens: nothing is missing and nothing comes twice. The ack's `marks[]` say how far
+///    everyone had received and read; what moves after that comes as `receipt.…`. Marks only go forward: keep the higher.
+///
+/// On a connection `seq` goes up by one with each `message.created`, and `revision` goes up with each change; it may skip
+/// numbers, of messages that you may not read and of changes that were told together. `data.revision` is the number of the
+/// last change that the message shows; of two states of a message keep the one with the higher. Without `last_revision`
+/// only messages are sent again. If you have a `seq` or a `revision` that does not exist (a backup was restored), you get
+/// `sync.gap` and `gap: true`: drop what you have of the conversation and read it anew by `GET
+/// /conversations/{id}/messages`; the socket goes on from the `last_seq` and `last_revision` of the ack. A device that reads
+/// the conversation by REST first finds both numbers in `GET /conversations/{id}`. To resume marks nothing as delivered:
+/// `ack` does.
 ///
 /// **Close codes**: 4401 the session has ended (`session_ended`: signed out, or nothing was done for 30 minutes;
 /// `session_evicted`: the account signed in on too many devices); 4429 too many commands; 4008 you read too slowly, resume; 1009 the

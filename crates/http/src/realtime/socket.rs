@@ -12,7 +12,7 @@ use alivio_accounts::ChosenPresence;
 use alivio_kernel::ids::{ConversationId, MessageId, UserId};
 use alivio_kernel::{Clock, SystemClock};
 use alivio_messages::{Anchor, Content, Draft, Emoji, Error, Mark, Marks, Position};
-use alivio_platform::live::{Desk, Fate, Frame, Inbox, LiveSession, Verdict, Vocabulary};
+use alivio_platform::live::{Desk, Fate, Frame, Inbox, LiveSession, Resumed, Verdict, Vocabulary};
 use bytestring::ByteString;
 use chrono::{DateTime, Utc};
 use futures_util::future::LocalBoxFuture;
@@ -37,6 +37,8 @@ const STUCK: Duration = Duration::from_secs(30);
 const GULP: usize = 64;
 /// How long a closing frame may take to leave.
 const FAREWELL: Duration = Duration::from_secs(1);
+/// Closes the sockets of a session that has ended.
+const SESSION_OVER: u16 = 4401;
 
 /// What a device asks for.
 #[expect(clippy::large_enum_variant, reason = "made once per command, and moved once")]
@@ -50,7 +52,7 @@ pub(crate) enum Command {
 pub(crate) enum Listen {
     Subscribe(Vec<ConversationId>),
     Unsubscribe(Vec<ConversationId>),
-    Resume { conversation: ConversationId, last_seq: i64 },
+    Resume { conversation: ConversationId, last_seq: i64, last_revision: Option<i64> },
 }
 
 #[expect(clippy::large_enum_variant, reason = "made once per command, and moved once")]
@@ -166,8 +168,8 @@ enum End {
 impl From<Fate> for End {
     fn from(fate: Fate) -> Self {
         match fate {
-            Fate::SessionEnded => Self::Close(CloseCode::Other(4401), "session_ended"),
-            Fate::SessionEvicted => Self::Close(CloseCode::Other(4401), "session_evicted"),
+            Fate::SessionEnded => Self::Close(CloseCode::Other(SESSION_OVER), "session_ended"),
+            Fate::SessionEvicted => Self::Close(CloseCode::Other(SESSION_OVER), "session_evicted"),
             Fate::TooSlow => Self::Close(CloseCode::Other(4008), "too_slow"),
             Fate::Restart => Self::Close(CloseCode::Restart, "restart"),
         }
@@ -232,12 +234,18 @@ impl<W: Words> Socket<W> {
             Err(end) => end,
             Ok(()) => End::Gone,
         };
-        let Self { sink, session, .. } = self;
+        let Self { sink: Sink { session: mut sink, .. }, session, words, .. } = self;
+        let End::Close(code, reason) = end else { return };
+        let is_revoked = code == CloseCode::Other(SESSION_OVER);
+        let last_words = if is_revoked { words.event(&session.revoked(reason)) } else { None };
         drop(session);
-        if let End::Close(code, reason) = end {
-            let reason = CloseReason { code, description: Some(reason.to_owned()) };
-            drop(tokio::time::timeout(FAREWELL, sink.session.close(Some(reason))).await);
-        }
+        let farewell = async {
+            if let Some(last_words) = last_words {
+                sink.text(last_words).await?;
+            }
+            sink.close(Some(CloseReason { code, description: Some(reason.to_owned()) })).await
+        };
+        drop(tokio::time::timeout(FAREWELL, farewell).await);
     }
 
     async fn serve(
@@ -356,24 +364,35 @@ impl<W: Words> Socket<W> {
         }
     }
 
-    /// Sends all that the device missed in a conversation. How many messages that were.
+    /// Sends all that the device missed in a conversation: the changes of what it has, then what it has not. How many
+    /// messages and changes that were.
     async fn replay(
         &mut self,
         conversation: ConversationId,
-    ) -> std::result::Result<std::result::Result<usize, Error>, End> {
-        let mut replayed = 0;
+    ) -> std::result::Result<std::result::Result<Replayed, Error>, End> {
+        let mut replayed = Replayed { messages: 0, changes: 0 };
         loop {
-            match self.session.missed(conversation).await {
-                Ok(frames) if frames.is_empty() => return Ok(Ok(replayed)),
-                Ok(frames) => {
-                    replayed += frames.len();
-                    for frame in &frames {
-                        self.tell(frame).await?;
-                    }
-                }
+            match self.session.missed_changes(conversation).await {
+                Ok(None) => break,
+                Ok(Some(frames)) => replayed.changes += self.tell_all(&frames).await?,
                 Err(error) => return Ok(Err(error)),
             }
         }
+        loop {
+            match self.session.missed(conversation).await {
+                Ok(frames) if frames.is_empty() => return Ok(Ok(replayed)),
+                Ok(frames) => replayed.messages += self.tell_all(&frames).await?,
+                Err(error) => return Ok(Err(error)),
+            }
+        }
+    }
+
+    /// Sends events on, and says how many.
+    async fn tell_all(&mut self, frames: &[Arc<Frame>]) -> std::result::Result<usize, End> {
+        for frame in frames {
+            self.tell(frame).await?;
+        }
+        Ok(frames.len())
     }
 
     async fn tell(&mut self, frame: &Frame) -> std::result::Result<(), End> {
@@ -445,24 +464,48 @@ impl<W: Words> Socket<W> {
                 self.session.unsubscribe(&conversations);
                 Ok(json!({}))
             }
-            Listen::Resume { conversation, last_seq } => {
-                match self.session.resume(conversation, last_seq).await {
-                    Ok(position) => match self.replay(conversation).await? {
-                        Ok(replayed) => {
-                            let position = [(conversation, position)];
-                            let online = self.session.online(&position).await;
-                            let [(_, position)] = &position;
-                            let mut data = describe(&online, conversation, position);
-                            data["replayed"] = json!(replayed);
-                            Ok(data)
-                        }
-                        Err(error) => Err(error.into()),
-                    },
+            Listen::Resume { conversation, last_seq, last_revision } => {
+                match self.session.resume(conversation, last_seq, last_revision).await {
+                    Ok(resumed) => self.go_on(conversation, resumed).await?,
                     Err(error) => Err(error.into()),
                 }
             }
         })
     }
+
+    /// Sends what a device missed, and says where it stands then.
+    async fn go_on(
+        &mut self,
+        conversation: ConversationId,
+        Resumed { mut position, gap }: Resumed,
+    ) -> std::result::Result<Result<Value>, End> {
+        if let Some(gap) = &gap {
+            self.tell(gap).await?;
+        }
+        let replayed = match self.replay(conversation).await? {
+            Ok(replayed) => replayed,
+            Err(error) => {
+                // It has some of it and not the rest: it is to resume again before it hears more.
+                self.session.unsubscribe(&[conversation]);
+                return Ok(Err(error.into()));
+            }
+        };
+        self.session.note_reached(conversation, &mut position);
+        let position = [(conversation, position)];
+        let online = self.session.online(&position).await;
+        let [(_, position)] = &position;
+        let mut data = describe(&online, conversation, position);
+        data["replayed"] = json!(replayed.messages);
+        data["replayed_changes"] = json!(replayed.changes);
+        data["gap"] = json!(gap.is_some());
+        Ok(Ok(data))
+    }
+}
+
+/// What was sent again.
+struct Replayed {
+    messages: usize,
+    changes: usize,
 }
 
 /// Resolves when what runs has finished; never, if nothing runs.
@@ -527,6 +570,7 @@ fn describe(online: &HashSet<UserId>, conversation: ConversationId, position: &P
     json!({
         "conversation_id": conversation,
         "last_seq": position.last_seq,
+        "last_revision": position.last_revision,
         "marks": position.marks.iter().map(marks).collect::<Vec<_>>(),
         "online": position.marks.iter().map(|m| m.user_id).filter(|id| online.contains(id)).collect::<Vec<_>>(),
     })

@@ -83,7 +83,8 @@ impl LiveFeed for LiveAnnouncer {
     }
 
     async fn message_changed(&self, changed: MessageChanged) {
-        let MessageChanged { change, actor, at, message, aftermath, marks, members_version } = changed;
+        let MessageChanged { change, revision, actor, at, message, aftermath, marks, members_version } =
+            changed;
         let conversation = message.conversation_id;
         if !self.hub.has_audience(conversation) {
             return;
@@ -91,11 +92,19 @@ impl LiveFeed for LiveAnnouncer {
         let changed = Changed { message, aftermath, marks };
         match changed_view(&self.people, &self.mentions, changed).await {
             Ok(view) => {
-                let what = |view| Happening::MessageChanged { change, actor, view, members_version };
-                self.hub.publish_change(conversation, at, what, view);
+                let what =
+                    |view| Happening::MessageChanged { change, revision, actor, view, members_version };
+                self.hub.publish_change(conversation, revision, at, what, view);
             }
+            // The change is safe; sockets see the gap at the next one and read both from the log.
             Err(error) => tracing::warn!(error = %error, "live.change_not_announced"),
         }
+    }
+
+    async fn unread_changed(&self, user: UserId, conversation: ConversationId, unread: i64) {
+        let what = Happening::UnreadChanged { user_id: user, unread };
+        let frame = self.hub.frame(conversation, self.hub.now(), what);
+        self.hub.tell_people(&[user], &frame);
     }
 
     async fn marks_moved(&self, moved: &MarksMoved) {

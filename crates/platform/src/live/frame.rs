@@ -35,9 +35,11 @@ pub enum Happening {
     },
     /// Something became of a message.
     MessageChanged {
-        /// What.
+        /// What. When it was read from the log, only that it was taken back, or else that it is not what it was.
         change: Change,
-        /// Who did it; nobody, if its time was over.
+        /// The number of the change, or the last one of those that were read together.
+        revision: i64,
+        /// Who did it; nobody, if its time was over, or if that is not known any more.
         actor: Option<UserId>,
         /// The message as it is now.
         view: Arc<MessageView>,
@@ -53,6 +55,25 @@ pub enum Happening {
     },
     /// Someone has received or read more.
     MarksMoved(MarksMoved),
+    /// Someone has read on; for them alone.
+    UnreadChanged {
+        /// Who.
+        user_id: UserId,
+        /// How many messages by others they have not read there.
+        unread: i64,
+    },
+    /// A device that comes back knows more than there is: what it has is not what was said. For it alone.
+    Gap {
+        /// From where it goes on: the newest message.
+        last_seq: i64,
+        /// From where it goes on: the newest change.
+        last_revision: i64,
+    },
+    /// The session has ended; said to its sockets before they close.
+    SessionRevoked {
+        /// Why, as the closing frame says it.
+        reason: &'static str,
+    },
     /// Someone came, went, or chose another presence.
     PresenceChanged {
         /// Who.

@@ -70,7 +70,8 @@ pub struct Inbox {
 #[derive(Default)]
 struct Topic {
     subscribers: HashMap<u64, Arc<Socket>>,
-    order: Order<Arc<Frame>>,
+    messages: Order<Arc<Frame>>,
+    changes: Order<Arc<Frame>>,
     /// How messages were last shown.
     shown: VecDeque<Arc<MessageView>>,
 }
@@ -78,6 +79,10 @@ struct Topic {
 impl Topic {
     fn tell(&self, frame: &Arc<Frame>) {
         self.subscribers.values().for_each(|socket| socket.push(frame));
+    }
+
+    fn is_waiting(&self) -> bool {
+        self.messages.is_waiting() || self.changes.is_waiting()
     }
 
     /// The later of `view` and how its message was last shown.
@@ -132,18 +137,31 @@ impl Hub {
         Arc::new(Frame::new(self.ids.uuid(), conversation.into(), at, what))
     }
 
+    pub(super) fn now(&self) -> DateTime<Utc> {
+        self.clock.now()
+    }
+
     pub(crate) fn has_audience(&self, conversation: ConversationId) -> bool {
         self.topics.contains_key(&conversation)
     }
 
     /// Sends the message at `seq` to those who listen, after those before it.
     pub(crate) fn publish(self: &Arc<Self>, conversation: ConversationId, seq: i64, frame: Arc<Frame>) {
+        self.tell_in_order(conversation, |topic| topic.messages.offer(seq, frame));
+    }
+
+    /// Tells what `offer` gives back, and waits for what it holds back no longer than there is patience.
+    fn tell_in_order(
+        self: &Arc<Self>,
+        conversation: ConversationId,
+        offer: impl FnOnce(&mut Topic) -> Vec<Arc<Frame>>,
+    ) {
         let Some(mut topic) = self.topics.get_mut(&conversation) else { return };
-        let waited = topic.order.is_waiting();
-        for frame in topic.order.offer(seq, frame) {
+        let waited = topic.is_waiting();
+        for frame in offer(&mut topic) {
             topic.tell(&frame);
         }
-        if topic.order.is_waiting() && !waited {
+        if topic.is_waiting() && !waited {
             drop(topic);
             let hub = Arc::clone(self);
             tokio::spawn(async move {
@@ -153,20 +171,20 @@ impl Hub {
         }
     }
 
-    /// Sends what became of a message to those who listen. Changes are announced in any order; who hears of an earlier
-    /// one after a later one is shown the message as the later one left it.
+    /// Sends the change of this number to those who listen, after those before it. Announcers look at the message in any
+    /// order; whoever looked before another is shown it as the other one found it.
     pub(crate) fn publish_change(
-        &self,
+        self: &Arc<Self>,
         conversation: ConversationId,
+        revision: i64,
         at: DateTime<Utc>,
         what: impl FnOnce(Arc<MessageView>) -> Happening,
         view: MessageView,
     ) {
-        if let Some(mut topic) = self.topics.get_mut(&conversation) {
+        self.tell_in_order(conversation, |topic| {
             let view = topic.latest(Arc::new(view));
-            let frame = self.frame(conversation, at, what(view));
-            topic.tell(&frame);
-        }
+            topic.changes.offer(revision, self.frame(conversation, at, what(view)))
+        });
     }
 
     /// Sends something without a place in the log to those who listen.
@@ -285,9 +303,8 @@ impl Hub {
 
     fn release(&self, conversation: ConversationId) {
         if let Some(mut topic) = self.topics.get_mut(&conversation) {
-            for frame in topic.order.release() {
-                topic.tell(&frame);
-            }
+            let held = topic.messages.release().into_iter().chain(topic.changes.release());
+            held.collect::<Vec<_>>().iter().for_each(|frame| topic.tell(frame));
         }
     }
 

@@ -2,10 +2,11 @@
 //!
 //! The [`Hub`] fans out what it is told, and promises nothing: queues are bounded and events may come
 //! late, twice or not at all. The promise (nothing missed, nothing twice, in order, nothing that one may
-//! not see) is kept per socket by its [`LiveSession`], which knows how far its device has come and reads
-//! from the log whatever the hub did not bring.
+//! not see) is kept per socket by its [`LiveSession`], which knows how far its device has come, in messages and in changes
+//! of messages, and reads from the log whatever the hub did not bring.
 
 mod announcer;
+mod desk;
 mod frame;
 mod hub;
 mod order;
@@ -14,8 +15,9 @@ mod session;
 mod silence;
 
 pub(crate) use announcer::LiveAnnouncer;
+pub use desk::Desk;
 pub use frame::{Frame, Happening, TYPING_LIFETIME, Vocabulary};
 pub use hub::{Fate, Hub, Inbox};
 pub use presence::{OwnPresence, PresenceBoard, Seen};
-pub use session::{Desk, LiveSession, Verdict};
+pub use session::{LiveSession, Resumed, Verdict};
 pub(crate) use silence::{Silence, hide_reading};

@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-/// Senders finish in any order; this puts their messages back into the order of the log.
+/// Senders finish in any order; this puts their messages back into the order of the log, and their changes into theirs.
 ///
 /// What comes early is held until what belongs before it has come, or until someone loses patience and
 /// calls [`Order::release`]. What comes late, after that, is dropped: sockets have read it from the log.

@@ -1,13 +1,12 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use alivio_accounts::ChosenPresence;
-use alivio_kernel::ids::{ConversationId, MessageId, UserId};
-use alivio_kernel::{Caller, FieldError, PageSize, Rule};
-use alivio_messages::{Anchor, Changed, Content, Draft, Emoji, Error, Mark, Moved, Position, Rooms, Sent};
+use alivio_kernel::ids::{ConversationId, UserId};
+use alivio_kernel::{Caller, FieldError, Page, PageSize, Rule};
+use alivio_messages::{Change, Error, History, Position, Revised, RevisedQuery};
 
 use super::hub::Socket;
-use super::{Frame, Happening, Inbox};
+use super::{Desk, Frame, Happening, Inbox};
 use crate::Platform;
 
 /// What to do with an event that the hub brought.
@@ -17,7 +16,7 @@ pub enum Verdict {
     Deliver,
     /// It was sent before, or is not for this device.
     Drop,
-    /// Something is missing before it, or membership has changed: [`LiveSession::catch_up`].
+    /// Something is missing before it, or membership has changed: [`LiveSession::catch_up`], and what was missed.
     Behind(ConversationId),
     /// Membership has changed: [`LiveSession::catch_up`], and judge it again.
     Unsure(ConversationId),
@@ -27,13 +26,30 @@ pub enum Verdict {
 struct Subscription {
     /// It may read from here on.
     joined_seq: i64,
-    /// It has everything up to here.
+    /// It has every message up to here.
     cursor: i64,
+    /// It has every change up to here.
+    revision: i64,
+    /// There are changes up to here at least.
+    last_revision: i64,
     /// Membership was last checked at this version.
     members_version: i64,
 }
 
+/// How a device goes on in a conversation.
+pub struct Resumed {
+    /// Where the conversation stands.
+    pub position: Position,
+    /// To be told first: the device knows more than there is, and goes on from the newest entry.
+    pub gap: Option<Arc<Frame>>,
+}
+
 /// One device's view of what happens: nothing missed, nothing twice, in order, nothing it may not see.
+///
+/// Messages and changes of messages are numbered apart, and the device comes from one to the next in both rows. What the
+/// hub did not bring is read from the log, **changes first, then messages**. A change is told of a message that the device
+/// has; later messages are read after that, and thus with all changes that were read. Were it the other way round, a message
+/// could come in between: the hub shows it as it was sent, and its change has been passed over.
 pub struct LiveSession {
     caller: Caller,
     platform: Platform,
@@ -83,11 +99,12 @@ impl LiveSession {
         for &conversation in conversations {
             let known = self.subscriptions.contains_key(&conversation);
             match self.listen(conversation).await {
-                Ok(position) => {
+                Ok(mut position) => {
                     if !known {
-                        self.admit(conversation, position.last_seq, &position);
+                        self.admit(conversation, (position.last_seq, position.last_revision), &position);
                         news.push(conversation);
                     }
+                    self.note_reached(conversation, &mut position);
                     positions.push((conversation, position));
                 }
                 Err(error) => {
@@ -99,6 +116,12 @@ impl LiveSession {
         Ok(positions)
     }
 
+    /// What is told when the session has ended, before the socket closes.
+    pub fn revoked(&self, reason: &'static str) -> Arc<Frame> {
+        let hub = &self.platform.hub;
+        hub.frame(None, hub.now(), Happening::SessionRevoked { reason })
+    }
+
     /// Stops listening to `conversations`.
     pub fn unsubscribe(&mut self, conversations: &[ConversationId]) {
         for conversation in conversations {
@@ -108,26 +131,93 @@ impl LiveSession {
         }
     }
 
-    /// Listens to `conversation` for a device that has everything up to `last_seq`. What it missed is then
-    /// to be fetched by [`LiveSession::missed`].
+    /// Listens to `conversation` for a device that has all messages up to `last_seq`, and all changes of them up to
+    /// `last_revision`; what changed before is not told to one that does not say so. What it missed is then to be fetched
+    /// by [`LiveSession::missed_changes`] and, after that, by [`LiveSession::missed`].
+    ///
+    /// A device that claims to have what there is not has it from a log that was lost, before a backup was restored.
     ///
     /// # Errors
-    /// [`Error::NotFound`]; a field error if the log has not come that far.
-    pub async fn resume(&mut self, conversation: ConversationId, last_seq: i64) -> Result<Position, Error> {
-        let position = self.listen(conversation).await?;
-        if !(0..=position.last_seq).contains(&last_seq) {
-            if !self.subscriptions.contains_key(&conversation) {
-                self.unsubscribe(&[conversation]);
+    /// [`Error::NotFound`]; a field error for what no device can have.
+    pub async fn resume(
+        &mut self,
+        conversation: ConversationId,
+        last_seq: i64,
+        last_revision: Option<i64>,
+    ) -> Result<Resumed, Error> {
+        for (field, number) in [("last_seq", Some(last_seq)), ("last_revision", last_revision)] {
+            if number.is_some_and(|number| number < 0) {
+                return Err(FieldError::new(field, Rule::OutOfRange { min: 0, max: i64::MAX }).into());
             }
-            return Err(
-                FieldError::new("last_seq", Rule::OutOfRange { min: 0, max: position.last_seq }).into()
-            );
         }
-        self.admit(conversation, last_seq, &position);
-        Ok(position)
+        let position = self.listen(conversation).await?;
+        let end = (position.last_seq, position.last_revision);
+        // Of a device that listens already there may be changes in the queue.
+        let known = self.subscriptions.get(&conversation).map_or(end.1, |listening| listening.revision);
+        let reached = (last_seq, last_revision.unwrap_or(known));
+        let is_ahead = reached.0 > end.0 || reached.1 > end.1;
+        self.admit(conversation, if is_ahead { end } else { reached }, &position);
+        let what = Happening::Gap { last_seq: end.0, last_revision: end.1 };
+        let gap = is_ahead.then(|| self.platform.hub.frame(conversation, self.platform.hub.now(), what));
+        Ok(Resumed { position, gap })
     }
 
-    /// The next events that the device does not have; none when it has them all.
+    /// Says in `position` how far the device has come.
+    pub fn note_reached(&self, conversation: ConversationId, position: &mut Position) {
+        if let Some(subscription) = self.subscriptions.get(&conversation) {
+            position.last_seq = subscription.cursor;
+            position.last_revision = subscription.revision;
+        }
+    }
+
+    /// The next changes that the device does not have, of the messages that it has, each message as it is now; `None` when
+    /// it has them all.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] if the device no longer listens or may not.
+    pub async fn missed_changes(
+        &mut self,
+        conversation: ConversationId,
+    ) -> Result<Option<Vec<Arc<Frame>>>, Error> {
+        let subscription = self.subscriptions.get(&conversation).ok_or(Error::NotFound)?;
+        if subscription.revision >= subscription.last_revision {
+            return Ok(None);
+        }
+        let members_version = subscription.members_version;
+        let query = RevisedQuery {
+            after: subscription.revision,
+            up_to_seq: subscription.cursor,
+            size: PageSize::parse(None, 100)?,
+        };
+        let revised = match self.platform.messages.revised(&self.caller, conversation, &query).await {
+            Err(Error::NotFound) => {
+                self.unsubscribe(&[conversation]);
+                return Err(Error::NotFound);
+            }
+            revised => revised?,
+        };
+        let Revised { messages, aftermath, reached, last_revision } = revised;
+        let marks = if messages.is_empty() { Vec::new() } else { self.position(conversation).await?.marks };
+        let page = Page { items: messages, next_cursor: None };
+        let page = self.platform.screens.shown(History { page, marks, aftermath }).await;
+        let page = page.map_err(|e| Error::Unavailable(Box::new(e)))?;
+        let (hub, now) = (&self.platform.hub, self.platform.hub.now());
+        let frames = page.items.into_iter().map(|view| {
+            let (revision, gone_at) = (view.message.revision, view.message.deleted_at);
+            let change = if gone_at.is_some() { Change::Deleted } else { Change::Edited };
+            let (actor, view) = (view.message.deleted_by, Arc::new(view));
+            let what = Happening::MessageChanged { change, revision, actor, view, members_version };
+            hub.frame(conversation, gone_at.unwrap_or(now), what)
+        });
+        let frames = frames.collect();
+        if let Some(subscription) = self.subscriptions.get_mut(&conversation) {
+            subscription.revision = reached;
+            subscription.last_revision = last_revision;
+        }
+        Ok(Some(frames))
+    }
+
+    /// The next messages that the device does not have; none when it has them all.
     ///
     /// # Errors
     /// [`Error::NotFound`] if the device no longer listens or may not.
@@ -176,17 +266,17 @@ impl LiveSession {
                     Verdict::Deliver
                 }
             }
-            (Happening::MessageChanged { view, members_version, .. }, Some(subscription)) => {
+            (Happening::MessageChanged { view, revision, members_version, .. }, Some(subscription)) => {
                 let seq = view.message.seq;
-                if *members_version > subscription.members_version {
-                    Verdict::Unsure(conversation)
-                } else if seq < subscription.joined_seq {
+                if *revision <= subscription.revision {
                     Verdict::Drop
-                } else if seq > subscription.cursor {
-                    // It reads the message from the log, as it is now.
+                } else if *members_version > subscription.members_version {
+                    Verdict::Unsure(conversation)
+                } else if *revision > subscription.revision + 1 || seq > subscription.cursor {
                     Verdict::Behind(conversation)
                 } else {
-                    Verdict::Deliver
+                    subscription.revision = *revision;
+                    if seq < subscription.joined_seq { Verdict::Drop } else { Verdict::Deliver }
                 }
             }
             (Happening::Typing { person, .. }, Some(_)) if person.id != me => Verdict::Deliver,
@@ -204,7 +294,8 @@ impl LiveSession {
                 if subscription.is_some() != (person.id == me) { Verdict::Deliver } else { Verdict::Drop }
             }
             (
-                Happening::ConversationCreated { .. }
+                Happening::UnreadChanged { .. }
+                | Happening::ConversationCreated { .. }
                 | Happening::ConversationUpdated { .. }
                 | Happening::BreakGlass { .. }
                 | Happening::EmergencyPaged { .. }
@@ -216,7 +307,8 @@ impl LiveSession {
         }
     }
 
-    /// Checks membership anew, before what is missing is fetched by [`LiveSession::missed`].
+    /// Checks membership anew, before what is missing is fetched by [`LiveSession::missed_changes`] and
+    /// [`LiveSession::missed`].
     ///
     /// # Errors
     /// [`Error::NotFound`] if the caller is no longer in it; the device then no longer listens.
@@ -226,6 +318,7 @@ impl LiveSession {
                 if let Some(subscription) = self.subscriptions.get_mut(&conversation) {
                     subscription.members_version = position.members_version;
                     subscription.joined_seq = position.joined_seq;
+                    subscription.last_revision = position.last_revision;
                     // Someone who was away and came back reads from where they came back.
                     subscription.cursor = subscription.cursor.max(position.joined_seq - 1);
                 }
@@ -242,7 +335,7 @@ impl LiveSession {
 
     /// What the device can do while it listens.
     pub fn desk(&self) -> Desk {
-        Desk { caller: self.caller, platform: self.platform.clone(), socket: Arc::clone(&self.socket) }
+        Desk::new(self.caller, self.platform.clone(), Arc::clone(&self.socket))
     }
 
     /// Those of the people in `positions` whom the caller sees online. None, if that cannot be told now.
@@ -283,124 +376,16 @@ impl LiveSession {
         Ok(position)
     }
 
-    fn admit(&mut self, conversation: ConversationId, last_seq: i64, position: &Position) {
-        let cursor = last_seq.max(position.joined_seq - 1);
-        let members_version = position.members_version;
-        let joined_seq = position.joined_seq;
-        self.subscriptions.insert(conversation, Subscription { joined_seq, cursor, members_version });
-    }
-}
-
-/// What a device does without regard to how far it has come: it goes on receiving meanwhile.
-pub struct Desk {
-    caller: Caller,
-    platform: Platform,
-    socket: Arc<Socket>,
-}
-
-impl Desk {
-    /// Notes that the device does something: [`Platform::touch`].
-    ///
-    /// # Errors
-    /// [`alivio_accounts::Error::SessionEnded`].
-    pub async fn touch(&self) -> Result<(), alivio_accounts::Error> {
-        self.platform.touch(&self.caller).await
-    }
-
-    /// Sends a message.
-    ///
-    /// # Errors
-    /// As [`alivio_messages::Messages::send`].
-    pub async fn send(&self, conversation: ConversationId, draft: Draft) -> Result<Sent, Error> {
-        self.platform.send(&self.caller, conversation, draft).await
-    }
-
-    /// Gives a message other words.
-    ///
-    /// # Errors
-    /// As [`alivio_messages::Messages::edit`].
-    pub async fn edit(
-        &self,
-        message: MessageId,
-        content: Content,
-        version: Option<u32>,
-    ) -> Result<Changed, Error> {
-        self.platform.edit(&self.caller, message, content, version).await
-    }
-
-    /// Takes a message back.
-    ///
-    /// # Errors
-    /// As [`alivio_messages::Messages::delete`].
-    pub async fn delete(&self, message: MessageId) -> Result<(), Error> {
-        self.platform.delete(&self.caller, message).await
-    }
-
-    /// Sets or clears a reaction.
-    ///
-    /// # Errors
-    /// As [`alivio_messages::Messages::react`].
-    pub async fn react(&self, message: MessageId, emoji: Emoji, is_set: bool) -> Result<Changed, Error> {
-        self.platform.react(&self.caller, message, emoji, is_set).await
-    }
-
-    /// Moves a mark.
-    ///
-    /// # Errors
-    /// As [`alivio_messages::Messages::advance`].
-    pub async fn advance(
-        &self,
-        conversation: ConversationId,
-        mark: Mark,
-        target: Anchor,
-    ) -> Result<Moved, Error> {
-        self.platform.advance(&self.caller, conversation, mark, target).await
-    }
-
-    /// Marks everything up to the newest of `messages` as read.
-    ///
-    /// # Errors
-    /// [`Error::NotFound`] if none of them is in the conversation.
-    pub async fn read_newest_of(
-        &self,
-        conversation: ConversationId,
-        messages: &[MessageId],
-    ) -> Result<Moved, Error> {
-        let newest = self.platform.messages.newest_of(&self.caller, conversation, messages).await?;
-        self.advance(conversation, Mark::Read, Anchor::Message(newest)).await
-    }
-
-    /// Shows the caller as `chosen` while they are connected.
-    ///
-    /// # Errors
-    /// Only [`Error::Unavailable`].
-    pub async fn show_as(&self, chosen: ChosenPresence) -> Result<(), Error> {
-        let shown = self.platform.choose_presence(&self.caller, chosen).await;
-        shown.map_err(|e| Error::Unavailable(Box::new(e)))
-    }
-
-    /// Tells the others that the caller types, or has stopped. Nobody hears it while a block stands between the two
-    /// of a direct conversation, or where it is not shown who types (S0-35).
-    ///
-    /// # Errors
-    /// [`Error::NotFound`] unless the device listens to the conversation.
-    pub async fn type_in(&self, conversation: ConversationId, is_typing: bool) -> Result<(), Error> {
-        if !self.platform.hub.hears(conversation, &self.socket) {
-            return Err(Error::NotFound);
-        }
-        let room = self.platform.rooms.room(conversation).await?.ok_or(Error::NotFound)?;
-        let silenced = self.platform.silence.holds(conversation).await;
-        if silenced.map_err(|e| Error::Unavailable(Box::new(e)))? || !room.typing_indicators {
-            return Ok(());
-        }
-        let person = self.platform.people.summary(self.caller.user_id).await;
-        let person = person.map_err(|e| Error::Unavailable(Box::new(e)))?;
-        let what = Happening::Typing { person, is_typing };
-        if self.platform.hub.tell_from(conversation, &self.socket, what) {
-            Ok(())
-        } else {
-            Err(Error::NotFound)
-        }
+    /// Lets a device listen that has messages and changes up to `reached`.
+    fn admit(&mut self, conversation: ConversationId, reached: (i64, i64), position: &Position) {
+        let subscription = Subscription {
+            joined_seq: position.joined_seq,
+            cursor: reached.0.max(position.joined_seq - 1),
+            revision: reached.1,
+            last_revision: position.last_revision,
+            members_version: position.members_version,
+        };
+        self.subscriptions.insert(conversation, subscription);
     }
 }
 

@@ -53,8 +53,8 @@ const FIND_EARLIER: &str = "
 macro_rules! conversation_columns {
     () => {
         "c.id AS c_id, c.ref_number AS c_number, c.kind, c.title, c.description, c.created_by,
-         c.created_at AS c_created_at, c.updated_at, c.is_active, c.expires_at AS c_expires_at, c.last_seq, c.message_count,
-         c.members_version, c.details_version, c.purpose, c.settings, c.related_appointment_id, c.related_patient_id,
+         c.created_at AS c_created_at, c.updated_at, c.is_active, c.expires_at AS c_expires_at, c.last_seq, c.last_revision,
+         c.message_count, c.members_version, c.details_version, c.purpose, c.settings, c.related_appointment_id, c.related_patient_id,
          c.medical_record_access, c.priority AS c_priority, c.labels, c.closed_at, c.closed_by, c.closed_reason,
          c.archived_at, c.pinned_at, c.muted_at, c.muted_until, k.users, k.roles, k.joined_ats, k.joined_seqs"
     };
@@ -236,6 +236,8 @@ pub(crate) struct Row {
     #[diesel(sql_type = BigInt)]
     last_seq: i64,
     #[diesel(sql_type = BigInt)]
+    last_revision: i64,
+    #[diesel(sql_type = BigInt)]
     message_count: i64,
     #[diesel(sql_type = BigInt)]
     members_version: i64,
@@ -316,6 +318,7 @@ impl Row {
                 closed: closed.map(|(at, by)| Closed { at, by: by.into(), reason: None }),
                 mine: Personal { archived_at: self.archived_at, pinned_at: self.pinned_at, mute },
                 last_seq: self.last_seq,
+                last_revision: self.last_revision,
                 message_count: self.message_count,
                 members_version: self.members_version,
                 details_version: self.details_version,

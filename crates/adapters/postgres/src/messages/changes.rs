@@ -5,9 +5,9 @@ use std::collections::HashMap;
 use alivio_kernel::ids::{ConversationId, MessageId, UserId, Uuid};
 use alivio_kernel::{DomainEvent, Effects, Sealed};
 use alivio_messages::{
-    Aftermath, Appended, Correction, Current, Deletion, Edit, Error, Found, MAX_EMOJI, MessageChanges,
-    MessageDeleted, NAMED_REACTORS, NAMED_READERS, React, Reacted, Receipt, Rewording, Spot, Standing,
-    StoredWording, StoredWordings,
+    Aftermath, Appended, Correction, Current, Deletion, Edit, Error, Expired, Found, MAX_EMOJI,
+    MessageChanges, MessageDeleted, NAMED_REACTORS, NAMED_READERS, React, Reacted, Receipt, RevisedPage,
+    RevisedQuery, Rewording, Spot, Standing, StoredMessage, StoredWording, StoredWordings, WINDOW,
 };
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
@@ -18,7 +18,7 @@ use diesel::sql_types::{
 use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
 
 use super::group_commit::{findings, offer};
-use super::{MarksRow, MessageRow, unavailable};
+use super::{Id, MarksRow, MessageRow, unavailable};
 use crate::sql::prepared;
 use crate::{Database, effects};
 
@@ -98,18 +98,20 @@ const AFTERMATH: &str = concat!(
 const HOLD: &str =
     "SELECT conversation_id, is_gone, corrected, version, outcome FROM hold_message($1, $2, $3)";
 
-/// The note of a change, of `changed (conversation_id, id, seq)`.
+/// The note of a change, of `changed (conversation_id, id, seq, revision)`.
 macro_rules! noted {
     ($kind:literal, $actor:literal, $at:literal) => {
         concat!(
-            "INSERT INTO changes (conversation_id, kind, message_id, seq, user_id, at)
-             SELECT conversation_id, ",
+            "noted AS (
+                INSERT INTO changes (conversation_id, kind, message_id, seq, user_id, at, revision)
+                SELECT conversation_id, ",
             $kind,
             ", id, seq, ",
             $actor,
             ", ",
             $at,
-            " FROM changed"
+            ", revision FROM changed
+            ) "
         )
     };
 }
@@ -119,10 +121,12 @@ const EDIT: &str = concat!(
         INSERT INTO message_versions (message_id, version, content, written_at)
         SELECT m.id, m.version, m.content, coalesce(m.edited_at, m.created_at) FROM messages m WHERE m.id = $1
     ), changed AS (
-        UPDATE messages SET content = $2, version = version + 1, edited_at = $3, revision = revision + 1
-        WHERE id = $1 RETURNING conversation_id, id, seq
-    ) ",
-    noted!("'message.updated'", "$4", "$3")
+        UPDATE messages SET content = $2, version = version + 1, edited_at = $3,
+            revision = next_revision(conversation_id)
+        WHERE id = $1 RETURNING conversation_id, id, seq, revision
+    ), ",
+    noted!("'message.updated'", "$4", "$3"),
+    "SELECT revision FROM changed"
 );
 
 // The message is held: nobody else flags it meanwhile.
@@ -135,24 +139,26 @@ const FLAG: &str = "
 
 const DELETE: &str = concat!(
     "WITH changed AS (
-        UPDATE messages m SET deleted_at = $2, deleted_by = $3, revision = m.revision + 1,
+        UPDATE messages m SET deleted_at = $2, deleted_by = $3, revision = next_revision(m.conversation_id),
             purge_at = CASE WHEN ",
     is_care!(),
     " THEN NULL ELSE $4 END
         FROM conversations c WHERE c.id = m.conversation_id AND m.id = $1 AND m.deleted_at IS NULL
-        RETURNING m.conversation_id, m.id, m.seq
-    ) ",
-    noted!("'message.deleted'", "$3", "$2")
+        RETURNING m.conversation_id, m.id, m.seq, m.revision
+    ), ",
+    noted!("'message.deleted'", "$3", "$2"),
+    "SELECT revision FROM changed"
 );
 
 const CORRECT: &str = concat!(
     "WITH changed AS (
-        UPDATE messages m SET corrected_by = $2, correction_reason = $3, revision = m.revision + 1
+        UPDATE messages m SET corrected_by = $2, correction_reason = $3, revision = next_revision(m.conversation_id)
         WHERE m.id = $1 AND m.corrected_by IS NULL AND m.deleted_at IS NULL AND coalesce(m.expires_at > $4, true)
           AND m.sender_id = $5 AND m.conversation_id = $6
-        RETURNING m.conversation_id, m.id, m.seq
-    ) ",
-    noted!("'message.corrected'", "$5", "$4")
+        RETURNING m.conversation_id, m.id, m.seq, m.revision
+    ), ",
+    noted!("'message.corrected'", "$5", "$4"),
+    "SELECT revision FROM changed"
 );
 
 const SET_REACTION: &str = concat!(
@@ -163,22 +169,22 @@ const SET_REACTION: &str = concat!(
         SELECT $1, $2, $3, $4 FROM used WHERE others < $5
         ON CONFLICT DO NOTHING RETURNING 1
     ), changed AS (
-        UPDATE messages SET revision = revision + 1 FROM added WHERE id = $1 RETURNING conversation_id, id, seq
-    ), noted AS (",
+        UPDATE messages SET revision = next_revision(conversation_id) FROM added WHERE id = $1
+        RETURNING conversation_id, id, seq, revision
+    ), ",
     noted!("'message.reacted'", "$3", "$4"),
-    ")
-    SELECT others < $5 AS fits, EXISTS (SELECT 1 FROM added) AS done FROM used"
+    "SELECT others < $5 AS fits, (SELECT revision FROM changed) AS revision FROM used"
 );
 
 const CLEAR_REACTION: &str = concat!(
     "WITH removed AS (
         DELETE FROM reactions WHERE message_id = $1 AND emoji = $2 AND user_id = $3 RETURNING 1
     ), changed AS (
-        UPDATE messages SET revision = revision + 1 FROM removed WHERE id = $1 RETURNING conversation_id, id, seq
-    ), noted AS (",
+        UPDATE messages SET revision = next_revision(conversation_id) FROM removed WHERE id = $1
+        RETURNING conversation_id, id, seq, revision
+    ), ",
     noted!("'message.reacted'", "$3", "$4"),
-    ")
-    SELECT true AS fits, EXISTS (SELECT 1 FROM removed) AS done"
+    "SELECT true AS fits, (SELECT revision FROM changed) AS revision"
 );
 
 const WORDINGS: &str = "
@@ -226,27 +232,53 @@ const NEWEST_OF_EACH: &str = "
     WHERE m.id = ANY ($2)
     ORDER BY m.conversation_id, m.seq DESC";
 
+// Conversations come before messages, in the order of their ids, as wherever something is numbered.
+const HOLD_EXPIRING: &str = "
+    SELECT c.id FROM conversations c
+    WHERE c.id IN (
+        SELECT m.conversation_id FROM messages m WHERE m.expires_at <= $1 AND m.deleted_at IS NULL
+        ORDER BY m.expires_at LIMIT $2)
+    ORDER BY c.id FOR NO KEY UPDATE";
+
 // A message expires once, so its event can bear its id.
 const EXPIRE: &str = concat!(
     "WITH due AS (
-        SELECT m.id FROM messages m WHERE m.expires_at <= $1 AND m.deleted_at IS NULL
-        ORDER BY m.expires_at LIMIT $3 FOR NO KEY UPDATE SKIP LOCKED
+        SELECT m.id FROM messages m
+        WHERE m.expires_at <= $1 AND m.deleted_at IS NULL AND m.conversation_id = ANY ($5)
+        ORDER BY m.expires_at LIMIT $3 FOR NO KEY UPDATE
     ), changed AS (
-        UPDATE messages m SET deleted_at = m.expires_at, revision = m.revision + 1,
+        UPDATE messages m SET deleted_at = m.expires_at, revision = next_revision(m.conversation_id),
             purge_at = CASE WHEN ",
     is_care!(),
     " THEN NULL ELSE $2 END
         FROM due, conversations c WHERE m.id = due.id AND c.id = m.conversation_id
-        RETURNING m.conversation_id, m.id, m.seq
-    ), noted AS (",
+        RETURNING m.conversation_id, m.id, m.seq, m.revision
+    ), ",
     noted!("'message.deleted'", "NULL", "$1"),
-    "), published AS (
+    ", published AS (
         INSERT INTO outbox (id, kind, payload, at, due_at)
         SELECT n.id, $4, jsonb_build_object('conversation_id', n.conversation_id, 'message_id', n.id,
             'deleted_by', NULL), $1, $1
         FROM changed n
     )
-    SELECT conversation_id, id FROM changed"
+    SELECT conversation_id, id, revision FROM changed"
+);
+
+// One row without a message stands for an empty page; no row at all for no access. $3: after, $4: up to, $5: window.
+const REVISED: &str = concat!(
+    "SELECT c.last_revision, m.*
+    FROM participants p
+    JOIN conversations c ON c.id = p.conversation_id
+    LEFT JOIN LATERAL (
+        SELECT ",
+    message_columns!(),
+    " FROM messages m
+        WHERE m.conversation_id = c.id AND m.revision > 0 AND m.revision > $3 AND m.revision <= $3 + $5
+          AND m.seq >= p.joined_seq AND m.seq <= $4
+        ORDER BY m.revision LIMIT $6
+    ) m ON true
+    WHERE p.conversation_id = $1 AND p.user_id = $2 AND p.left_seq IS NULL
+    ORDER BY m.revision"
 );
 
 // Words of a record stay, even if the conversation became one after they were taken back.
@@ -324,8 +356,31 @@ struct Held {
 struct Done {
     #[diesel(sql_type = Bool)]
     fits: bool,
-    #[diesel(sql_type = Bool)]
-    done: bool,
+    #[diesel(sql_type = Nullable<BigInt>)]
+    revision: Option<i64>,
+}
+
+/// The number of a change.
+#[derive(QueryableByName)]
+struct Numbered {
+    #[diesel(sql_type = BigInt)]
+    revision: i64,
+}
+
+#[derive(QueryableByName)]
+struct ExpiredRow {
+    #[diesel(embed)]
+    place: Place,
+    #[diesel(embed)]
+    change: Numbered,
+}
+
+#[derive(QueryableByName)]
+struct RevisedRow {
+    #[diesel(sql_type = BigInt)]
+    last_revision: i64,
+    #[diesel(embed)]
+    message: MessageRow,
 }
 
 #[derive(QueryableByName)]
@@ -518,9 +573,9 @@ impl MessageChanges for Database {
         Ok(gather(rows, messages))
     }
 
-    async fn edit(&self, edit: &Edit, effects: &Effects) -> Result<(), Error> {
+    async fn edit(&self, edit: &Edit, effects: &Effects) -> Result<i64, Error> {
         let mut connection = self.connection().await.map_err(unavailable)?;
-        connection
+        let revision = connection
             .transaction(async |connection| {
                 let held = hold(connection, edit.message_id, edit.actor, edit.at).await?;
                 if held.is_gone || held.corrected || u32::try_from(held.version) != Ok(edit.replaces) {
@@ -531,7 +586,7 @@ impl MessageChanges for Database {
                     .bind::<Bytea, _>(edit.content.as_bytes())
                     .bind::<Timestamptz, _>(edit.at)
                     .bind::<SqlUuid, _>(edit.actor.uuid());
-                prepared(query).execute(connection).await?;
+                let Numbered { revision } = prepared(query).get_result(connection).await?;
                 if let Some(flag) = &edit.flag {
                     let query = diesel::sql_query(FLAG)
                         .bind::<SqlUuid, _>(flag.id.uuid())
@@ -540,47 +595,48 @@ impl MessageChanges for Database {
                         .bind::<Timestamptz, _>(edit.at);
                     prepared(query).execute(connection).await?;
                 }
-                Ok(effects::store(connection, effects).await?)
+                effects::store(connection, effects).await?;
+                Ok(revision)
             })
             .await?;
         self.ring();
-        Ok(())
+        Ok(revision)
     }
 
-    async fn delete(&self, deletion: &Deletion, effects: &Effects) -> Result<bool, Error> {
+    async fn delete(&self, deletion: &Deletion, effects: &Effects) -> Result<Option<i64>, Error> {
         let mut connection = self.connection().await.map_err(unavailable)?;
         let deleted = connection
             .transaction(async |connection| {
                 let held = hold(connection, deletion.message_id, deletion.actor, deletion.at).await?;
                 if held.is_gone {
-                    return Ok::<_, Stop>(false);
+                    return Ok::<_, Stop>(None);
                 }
                 let query = diesel::sql_query(DELETE)
                     .bind::<SqlUuid, _>(deletion.message_id.uuid())
                     .bind::<Timestamptz, _>(deletion.at)
                     .bind::<SqlUuid, _>(deletion.actor.uuid())
                     .bind::<Timestamptz, _>(deletion.purge_at);
-                prepared(query).execute(connection).await?;
+                let Numbered { revision } = prepared(query).get_result(connection).await?;
                 effects::store(connection, effects).await?;
-                Ok(true)
+                Ok(Some(revision))
             })
             .await?;
         self.ring();
         Ok(deleted)
     }
 
-    async fn correct(&self, correction: Correction) -> Result<Appended, Error> {
+    async fn correct(&self, correction: Correction) -> Result<(Appended, Option<i64>), Error> {
         let Correction { entry, reason, effects } = correction;
         let Some(corrected) = entry.corrects else { return Err(Error::NotFound) };
         let mut connection = self.connection().await.map_err(unavailable)?;
-        let (outcome, earlier) = connection
+        let (outcome, earlier, revision) = connection
             .transaction(async |connection| {
                 let outcome = offer(connection, &[&entry]).await?.into_iter().next();
                 let outcome = outcome.ok_or_else(|| unavailable("the outcome is unknown"))?;
                 if outcome.outcome != "stored" {
                     let repeats = outcome.outcome == "repeat";
                     let earlier = repeats.then_some(outcome.message_id);
-                    return Ok::<_, Stop>((outcome, earlier));
+                    return Ok::<_, Stop>((outcome, earlier, None));
                 }
                 let query = diesel::sql_query(CORRECT)
                     .bind::<SqlUuid, _>(corrected.uuid())
@@ -589,12 +645,11 @@ impl MessageChanges for Database {
                     .bind::<Timestamptz, _>(entry.created_at)
                     .bind::<SqlUuid, _>(entry.sender_id.uuid())
                     .bind::<SqlUuid, _>(entry.conversation_id.uuid());
-                if prepared(query).execute(connection).await? == 0 {
-                    // Nothing of the new message stays, its number neither.
-                    return Err(Error::Stale.into());
-                }
+                let numbered: Vec<Numbered> = prepared(query).load(connection).await?;
+                // Nothing of the new message stays, its number neither.
+                let Numbered { revision } = numbered.into_iter().next().ok_or(Error::Stale)?;
                 effects::store(connection, &effects).await?;
-                Ok((outcome, None))
+                Ok((outcome, None, Some(revision)))
             })
             .await?;
         drop(connection);
@@ -603,10 +658,11 @@ impl MessageChanges for Database {
             Some(id) => self.messages_by_ids(vec![id]).await?.into_iter().map(|m| (m.id.uuid(), m)).collect(),
             None => HashMap::new(),
         };
-        outcome.appended(&earlier).ok_or_else(|| unavailable("the outcome is unknown"))
+        let appended = outcome.appended(&earlier).ok_or_else(|| unavailable("the outcome is unknown"))?;
+        Ok((appended, revision))
     }
 
-    async fn react(&self, react: &React) -> Result<bool, Error> {
+    async fn react(&self, react: &React) -> Result<Option<i64>, Error> {
         let React { message_id, actor, emoji, is_set, at } = *react;
         let mut connection = self.connection().await.map_err(unavailable)?;
         let done = connection
@@ -624,10 +680,34 @@ impl MessageChanges for Database {
                 } else {
                     prepared(query).get_result(connection).await?
                 };
-                if done.fits { Ok(done.done) } else { Err(Error::TooManyReactions.into()) }
+                if done.fits { Ok(done.revision) } else { Err(Error::TooManyReactions.into()) }
             })
             .await?;
         Ok(done)
+    }
+
+    async fn revised(
+        &self,
+        viewer: UserId,
+        conversation: ConversationId,
+        query: &RevisedQuery,
+    ) -> Result<Option<RevisedPage>, Error> {
+        let sql = diesel::sql_query(REVISED)
+            .bind::<SqlUuid, _>(conversation.uuid())
+            .bind::<SqlUuid, _>(viewer.uuid())
+            .bind::<BigInt, _>(query.after)
+            .bind::<BigInt, _>(query.up_to_seq)
+            .bind::<BigInt, _>(WINDOW)
+            .bind::<BigInt, _>(query.size.get() + 1);
+        let mut connection = self.connection().await.map_err(unavailable)?;
+        let rows: Vec<RevisedRow> = prepared(sql).load(&mut connection).await.map_err(unavailable)?;
+        let Some(RevisedRow { last_revision, .. }) = rows.as_slice().first() else { return Ok(None) };
+        let last_revision = *last_revision;
+        let found = rows.into_iter().filter_map(|row| row.message.restore()).collect::<Result<_, _>>()?;
+        let (messages, more): (Vec<StoredMessage>, _) = query.size.cut(found);
+        let looked_at = last_revision.min(query.after + WINDOW);
+        let reached = messages.last().filter(|_| more).map_or(looked_at, |last| last.revision);
+        Ok(Some(RevisedPage { messages, reached, last_revision }))
     }
 
     async fn wordings(&self, message: MessageId) -> Result<StoredWordings, Error> {
@@ -690,18 +770,36 @@ impl MessageChanges for Database {
         now: DateTime<Utc>,
         purge_at: DateTime<Utc>,
         limit: i64,
-    ) -> Result<Vec<(ConversationId, MessageId)>, Error> {
-        let query = diesel::sql_query(EXPIRE)
-            .bind::<Timestamptz, _>(now)
-            .bind::<Timestamptz, _>(purge_at)
-            .bind::<BigInt, _>(limit)
-            .bind::<Text, _>(MessageDeleted::KIND);
+    ) -> Result<Vec<Expired>, Error> {
         let mut connection = self.connection().await.map_err(unavailable)?;
-        let rows: Vec<Place> = prepared(query).load(&mut connection).await.map_err(unavailable)?;
+        let rows: Result<Vec<ExpiredRow>, diesel::result::Error> = connection
+            .transaction(async |connection| {
+                let hold =
+                    diesel::sql_query(HOLD_EXPIRING).bind::<Timestamptz, _>(now).bind::<BigInt, _>(limit);
+                let held: Vec<Id> = prepared(hold).load(connection).await?;
+                let conversations: Vec<Uuid> = held.into_iter().map(|held| held.id).collect();
+                if conversations.is_empty() {
+                    return Ok(Vec::new());
+                }
+                let query = diesel::sql_query(EXPIRE)
+                    .bind::<Timestamptz, _>(now)
+                    .bind::<Timestamptz, _>(purge_at)
+                    .bind::<BigInt, _>(limit)
+                    .bind::<Text, _>(MessageDeleted::KIND)
+                    .bind::<Array<SqlUuid>, _>(conversations);
+                prepared(query).load(connection).await
+            })
+            .await;
+        let rows = rows.map_err(unavailable)?;
         if !rows.is_empty() {
             self.ring();
         }
-        Ok(rows.into_iter().map(|row| (row.conversation_id.into(), row.id.into())).collect())
+        let expired = rows.into_iter().map(|ExpiredRow { place, change }| Expired {
+            conversation_id: place.conversation_id.into(),
+            message_id: place.id.into(),
+            revision: change.revision,
+        });
+        Ok(expired.collect())
     }
 
     async fn purge(&self, now: DateTime<Utc>, limit: i64) -> Result<usize, Error> {

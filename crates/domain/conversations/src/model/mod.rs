@@ -156,6 +156,8 @@ pub struct Conversation {
     pub mine: Personal,
     /// The sequence number of its newest entry; 0 while it is empty.
     pub last_seq: i64,
+    /// The number of the newest change of one of its entries; 0 while none has changed.
+    pub last_revision: i64,
     /// How many messages it holds.
     pub message_count: i64,
     /// Counts changes of membership.

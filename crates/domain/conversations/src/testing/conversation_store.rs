@@ -133,6 +133,7 @@ pub async fn what_was_created_reads_back_unchanged(fixture: Fixture) {
                 closed: None,
                 mine: Personal::default(),
                 last_seq: 0,
+                last_revision: 0,
                 message_count: 0,
                 members_version: found.conversation.members_version,
                 details_version: found.conversation.details_version,

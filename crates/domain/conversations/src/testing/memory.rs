@@ -141,6 +141,7 @@ impl ConversationStore for Memory {
             closed: None,
             mine: Personal::default(),
             last_seq: 0,
+            last_revision: 0,
             message_count: 0,
             members_version: 1,
             details_version: 1,

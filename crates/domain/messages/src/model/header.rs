@@ -54,7 +54,8 @@ pub struct Header {
     pub deleted_at: Option<DateTime<Utc>>,
     /// By whom it was taken back; by nobody, if it had expired.
     pub deleted_by: Option<UserId>,
-    /// Counts everything that changed about it, from 0: of two ways to show it, the higher one is the later.
+    /// The number of its last change among those of all messages of its conversation; 0 if it never changed. Of two ways
+    /// to show it, the one with the higher revision is the later.
     pub revision: i64,
     /// The data key that its words are sealed with. Not stored: the sealed words tell it.
     pub key_id: Option<DataKeyId>,

@@ -1,7 +1,7 @@
 use std::collections::HashMap;
 
 use alivio_kernel::ids::{ConversationId, MessageId, UserId};
-use alivio_kernel::{Effects, Sealed};
+use alivio_kernel::{Effects, PageSize, Sealed};
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
@@ -117,10 +117,44 @@ pub struct Current {
     pub members_version: i64,
 }
 
+/// A message whose time was over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Expired {
+    /// Where.
+    pub conversation_id: ConversationId,
+    /// The message.
+    pub message_id: MessageId,
+    /// The number of this change.
+    pub revision: i64,
+}
+
+/// Which changed messages of a conversation to read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RevisedQuery {
+    /// Those that changed after this number.
+    pub after: i64,
+    /// Those with a place in the log up to here.
+    pub up_to_seq: i64,
+    /// At most so many.
+    pub size: PageSize,
+}
+
+/// Messages that have changed, as stored.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RevisedPage {
+    /// As they are now, in the order of their revisions.
+    pub messages: Vec<StoredMessage>,
+    /// All that changed up to this number is in the page, or has changed again since.
+    pub reached: i64,
+    /// The number of the newest change of the conversation.
+    pub last_revision: i64,
+}
+
 /// What becomes of messages after they were sent.
 ///
-/// Every change MUST be stored with the note of it among the changes of the conversation, with its effects, and with a
-/// higher revision of the message, or not at all. Every change MUST be refused with [`Error::NotFound`] to whoever is
+/// Every change MUST be stored with the note of it among the changes of the conversation, with its effects, and with its
+/// number, or not at all. The changes of all messages of a conversation MUST be numbered 1, 2, 3 … in commit order, as its
+/// messages are; each message keeps the number of its last change as its revision. Every change MUST be refused with [`Error::NotFound`] to whoever is
 /// not in the conversation or may not read the message, with [`Error::Closed`] when the conversation is closed, and
 /// with [`Error::Blocked`] when a block stands between the two of a direct conversation, as these things are at the
 /// moment of the change: nothing commits after a block or a removal.
@@ -145,20 +179,35 @@ pub trait MessageChanges: Send + Sync {
 
     /// Gives a message other words, and keeps the former ones. Of many edits of one wording one MUST win; the others
     /// get [`Error::Stale`]. So does an edit of what is gone or corrected by now. A flag is stored with it, unless one of
-    /// the message that says the same is still open.
-    async fn edit(&self, edit: &Edit, effects: &Effects) -> Result<(), Error>;
+    /// the message that says the same is still open. The number of the change.
+    async fn edit(&self, edit: &Edit, effects: &Effects) -> Result<i64, Error>;
 
-    /// Takes a message back, for good. Whether this call did it: it may have been gone.
-    async fn delete(&self, deletion: &Deletion, effects: &Effects) -> Result<bool, Error>;
+    /// Takes a message back, for good. The number of the change, if this call did it: it may have been gone.
+    async fn delete(&self, deletion: &Deletion, effects: &Effects) -> Result<Option<i64>, Error>;
 
     /// Appends a message that corrects another of the same conversation and sender, and marks that one as corrected.
-    /// Of many corrections of one message one MUST win; the others get [`Error::Stale`], and leave no trace.
-    async fn correct(&self, correction: Correction) -> Result<Appended, Error>;
+    /// Of many corrections of one message one MUST win; the others get [`Error::Stale`], and leave no trace. With the
+    /// number of the change of the corrected message, if this call made it.
+    async fn correct(&self, correction: Correction) -> Result<(Appended, Option<i64>), Error>;
 
-    /// Sets or clears a reaction. Whether this call changed something. [`Error::TooManyReactions`] if it would be
-    /// another emoji than the [`MAX_EMOJI`](crate::MAX_EMOJI) that the message has, however many come at once;
-    /// [`Error::Gone`] if the message is gone.
-    async fn react(&self, react: &React) -> Result<bool, Error>;
+    /// Sets or clears a reaction. The number of the change, if this call changed something.
+    /// [`Error::TooManyReactions`] if it would be another emoji than the [`MAX_EMOJI`](crate::MAX_EMOJI) that the message
+    /// has, however many come at once; [`Error::Gone`] if the message is gone.
+    async fn react(&self, react: &React) -> Result<Option<i64>, Error>;
+
+    /// Messages that changed after a number, as they are now, gone ones included; each once. `None` if `viewer` is not in
+    /// the conversation.
+    ///
+    /// Membership MUST be checked in the statement that reads: nobody gets what is from before they joined. Whoever reads
+    /// on from where a page reached, until they have reached the last revision, MUST NOT miss a change, whatever
+    /// changes meanwhile. A page MUST cost no more than a [`WINDOW`](crate::WINDOW) of changes, so it may be empty
+    /// before the end.
+    async fn revised(
+        &self,
+        viewer: UserId,
+        conversation: ConversationId,
+        query: &RevisedQuery,
+    ) -> Result<Option<RevisedPage>, Error>;
 
     /// All that the message has said, for those who can read it.
     async fn wordings(&self, message: MessageId) -> Result<StoredWordings, Error>;
@@ -188,7 +237,7 @@ pub trait MessageChanges: Send + Sync {
         now: DateTime<Utc>,
         purge_at: DateTime<Utc>,
         limit: i64,
-    ) -> Result<Vec<(ConversationId, MessageId)>, Error>;
+    ) -> Result<Vec<Expired>, Error>;
 
     /// Destroys the words, the former wordings and the reactions of at most `limit` messages whose time to be destroyed
     /// has come. How many that were. Words that belong to the care of a patient MUST stay.
@@ -200,6 +249,8 @@ pub trait MessageChanges: Send + Sync {
 pub struct MessageChanged {
     /// What happened.
     pub change: Change,
+    /// The number of this change. The message may have changed again since.
+    pub revision: i64,
     /// Who did it; nobody, if its time was over.
     pub actor: Option<UserId>,
     /// When.

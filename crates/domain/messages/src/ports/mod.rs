@@ -140,6 +140,8 @@ pub struct Position {
     pub joined_seq: i64,
     /// The newest entry.
     pub last_seq: i64,
+    /// The number of the newest change of an entry.
+    pub last_revision: i64,
     /// The version of the membership that says so.
     pub members_version: i64,
     /// The marks of everyone who is in it now, theirs included.
@@ -255,6 +257,8 @@ pub trait LiveFeed: Send + Sync {
     async fn message_changed(&self, changed: MessageChanged);
     /// Someone's marks have moved.
     async fn marks_moved(&self, moved: &MarksMoved);
+    /// `user` has read on, and has so many messages by others left there. Nobody else is to know.
+    async fn unread_changed(&self, user: UserId, conversation: ConversationId, unread: i64);
     /// A message that `sender` had put off has changed its state. Nobody else is to know.
     async fn scheduled_changed(&self, sender: UserId, id: ScheduledMessageId, state: ScheduledState);
     /// `user` has changed their draft there. Nobody else is to know.

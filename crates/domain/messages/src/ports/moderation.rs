@@ -122,6 +122,6 @@ pub trait ModerationStore: Send + Sync {
     /// Stores a step with its `effects`; [`Error::Stale`] unless the item is at the version before.
     ///
     /// If the message is taken away, that is noted among the changes of the conversation in the same transaction, and
-    /// told. Says whether this call took it away: `false` if it was gone already.
-    async fn decide(&self, decision: &Decision, effects: Effects) -> Result<bool, Error>;
+    /// told. The number of that change, if this call took it away: it may have been gone already.
+    async fn decide(&self, decision: &Decision, effects: Effects) -> Result<Option<i64>, Error>;
 }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use alivio_kernel::ids::{ConversationId, MessageId, UserId};
-use alivio_kernel::{AuditEntry, Caller, DomainError, Effects, ErrorKind, Event, Page, PageSize};
+use alivio_kernel::{AuditEntry, Caller, DomainError, Effects, ErrorKind, Event, Page, PageSize, Sealed};
 use chrono::{DateTime, Utc};
 
 use super::read::acquaint;
@@ -12,8 +12,9 @@ use super::{Messages, Sent};
 use crate::screening::{Verdict, screen};
 use crate::{
     Aftermath, Anchor, Change, Content, Correction, CorrectionReason, Deletion, Draft, Edit, Emoji, Error,
-    Found, Mark, Marks, Message, MessageChanged, MessageDeleted, MessageEdited, MessageSent, Moved, NewEntry,
-    PURGE_GRACE, React, Receipt, Room, Spot, StoredMessage, TakenBackBy,
+    Expired, Found, Header, Mark, Marks, Message, MessageChanged, MessageDeleted, MessageEdited, MessageSent,
+    Moved, NewEntry, PURGE_GRACE, React, Receipt, RevisedPage, RevisedQuery, Room, Spot, StoredMessage,
+    TakenBackBy,
 };
 
 /// Messages that are taken back or destroyed at once.
@@ -28,6 +29,19 @@ pub struct Changed {
     pub aftermath: Aftermath,
     /// Everyone's marks, as far as others may see them.
     pub marks: Vec<Marks>,
+}
+
+/// A part of what has changed in a conversation.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Revised {
+    /// The messages as they are now, in the order of their revisions.
+    pub messages: Vec<Message>,
+    /// What has gathered around them; nothing around those that are not named.
+    pub aftermath: HashMap<MessageId, Aftermath>,
+    /// All changes up to this number are told by then.
+    pub reached: i64,
+    /// The number of the newest change.
+    pub last_revision: i64,
 }
 
 /// The words of a message at a time.
@@ -90,8 +104,9 @@ impl Messages {
             at: now,
             flag,
         };
-        p.changes.edit(&edit, &Effects::default().event(Event::new(&*p.ids, now, &edited))).await?;
-        self.tell(message, Change::Edited, Some(caller.user_id), now).await
+        let effects = Effects::default().event(Event::new(&*p.ids, now, &edited));
+        let revision = p.changes.edit(&edit, &effects).await?;
+        self.tell(message, (Change::Edited, revision), Some(caller.user_id), now).await
     }
 
     /// Takes a message back: one of the caller's, or another's in a group that they moderate. Does nothing if it is
@@ -117,8 +132,8 @@ impl Messages {
         }
         let deletion =
             Deletion { message_id: message, actor: caller.user_id, at: now, purge_at: now + PURGE_GRACE };
-        if p.changes.delete(&deletion, &effects).await? {
-            self.tell(message, Change::Deleted, Some(caller.user_id), now).await?;
+        if let Some(revision) = p.changes.delete(&deletion, &effects).await? {
+            self.tell(message, (Change::Deleted, revision), Some(caller.user_id), now).await?;
         }
         Ok(())
     }
@@ -154,14 +169,18 @@ impl Messages {
             admitted => admitted?,
         };
         let step = admitted.step;
-        let sent = self.append_correction(caller, &found, draft, reason, admitted, now).await;
-        if !matches!(&sent, Ok(sent) if sent.created) {
+        let appended = self.append_correction(caller, &found, draft, reason, admitted, now).await;
+        if !matches!(&appended, Ok((sent, _)) if sent.created) {
             self.give_back(step.as_ref()).await?;
-            return sent;
         }
-        self.tell(message, Change::Corrected, Some(caller.user_id), now).await?;
-        sent
+        let (sent, revision) = appended?;
+        if let Some(revision) = revision {
+            self.tell(message, (Change::Corrected, revision), Some(caller.user_id), now).await?;
+        }
+        Ok(sent)
     }
+
+    /// The correction, and the number of the change of what it corrects.
 
     async fn append_correction(
         &self,
@@ -171,7 +190,7 @@ impl Messages {
         reason: Option<CorrectionReason>,
         admitted: Admitted,
         now: DateTime<Utc>,
-    ) -> Result<Sent, Error> {
+    ) -> Result<(Sent, Option<i64>), Error> {
         let p = &self.ports;
         let (message, conversation) = (found.id, found.conversation_id);
         let Admitted { quiet, warnings, flag, .. } = admitted;
@@ -184,6 +203,7 @@ impl Messages {
             quiet,
         };
         let content = self.seal_words(&header, draft.content.as_ref()).await?;
+        let header = Header { key_id: content.as_ref().and_then(Sealed::key_id), ..header };
         let reason = match &reason {
             Some(reason) => {
                 let place = CorrectionReason::context(message, conversation);
@@ -204,14 +224,15 @@ impl Messages {
             reason,
             effects: Effects::default().audit(entry.on("message", message)),
         };
-        let appended = match p.changes.correct(correction).await {
+        let (appended, revision) = match p.changes.correct(correction).await {
             Err(Error::Stale) => match found.corrected_by {
                 Some(by) => Err(Error::AlreadyCorrected { by }),
                 None => Err(Error::Stale),
             },
             appended => appended,
         }?;
-        self.appended(caller.user_id, appended, header, (draft.content, None), warnings).await
+        let sent = self.appended(caller.user_id, appended, header, (draft.content, None), warnings).await?;
+        Ok((sent, revision))
     }
 
     /// Sets or clears a reaction of the caller. Idempotent.
@@ -230,11 +251,30 @@ impl Messages {
         let Found { message: found, standing } = self.find(caller, message, now).await?;
         standing.react(&found, now)?;
         let react = React { message_id: message, actor: caller.user_id, emoji, is_set, at: now };
-        if p.changes.react(&react).await? {
-            self.tell(message, Change::Reacted, Some(caller.user_id), now).await
-        } else {
-            self.current(message).await.map(|(changed, _)| changed)
+        match p.changes.react(&react).await? {
+            Some(revision) => {
+                self.tell(message, (Change::Reacted, revision), Some(caller.user_id), now).await
+            }
+            None => self.current(message).await.map(|(changed, _)| changed),
         }
+    }
+
+    /// What has changed after a number, for a device that has everything else: a part of it.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`].
+    pub async fn revised(
+        &self,
+        caller: &Caller,
+        conversation: ConversationId,
+        query: &RevisedQuery,
+    ) -> Result<Revised, Error> {
+        let page = self.ports.changes.revised(caller.user_id, conversation, query).await?;
+        let RevisedPage { messages, reached, last_revision } = page.ok_or(Error::NotFound)?;
+        let messages = self.unseal(messages).await?;
+        let aftermath = self.aftermath(&messages).await?;
+        let messages = self.known_to(caller.user_id, messages).await?;
+        Ok(Revised { messages, aftermath, reached, last_revision })
     }
 
     /// All that a message has said.
@@ -251,7 +291,7 @@ impl Messages {
         }
         let stored = p.changes.wordings(message).await?;
         let places = stored.former.iter().map(|wording| {
-            let header = crate::Header { version: wording.version, ..found.header.clone() };
+            let header = Header { version: wording.version, ..found.header.clone() };
             (Content::context(&header), &wording.content)
         });
         let mut sealed: Vec<_> = places.collect();
@@ -375,10 +415,11 @@ impl Messages {
         let expired = p.changes.expire(now, now + PURGE_GRACE, BATCH).await?;
         let more = i64::try_from(expired.len()).is_ok_and(|n| n >= BATCH);
         let mut failed = None;
-        for (conversation, message) in expired {
-            if p.live.has_audience(conversation) {
+        for Expired { conversation_id, message_id, revision } in expired {
+            if p.live.has_audience(conversation_id) {
                 // The others are told all the same.
-                failed = self.tell(message, Change::Deleted, None, now).await.err().or(failed);
+                let told = self.tell(message_id, (Change::Deleted, revision), None, now).await;
+                failed = told.err().or(failed);
             }
         }
         failed.map_or(Ok(more), Err)
@@ -415,7 +456,7 @@ impl Messages {
     pub(super) async fn tell(
         &self,
         id: MessageId,
-        change: Change,
+        (change, revision): (Change, i64),
         actor: Option<UserId>,
         at: DateTime<Utc>,
     ) -> Result<Changed, Error> {
@@ -425,7 +466,7 @@ impl Messages {
         let known = self.known(viewer, std::iter::once(&changed.message)).await.unwrap_or_default();
         acquaint(&mut changed.message, &known, true);
         let Changed { message, aftermath, marks } = changed.clone();
-        let told = MessageChanged { change, actor, at, message, aftermath, marks, members_version };
+        let told = MessageChanged { change, revision, actor, at, message, aftermath, marks, members_version };
         self.ports.live.message_changed(told).await;
         acquaint(&mut changed.message, &known, false);
         Ok(changed)

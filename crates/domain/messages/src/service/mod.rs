@@ -16,7 +16,7 @@ use alivio_kernel::sealing::Scope;
 use alivio_kernel::{Caller, Clock, Event, FieldError, Page, PageSize, Role, Rule, Sealed, Sealer};
 use chrono::{DateTime, Utc};
 
-pub use changes::{Changed, Wording, Wordings};
+pub use changes::{Changed, Revised, Wording, Wordings};
 pub use forward::{Forwarded, MAX_TARGETS};
 use read::acquaint;
 pub use scheduled::Rewrite;
@@ -455,9 +455,12 @@ impl Messages {
         let moved =
             p.log.advance(caller.user_id, conversation, mark, target, now).await?.ok_or(Error::NotFound)?;
         if moved.moved {
-            let Moved { marks, message_id, .. } = moved;
+            let Moved { marks, message_id, unread, .. } = moved;
             let moved = MarksMoved { conversation_id: conversation, mark, marks, message_id, at: now };
             p.live.marks_moved(&moved).await;
+            if mark == Mark::Read {
+                p.live.unread_changed(caller.user_id, conversation, unread).await;
+            }
         }
         Ok(moved)
     }

@@ -187,9 +187,9 @@ impl Moderation {
             effects = effects.event(Event::new(&*p.ids, now, &deleted));
         }
         let decision = Decision { header, note: sealed, removes };
-        if p.store.decide(&decision, effects).await? {
-            let message = decision.header.message_id;
-            self.messages.tell(message, Change::Deleted, Some(caller.user_id), now).await?;
+        if let Some(revision) = p.store.decide(&decision, effects).await? {
+            let change = (Change::Deleted, revision);
+            self.messages.tell(decision.header.message_id, change, Some(caller.user_id), now).await?;
         }
         Ok(decision.header)
     }

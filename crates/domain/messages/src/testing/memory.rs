@@ -182,6 +182,7 @@ impl MessageLog for Memory {
         Ok(state.joined(viewer, conversation).map(|(conversation, _, joined_seq)| Position {
             joined_seq,
             last_seq: conversation.last_seq(),
+            last_revision: 0,
             members_version: conversation.members_version,
             marks: conversation.marks(),
         }))

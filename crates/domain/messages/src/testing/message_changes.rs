@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use alivio_kernel::ids::{ConversationId, MessageId, ReportId, UserId};
 use alivio_kernel::testing::together;
-use alivio_kernel::{DomainEvent, Effects, Event, Sealed, SystemIds};
+use alivio_kernel::{DomainEvent, Effects, Event, PageSize, Sealed, SystemIds};
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::ChangesFixture;
@@ -19,7 +19,7 @@ use crate::screening::{Finding, FindingKind};
 use crate::{
     Aftermath, Anchor, Appended, ClientMessageId, Correction, Current, Deletion, Edit, Emoji, Error, Header,
     MAX_EMOJI, Mark, MessageChanges, MessageDeleted, MessageEdited, MessageLog, MessageSent, NewEntry,
-    NewFlag, React, Spot, StoredMessage,
+    NewFlag, React, RevisedPage, RevisedQuery, Spot, StoredMessage,
 };
 
 /// Tests your [`MessageChanges`]: one `#[tokio::test]` for every case in [`testing::message_changes`].
@@ -49,6 +49,10 @@ macro_rules! message_changes_conformance {
                 a_reaction_is_set_once_and_cleared_once
                 a_message_takes_so_many_emoji_however_many_come_at_once
                 every_change_is_noted_and_raises_the_revision
+                the_changes_of_a_conversation_are_numbered_without_gaps
+                what_has_changed_is_read_as_it_is_now_and_once
+                what_changed_before_one_joined_stays_hidden
+                whoever_reads_on_misses_no_change
                 what_has_expired_is_taken_back_once_however_many_look
                 words_are_destroyed_unless_they_belong_to_a_record
                 a_receipt_tells_when_the_mark_first_passed
@@ -103,7 +107,7 @@ pub async fn of_two_hundred_parallel_edits_each_wording_gives_way_once(fixture: 
         .await;
         let won = done.iter().filter(|done| done.is_ok()).count();
         assert_eq!(won, 1, "round {round}");
-        assert!(done.iter().all(|done| matches!(done, Ok(()) | Err(Error::Stale))));
+        assert!(done.iter().all(|done| matches!(done, Ok(_) | Err(Error::Stale))));
     }
     let versions = room.changes.wordings(message.id).await.unwrap().former;
     assert_eq!(versions.iter().map(|w| w.version).collect::<Vec<_>>(), [1, 2]);
@@ -143,7 +147,9 @@ pub async fn parallel_corrections_make_one_chain(fixture: ChangesFixture) {
         }))
         .await;
         let won: Vec<_> = done.iter().filter(|(_, done)| done.is_ok()).collect();
-        let [(id, Ok(Appended::Stored { seq: stored, .. }))] = won[..] else { panic!("{} won", won.len()) };
+        let [(id, Ok((Appended::Stored { seq: stored, .. }, Some(_))))] = won[..] else {
+            panic!("{} won", won.len())
+        };
         assert_eq!(*stored, seq);
         assert!(done.iter().all(|(_, done)| matches!(done, Ok(_) | Err(Error::Stale))));
         assert_eq!(room.current(message.id).await.message.corrected_by, Some(*id));
@@ -163,8 +169,8 @@ pub async fn a_correction_sent_again_is_the_same_message(fixture: ChangesFixture
     let message = room.says(0).await;
     let correction = room.new_correction(0, message.id);
     let stored = room.changes.correct(correction.clone()).await.unwrap();
-    assert!(matches!(stored, Appended::Stored { seq: 2, .. }));
-    let Appended::Repeat(again) = room.changes.correct(correction.clone()).await.unwrap() else {
+    assert!(matches!(stored, (Appended::Stored { seq: 2, .. }, Some(1))));
+    let (Appended::Repeat(again), None) = room.changes.correct(correction.clone()).await.unwrap() else {
         panic!("not a repeat")
     };
     assert_eq!(again.id, correction.entry.id);
@@ -197,7 +203,7 @@ pub async fn of_many_parallel_deletions_one_is_told(fixture: ChangesFixture) {
     let message = room.says(0).await;
     let done = together((0..50).map(|n| {
         let (changes, deletion) = (room.changes.clone(), room.new_deletion(n % 2, message.id, 1));
-        async move { changes.delete(&deletion, &deleted(&deletion)).await.unwrap() }
+        async move { changes.delete(&deletion, &deleted(&deletion)).await.unwrap().is_some() }
     }))
     .await;
     assert_eq!(done.iter().filter(|done| **done).count(), 1);
@@ -240,7 +246,7 @@ pub async fn nothing_changes_in_a_closed_conversation(fixture: ChangesFixture) {
     assert!(matches!(room.delete(0, message.id, 1).await, Err(Error::Closed)));
     assert!(matches!(room.react(1, message.id, "👍", true).await, Err(Error::Closed)));
     let corrected = room.changes.correct(room.new_correction(0, message.id)).await.unwrap();
-    assert_eq!(corrected, Appended::Closed);
+    assert_eq!(corrected, (Appended::Closed, None));
     assert_eq!(room.current(message.id).await.message, message);
 }
 
@@ -261,7 +267,8 @@ pub async fn nothing_changes_while_a_block_stands(fixture: ChangesFixture) {
         assert!(matches!(room.react(who, message.id, "👍", true).await, Err(Error::Blocked)));
         assert!(group.react(who, elsewhere.id, "👍", true).await.unwrap(), "a group goes on");
     }
-    assert_eq!(room.changes.correct(room.new_correction(0, message.id)).await.unwrap(), Appended::Blocked);
+    let corrected = room.changes.correct(room.new_correction(0, message.id)).await.unwrap();
+    assert_eq!(corrected, (Appended::Blocked, None));
     room.world.unblock(room.members[0], room.members[1]).await;
     assert!(room.react(1, message.id, "👍", true).await.unwrap());
 }
@@ -362,6 +369,155 @@ pub async fn every_change_is_noted_and_raises_the_revision(fixture: ChangesFixtu
     assert_eq!(room.current(message.id).await.message.revision, 5);
 }
 
+// Numbers
+
+/// The changes of a conversation MUST be numbered 1, 2, 3 … whatever they are of, and however many are made at once, also by
+/// those who take back what has expired everywhere. A message keeps the number of its last change.
+pub async fn the_changes_of_a_conversation_are_numbered_without_gaps(fixture: ChangesFixture) {
+    let here = Room::of(fixture, 2).await;
+    let there = here.world.conversation(&here.members).await;
+    let there = Room { conversation: there, ..here.clone() };
+    let mut ids = Vec::new();
+    for n in 0..24 {
+        for room in [&here, &there] {
+            ids.push((room.clone(), room.says_until(0, (n % 4 == 0).then(|| at(10))).await.id));
+        }
+    }
+    let tasks = ids.iter().enumerate().map(|(n, (room, id))| {
+        let (room, id) = (room.clone(), *id);
+        async move {
+            let place = room.conversation;
+            let revision = match (n / 2) % 4 {
+                0 => {
+                    let expired = room.changes.expire(at(20), at(1000), 5).await.unwrap();
+                    return expired.iter().map(|e| (e.conversation_id, e.message_id, e.revision)).collect();
+                }
+                1 => Some(room.edit(0, id, 1).await.unwrap()),
+                2 => {
+                    let deletion = room.new_deletion(0, id, 5);
+                    room.changes.delete(&deletion, &deleted(&deletion)).await.unwrap()
+                }
+                _ => room.changes.correct(room.new_correction(0, id)).await.unwrap().1,
+            };
+            vec![(place, id, revision.unwrap())]
+        }
+    });
+    let numbered: Vec<(ConversationId, MessageId, i64)> =
+        together(tasks).await.into_iter().flatten().collect();
+    for room in [&here, &there] {
+        let of_room = numbered.iter().filter(|(place, ..)| *place == room.conversation);
+        let mut numbers: Vec<_> = of_room.map(|(_, _, revision)| *revision).collect();
+        numbers.sort_unstable();
+        let last = i64::try_from(numbers.len()).unwrap();
+        assert_eq!(numbers, (1..=last).collect::<Vec<_>>());
+        assert!(last >= 18, "{last}");
+        let position = room.log.position(room.members[0], room.conversation).await.unwrap().unwrap();
+        assert_eq!(position.last_revision, last);
+    }
+    for (_, id, revision) in numbered {
+        assert_eq!(here.current(id).await.message.revision, revision);
+    }
+}
+
+/// Pages MUST be in the order of the revisions, without what never changed, and without what the device does not have.
+pub async fn what_has_changed_is_read_as_it_is_now_and_once(fixture: ChangesFixture) {
+    let room = Room::of(fixture, 2).await;
+    let mut ids = Vec::new();
+    for _ in 0..6 {
+        ids.push(room.says(0).await.id);
+    }
+    assert_eq!(room.revised(0, 0, 6, 10).await, (vec![], 0, 0));
+    for n in [4, 1, 3, 5] {
+        room.edit(0, ids[n], 1).await.unwrap();
+    }
+    room.react(1, ids[1], "👍", true).await.unwrap();
+    room.delete(0, ids[3], 9).await.unwrap();
+    // 4 → 1, 5 → 4, 1 → 5, 3 → 6.
+    assert_eq!(
+        room.revised(0, 0, 6, 10).await,
+        (vec![(ids[4], 1), (ids[5], 4), (ids[1], 5), (ids[3], 6)], 6, 6)
+    );
+    assert_eq!(room.revised(0, 0, 6, 2).await, (vec![(ids[4], 1), (ids[5], 4)], 4, 6));
+    assert_eq!(room.revised(0, 4, 6, 2).await, (vec![(ids[1], 5), (ids[3], 6)], 6, 6));
+    assert_eq!(room.revised(0, 6, 6, 2).await, (vec![], 6, 6));
+    assert_eq!(
+        room.revised(0, 0, 2, 10).await,
+        (vec![(ids[1], 5)], 6, 6),
+        "not what the device does not have"
+    );
+    let query = RevisedQuery { after: 5, up_to_seq: 6, size: PageSize::parse(None, 5).unwrap() };
+    let gone = room.changes.revised(room.members[0], room.conversation, &query).await.unwrap().unwrap();
+    assert!(gone.messages[0].deleted_at.is_some());
+}
+
+/// Strangers and those who left MUST get `None`; those who came later, or came back, nothing from before.
+pub async fn what_changed_before_one_joined_stays_hidden(fixture: ChangesFixture) {
+    let mut room = Room::of(fixture, 3).await;
+    let before = room.says(0).await.id;
+    let (later, stranger) = (room.world.user().await, room.world.user().await);
+    room.world.add(room.conversation, later).await;
+    room.world.remove(room.conversation, room.members[1]).await;
+    room.world.remove(room.conversation, room.members[2]).await;
+    room.world.add(room.conversation, room.members[2]).await;
+    room.members.extend([later, stranger]);
+    let after = room.says(0).await.id;
+    room.edit(0, before, 1).await.unwrap();
+    room.edit(0, after, 1).await.unwrap();
+    assert_eq!(room.revised(0, 0, 2, 10).await.0, [(before, 1), (after, 2)]);
+    for who in [2, 3] {
+        assert_eq!(room.revised(who, 0, 2, 10).await, (vec![(after, 2)], 2, 2), "{who}");
+    }
+    let query = RevisedQuery { after: 0, up_to_seq: 2, size: PageSize::parse(None, 5).unwrap() };
+    for who in [1, 4] {
+        let read = room.changes.revised(room.members[who], room.conversation, &query).await.unwrap();
+        assert!(read.is_none(), "{who}");
+    }
+}
+
+/// Whoever reads from where the page before reached MUST come to know every message as it is in the end, however the pages
+/// and the changes fall.
+pub async fn whoever_reads_on_misses_no_change(fixture: ChangesFixture) {
+    const CHANGES: usize = 120;
+    let room = Room::of(fixture, 2).await;
+    let mut ids = Vec::new();
+    for _ in 0..8 {
+        ids.push(room.says(0).await.id);
+    }
+    let tasks = (0..5_usize).map(|task| {
+        let (room, ids) = (room.clone(), ids.clone());
+        async move {
+            let (mut known, mut after) = (HashMap::new(), 0);
+            if task < 4 {
+                for n in (task..CHANGES).step_by(4) {
+                    let emoji = ["👍", "❤️", "😀", "🎉"][task];
+                    room.react(task % 2, ids[(n / 4 * 3 + task) % 8], emoji, (n / 4) % 3 != 1).await.unwrap();
+                }
+            } else {
+                for _ in 0..60 {
+                    let (page, reached, _) = room.revised(0, after, 8, 2).await;
+                    assert!(reached >= after && page.iter().all(|(_, revision)| *revision > after));
+                    after = reached;
+                    known.extend(page);
+                }
+            }
+            (known, after)
+        }
+    });
+    let (mut known, mut after) = together(tasks).await.pop().unwrap();
+    loop {
+        let (page, reached, last) = room.revised(0, after, 8, 2).await;
+        known.extend(page);
+        after = reached;
+        if reached == last {
+            break;
+        }
+    }
+    assert!(after > 8, "nothing changed, so this tests nothing");
+    for id in ids {
+        assert_eq!(known.get(&id).copied(), Some(room.current(id).await.message.revision));
+    }
+}
+
 // Expiry
 
 /// However many look at once, each message MUST be taken back once, with one event and one note.
@@ -381,7 +537,7 @@ pub async fn what_has_expired_is_taken_back_once_however_many_look(fixture: Chan
                 if some.is_empty() {
                     return found;
                 }
-                found.extend(some.into_iter().map(|(_, message)| message));
+                found.extend(some.into_iter().map(|expired| expired.message_id));
             }
         }
     }))
@@ -692,7 +848,7 @@ impl Room {
         }
     }
 
-    async fn edit(&self, who: usize, message: MessageId, replaces: u32) -> Result<(), Error> {
+    async fn edit(&self, who: usize, message: MessageId, replaces: u32) -> Result<i64, Error> {
         let edit = self.new_edit(who, message, replaces);
         self.changes.edit(&edit, &edited(&edit)).await
     }
@@ -703,7 +859,7 @@ impl Room {
 
     async fn delete(&self, who: usize, message: MessageId, second: i64) -> Result<bool, Error> {
         let deletion = self.new_deletion(who, message, second);
-        self.changes.delete(&deletion, &deleted(&deletion)).await
+        Ok(self.changes.delete(&deletion, &deleted(&deletion)).await?.is_some())
     }
 
     fn new_correction(&self, who: usize, corrected: MessageId) -> Correction {
@@ -721,12 +877,26 @@ impl Room {
     ) -> Result<bool, Error> {
         let emoji = Emoji::parse(emoji).unwrap();
         let react = React { message_id, actor: self.members[who], emoji, is_set, at: self.tick() };
-        self.changes.react(&react).await
+        Ok(self.changes.react(&react).await?.is_some())
     }
 
     /// Later than all before.
     fn tick(&self) -> DateTime<Utc> {
         at(self.ticks.fetch_add(1, std::sync::atomic::Ordering::Relaxed))
+    }
+
+    /// What `revised` answers: messages with their revisions, how far it reached, and the last revision.
+    async fn revised(
+        &self,
+        who: usize,
+        after: i64,
+        up_to_seq: i64,
+        size: u16,
+    ) -> (Vec<(MessageId, i64)>, i64, i64) {
+        let query = RevisedQuery { after, up_to_seq, size: PageSize::parse(None, size).unwrap() };
+        let page = self.changes.revised(self.members[who], self.conversation, &query).await;
+        let RevisedPage { messages, reached, last_revision } = page.unwrap().unwrap();
+        (messages.iter().map(|m| (m.id, m.revision)).collect(), reached, last_revision)
     }
 
     async fn mark(&self, who: usize, mark: Mark, seq: i64, second: i64) {
