@@ -7,6 +7,7 @@ use alivio_kernel::{Caller, FieldError, PageSize, Rule};
 use alivio_messages::{Anchor, Changed, Content, Draft, Emoji, Error, Mark, Moved, Position, Rooms, Sent};
 
 use super::hub::Socket;
+use super::nodes::Hint;
 use super::{Frame, Happening, Inbox};
 use crate::Platform;
 
@@ -397,6 +398,8 @@ impl Desk {
         let person = person.map_err(|e| Error::Unavailable(Box::new(e)))?;
         let what = Happening::Typing { person, is_typing };
         if self.platform.hub.tell_from(conversation, &self.socket, what) {
+            let typing = Hint::Typing { conversation, user: self.caller.user_id, is_typing };
+            self.platform.nodes.say(conversation.uuid(), typing);
             Ok(())
         } else {
             Err(Error::NotFound)
