@@ -4,14 +4,16 @@ use std::sync::Arc;
 
 use alivio_crypto::{Argon2Hasher, EddsaTokens, EnvelopeSealer, KeyRing, TotpCodes};
 use alivio_imaging::Shrinker;
-use alivio_kernel::{BoxError, Sensitive, SystemClock, SystemIds};
+use alivio_kernel::{BoxError, LoneNode, NodeBus, Sensitive, SystemClock, SystemIds};
 use alivio_messages::LocalPace;
 use alivio_messages::formatting::medical_terms;
 use alivio_notifications::{Mailbox, Mailer};
 use alivio_outbox::Relay;
+use alivio_platform::live::Fellowship;
 use alivio_platform::{Dependency, Housekeeping, Platform, Ports};
 use alivio_postgres::cluster::{Cluster, ClusterConfig};
 use alivio_postgres::{Database, DatabaseOptions, GroupCommit, migrate};
+use alivio_redis::RedisBus;
 use alivio_sandbox::SandboxMailbox;
 use alivio_sendgrid::{SendGrid, SendGridOptions};
 use alivio_smtp::{Smtp, SmtpOptions};
@@ -40,6 +42,30 @@ impl Dependency for DatabaseDependency {
     async fn check(&self) -> Result<(), BoxError> {
         Ok(self.0.ping().await?)
     }
+}
+
+struct RedisDependency(Arc<RedisBus>);
+
+#[async_trait]
+impl Dependency for RedisDependency {
+    fn name(&self) -> &'static str {
+        "redis"
+    }
+
+    async fn check(&self) -> Result<(), BoxError> {
+        Ok(self.0.ping().await?)
+    }
+
+    /// People go on talking without it, and hear of each other a little later.
+    fn is_needed(&self) -> bool {
+        false
+    }
+}
+
+/// The way to the other nodes, if there is Redis.
+fn node_bus(config: &Config) -> Result<Option<Arc<RedisBus>>, BoxError> {
+    let Some(url) = &config.redis_url else { return Ok(None) };
+    Ok(Some(Arc::new(RedisBus::open(url).map_err(|error| format!("REDIS_URL: {error}"))?)))
 }
 
 /// Where the data are: someone's server, or our own private one.
@@ -106,9 +132,10 @@ fn post(config: &MailConfig) -> Result<Post, BoxError> {
 pub(crate) async fn platform(
     config: &Config,
     storage: &Storage,
-) -> Result<(Platform, Relay, Housekeeping), BoxError> {
+) -> Result<(Platform, Relay, Housekeeping, Fellowship), BoxError> {
     let (mailer, mailbox) = post(config.mail()?)?;
     let public_origin = config.public_origin()?.clone();
+    let redis = node_bus(config)?;
     let ring = keys(config)?;
     migrate(&storage.url).await?;
     let options = DatabaseOptions { connections: config.database_connections, ..DatabaseOptions::default() };
@@ -124,6 +151,12 @@ pub(crate) async fn platform(
         EnvelopeSealer::new(&ring, Arc::clone(&store) as _, Arc::clone(&clock) as _, Arc::clone(&ids) as _);
     sealer.check().await?;
     let sealer = Arc::new(sealer);
+    let mut dependencies: Vec<Arc<dyn Dependency>> = vec![Arc::new(DatabaseDependency(database.clone()))];
+    dependencies.extend(redis.clone().map(|redis| Arc::new(RedisDependency(redis)) as _));
+    let node_bus: Arc<dyn NodeBus> = match redis {
+        Some(redis) => redis,
+        None => Arc::new(LoneNode),
+    };
     let hashers = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
     Ok(Platform::new(Ports {
         clock,
@@ -179,8 +212,10 @@ pub(crate) async fn platform(
         mailer,
         mailbox,
         public_origin,
+        broadcasts: Arc::clone(&store) as _,
         outbox: store,
         outbox_wake: database.wake(),
-        dependencies: vec![Arc::new(DatabaseDependency(database))],
+        node_bus,
+        dependencies,
     }))
 }

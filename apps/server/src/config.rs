@@ -40,6 +40,11 @@ pub(crate) const SETTINGS: &[Setting] = &[
     setting("ALIVIO_DATA_DIR", ".alivio", "where the private PostgreSQL and the keys live"),
     setting("DATABASE_URL", "", "a PostgreSQL of your own (14 or newer); unset, Alivio runs a private one"),
     setting(
+        "REDIS_URL",
+        "",
+        "a Redis of your own (7.0 or newer), `redis://host:6379` or `rediss://user:password@host:6379`, by which several nodes call to each other; unset, each looks twice a second",
+    ),
+    setting(
         "ALIVIO_KEYS_FILE",
         "<data dir>/keys.json",
         "the keys that everything is encrypted and signed with; back it up apart from the database",
@@ -254,6 +259,8 @@ pub(crate) struct Config {
     pub(crate) data_dir: PathBuf,
     /// Holds a password: never to be logged.
     pub(crate) database_url: Option<String>,
+    /// Holds a password.
+    pub(crate) redis_url: Option<Sensitive<String>>,
     pub(crate) keys_file: PathBuf,
     pub(crate) demo: bool,
     pub(crate) open_registration: bool,
@@ -326,6 +333,7 @@ impl Config {
             // Not the value itself: it may hold a password.
             return Err(invalid("DATABASE_URL", "…", "a URL like `postgres://user:password@host/database`"));
         }
+        let redis_url = get("REDIS_URL").map(|url| Sensitive::new(url.to_owned()));
         let production = environment == Environment::Production;
         let demo = match get("ALIVIO_DEMO") {
             None => !production && database_url.is_none(),
@@ -362,6 +370,7 @@ impl Config {
             keys_file: get("ALIVIO_KEYS_FILE").map_or_else(|| data_dir.join("keys.json"), PathBuf::from),
             data_dir,
             database_url,
+            redis_url,
             demo,
             open_registration: match get("ALIVIO_OPEN_REGISTRATION") {
                 None | Some("true") => true,

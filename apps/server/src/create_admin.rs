@@ -38,7 +38,7 @@ pub(crate) async fn create_admin(config: &Config, options: Options) -> Result<()
     let new = NewAdministrator { identity, password, force: options.force };
     let storage = Storage::open(config).await?;
     let created = async {
-        let (platform, _relay, _housekeeping) = platform(config, &storage).await?;
+        let (platform, ..) = platform(config, &storage).await?;
         platform.administration.create_administrator(new).await.map_err(|error| match error {
             Error::AdministratorExists => {
                 "there is an active it_admin; sign in as them, or add --force".into()

@@ -6,6 +6,7 @@ use std::net::TcpListener;
 use alivio_kernel::BoxError;
 use alivio_postgres::cluster::find_programs;
 use alivio_postgres::{Database, DatabaseOptions};
+use alivio_redis::RedisBus;
 
 use crate::assembly;
 use crate::config::{Config, Environment, MailConfig, SETTINGS, Setting};
@@ -21,6 +22,7 @@ pub(crate) async fn doctor(config: &Config) -> Result<(), BoxError> {
         Check { name: "settings", result: Ok(settings(config)) },
         Check { name: "address", result: address(config) },
         Check { name: "database", result: database(config).await },
+        Check { name: "redis", result: redis(config).await },
         Check { name: "keys", result: keys(config) },
         Check { name: "mail", result: mail(config).await },
         Check { name: "links", result: links(config) },
@@ -72,6 +74,14 @@ async fn database(config: &Config) -> Result<String, String> {
         Err(error) if config.environment == Environment::Production => Err(error.to_string()),
         Err(error) => Ok(format!("answers, but {error}")),
         Ok(()) => Ok("answers, and keeps what it acknowledges".to_owned()),
+    }
+}
+
+async fn redis(config: &Config) -> Result<String, String> {
+    let Some(url) = &config.redis_url else { return Ok("not used, nodes look twice a second".to_owned()) };
+    match RedisBus::probe(url).await {
+        Ok(()) => Ok("answers".to_owned()),
+        Err(error) => Err(format!("{error}. Check REDIS_URL")),
     }
 }
 

@@ -30,7 +30,7 @@ pub(crate) async fn serve(config: Config) -> Result<(), BoxError> {
 }
 
 async fn run(config: &Config, storage: &Storage, stop: impl Future<Output = ()>) -> Result<(), BoxError> {
-    let (platform, relay, housekeeping) = platform(config, storage).await?;
+    let (platform, relay, housekeeping, mut fellowship) = platform(config, storage).await?;
     let demo =
         if config.demo { Some(demo_clinic(&platform.accounts, &platform.profiles).await?) } else { None };
     let published = platform.profiles.publish_missing().await?;
@@ -38,7 +38,9 @@ async fn run(config: &Config, storage: &Storage, stop: impl Future<Output = ()>)
         tracing::info!(directory.published = published, "directory.completed");
     }
 
+    fellowship.begin().await?;
     let (stopping, stopped) = watch::channel(false);
+    let fellowship = tokio::spawn(fellowship.run(stopped.clone()));
     let relay = tokio::spawn(relay.run(stopped.clone()));
     let housekeeping = tokio::spawn(housekeeping.run(stopped.clone()));
     let search = platform.search.clone();
@@ -90,6 +92,7 @@ async fn run(config: &Config, storage: &Storage, stop: impl Future<Output = ()>)
     stopping.send_replace(true);
     indexing.abort();
     relay.await?;
+    fellowship.await?;
     housekeeping.await?;
     tracing::info!("server.stopped");
     Ok(())

@@ -10,6 +10,8 @@
 //! | [`Effects`] | what a change leaves behind besides the state: events, and entries of the [`audit`] trail |
 //! | [`Event`] | something that happened, stored in the transaction that made it so |
 //! | [`Page`] | one page of a list and where the next one starts |
+//! | [`Place`], [`Follower`] | where something is in a row that many write at once, and how to follow it |
+//! | [`NodeBus`] | what the nodes of an installation call to each other |
 //! | [`Sealed`], [`Sealer`] | clinical text as it rests in storage, and the port that opens it |
 //! | [`terms`] | what a text can be found by |
 //! | [`Sensitive`] | a value that must never reach a log |
@@ -21,7 +23,9 @@ mod error;
 mod event;
 pub mod ids;
 mod language;
+mod nodes;
 mod page;
+mod place;
 pub mod policy;
 pub mod sealing;
 mod sensitive;
@@ -41,7 +45,9 @@ pub use event::{DomainEvent, Event};
 pub use ids::SequentialIds;
 pub use ids::{IdSource, SystemIds};
 pub use language::{Language, UnknownLanguage};
+pub use nodes::{Heard, LoneNode, NodeBus};
 pub use page::{Page, PageSize};
+pub use place::{Follower, Place};
 pub use policy::{AccessScope, Denied};
 pub use sealing::{Sealed, Sealer};
 pub use sensitive::Sensitive;

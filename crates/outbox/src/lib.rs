@@ -9,7 +9,7 @@
 mod ports;
 mod relay;
 
-pub use ports::{Claimed, OutboxStore};
+pub use ports::{Broadcasts, Claimed, OutboxStore};
 pub use relay::{LEASE, MAX_ATTEMPTS, NotBefore, Reaction, Relay, SLOWEST, backoff};
 
 #[doc(inline)]

@@ -1,5 +1,6 @@
 //! Ports → services → platform.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use alivio_accounts::{
@@ -18,25 +19,29 @@ use alivio_messages::{
     SearchPorts,
 };
 use alivio_notifications::Notifications;
-use alivio_outbox::Relay;
+use alivio_outbox::{Reaction, Relay};
 use moka::future::Cache;
+use tokio::sync::Notify;
 
 use crate::automated::Announcements;
 use crate::bridges::{
     AdministratorsFromAccounts, CorrespondentsFromAccounts, LinkSecretsFromTokens, MembersFromConversations,
     NamesFromPeople, NoFiles, RoomsFromConversations, StandingsFromAccounts,
 };
-use crate::chores::{ExpireMessages, PurgeMessages};
+use crate::chores::{ExpireMessages, ForgetBroadcasts, PurgeMessages};
 use crate::correspondence::{Correspondence, LettersByMail};
 use crate::feed::ForgetChanges;
-use crate::live::{Hub, LiveAnnouncer, PresenceBoard, Silence};
+use crate::live::{
+    Announcing, EarPorts, Fellowship, Hub, LiveAnnouncer, Nodes, PresenceBoard, Silence, TailPorts,
+    TellEveryNode,
+};
 use crate::mentions::Mentions;
 use crate::opening_hours::{AdmissionByHours, CachedHours};
 use crate::reactions::{self, Around};
 use crate::session_cache::CachedSessions;
 use crate::{Housekeeping, PeopleDirectory, Platform, Ports, Screens};
 
-pub(crate) fn assemble(ports: Ports) -> (Platform, Relay, Housekeeping) {
+pub(crate) fn assemble(ports: Ports) -> (Platform, Relay, Housekeeping, Fellowship) {
     let (clock, ids) = (|| Arc::clone(&ports.clock), || Arc::clone(&ports.ids));
     let (sealer, audit) = (|| Arc::clone(&ports.sealer), || Arc::clone(&ports.audit));
     let users = || Arc::clone(&ports.users);
@@ -125,11 +130,13 @@ pub(crate) fn assemble(ports: Ports) -> (Platform, Relay, Housekeeping) {
     });
 
     // What they say, and who hears it
-    let hub = Arc::new(Hub::new(clock(), ids()));
+    let wake = Arc::<Notify>::default();
+    let nodes = Nodes::new(Arc::clone(&ports.node_bus), ports.ids.uuid(), Arc::clone(&wake));
+    let hub = Arc::new(Hub::new(clock(), ids(), wake));
     let rooms = Arc::new(RoomsFromConversations::new(Arc::clone(&ports.conversations)));
     let silence = Arc::new(Silence::new(Arc::clone(&ports.blocks), Arc::clone(&rooms) as _));
     let presence = Arc::new(PresenceBoard::new(
-        Arc::clone(&hub),
+        (Arc::clone(&hub), nodes.clone()),
         Presences::new(PresencesPorts { presence: Arc::clone(&ports.presence), clock: clock(), ids: ids() }),
         accounts.clone(),
         people.clone(),
@@ -167,13 +174,14 @@ pub(crate) fn assemble(ports: Ports) -> (Platform, Relay, Housekeeping) {
         policy: ports.emergency_policy.clone(),
     });
     let mentions = Mentions::new(people.clone(), Arc::clone(&ports.conversations));
-    let live: Arc<dyn LiveFeed> = Arc::new(LiveAnnouncer::new(
+    let here = Arc::new(LiveAnnouncer::new(
         Arc::clone(&hub),
         people.clone(),
         mentions.clone(),
         Arc::clone(&silence),
         Arc::clone(&rooms) as _,
     ));
+    let live: Arc<dyn LiveFeed> = Arc::new(Announcing::new(Arc::clone(&here), nodes.clone()));
     let messages = Messages::new(MessagesPorts {
         log: Arc::clone(&ports.messages),
         changes: Arc::clone(&ports.message_changes),
@@ -244,7 +252,7 @@ pub(crate) fn assemble(ports: Ports) -> (Platform, Relay, Housekeeping) {
         ids: ids(),
     });
 
-    let reactions = reactions::all(&Around {
+    let around = Around {
         hub: Arc::clone(&hub),
         sessions,
         people: people.clone(),
@@ -262,7 +270,32 @@ pub(crate) fn assemble(ports: Ports) -> (Platform, Relay, Housekeeping) {
         passwords: passwords.clone(),
         profiles: profiles.clone(),
         correspondence: Correspondence::new(accounts.clone(), notifications.clone()),
-    });
+    };
+    let on_every_node = reactions::on_every_node(&around);
+    let kinds: HashSet<_> = on_every_node.iter().map(|reaction| reaction.kind()).collect();
+    let mut reactions: Vec<Arc<dyn Reaction>> = Vec::new();
+    for kind in kinds {
+        let (broadcasts, nodes) = (Arc::clone(&ports.broadcasts), nodes.clone());
+        reactions.push(Arc::new(TellEveryNode { kind, broadcasts, nodes }));
+    }
+    reactions.extend(reactions::all(&around));
+    let fellowship = Fellowship::new(
+        TailPorts {
+            hub: Arc::clone(&hub),
+            messages: messages.clone(),
+            live: here,
+            broadcasts: Arc::clone(&ports.broadcasts),
+            reactions: on_every_node,
+        },
+        EarPorts {
+            nodes: nodes.clone(),
+            hub: Arc::clone(&hub),
+            people: people.clone(),
+            presence: Arc::clone(&presence),
+            silence: Arc::clone(&silence),
+            clock: clock(),
+        },
+    );
     let relay = Relay::new(Arc::clone(&ports.outbox), clock(), reactions, Arc::clone(&ports.outbox_wake));
     let grain = ACTIVITY_GRAIN.to_std().unwrap_or_default();
     // One line each; see [`crate::Chore`].
@@ -270,6 +303,7 @@ pub(crate) fn assemble(ports: Ports) -> (Platform, Relay, Housekeeping) {
         Arc::new(ForgetChanges(messages.clone())),
         Arc::new(ExpireMessages(messages.clone())),
         Arc::new(PurgeMessages(messages.clone())),
+        Arc::new(ForgetBroadcasts(Arc::clone(&ports.broadcasts))),
     ]);
     let platform = Platform {
         accounts,
@@ -300,11 +334,12 @@ pub(crate) fn assemble(ports: Ports) -> (Platform, Relay, Housekeeping) {
         notifications,
         mailbox: ports.mailbox.clone(),
         people,
+        nodes,
         mentions,
         dependencies: ports.dependencies.clone().into(),
         silence,
         rooms,
         touched: Cache::builder().max_capacity(100_000).time_to_live(grain).build(),
     };
-    (platform, relay, housekeeping)
+    (platform, relay, housekeeping, fellowship)
 }

@@ -1,9 +1,11 @@
 //! What is to be done again and again.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use alivio_kernel::BoxError;
 use alivio_messages::Messages;
+use alivio_outbox::Broadcasts;
 use async_trait::async_trait;
 
 use crate::Chore;
@@ -41,5 +43,24 @@ impl Chore for PurgeMessages {
 
     async fn run(&self) -> Result<bool, BoxError> {
         Ok(self.0.purge().await?)
+    }
+}
+
+/// Forgets what every node has heard.
+pub(crate) struct ForgetBroadcasts(pub(crate) Arc<dyn Broadcasts>);
+
+#[async_trait]
+impl Chore for ForgetBroadcasts {
+    fn name(&self) -> &'static str {
+        "broadcasts.forget"
+    }
+
+    fn rest(&self) -> Duration {
+        Duration::from_mins(10)
+    }
+
+    async fn run(&self) -> Result<bool, BoxError> {
+        self.0.forget().await?;
+        Ok(false)
     }
 }

@@ -57,7 +57,7 @@ pub use screens::{
 };
 
 use bridges::RoomsFromConversations;
-use live::{Fate, Hub, PresenceBoard, Silence};
+use live::{Fate, Fellowship, Hub, Nodes, PresenceBoard, Silence};
 use mentions::Mentions;
 use uninterrupted::uninterrupted;
 
@@ -120,6 +120,8 @@ pub struct Platform {
     pub mailbox: Option<Arc<dyn Mailbox>>,
     /// Names of people, for events.
     pub people: PeopleDirectory,
+    /// The other nodes.
+    nodes: Nodes,
     /// Who is named in messages.
     mentions: Mentions,
     /// What we depend on, for health checks.
@@ -133,8 +135,9 @@ pub struct Platform {
 }
 
 impl Platform {
-    /// Puts the product together. The relay and the housekeeping are to be run by the caller.
-    pub fn new(ports: Ports) -> (Self, Relay, Housekeeping) {
+    /// Puts the product together. The relay, the housekeeping and the fellowship with other nodes are to be run by the
+    /// caller.
+    pub fn new(ports: Ports) -> (Self, Relay, Housekeeping, Fellowship) {
         assembly::assemble(ports)
     }
 
@@ -172,6 +175,7 @@ impl Platform {
             let watched = platform.watching_each_other(caller.user_id, user).await;
             let blocked = platform.blocks.block(&caller, user).await;
             platform.silence.changed();
+            platform.nodes.blocks_changed();
             if matches!(blocked, Ok((_, true))) {
                 platform.part(&watched).await;
             }
@@ -211,6 +215,7 @@ impl Platform {
         let work = async move {
             let unblocked = platform.blocks.unblock(&caller, user).await;
             platform.silence.changed();
+            platform.nodes.blocks_changed();
             unblocked
         };
         uninterrupted(work, alivio_accounts::Error::Unavailable).await

@@ -11,24 +11,28 @@ use alivio_conversations::{
     ChatHours, ConversationStore, EmergencyPolicy, EmergencyStore, HoursStore, Inbox, LinkStore, TitleStore,
 };
 use alivio_kernel::sealing::Tokeniser;
-use alivio_kernel::{AuditSink, BoxError, Clock, IdSource, Sealer};
+use alivio_kernel::{AuditSink, BoxError, Clock, IdSource, NodeBus, Sealer};
 use alivio_messages::screening::ScreeningPolicy;
 use alivio_messages::{
     ChangeLog, ChangePolicy, DraftStore, GrantedLog, Lexicon, MessageChanges, MessageLog, MessageReader,
     ModerationStore, Pace, ScheduledStore, SearchIndex, Shredder, StoredMessage,
 };
 use alivio_notifications::{Mailbox, Mailer, PublicOrigin};
-use alivio_outbox::OutboxStore;
+use alivio_outbox::{Broadcasts, OutboxStore};
 use async_trait::async_trait;
 use tokio::sync::Notify;
 
-/// Something that must answer for us to be ready.
+/// Something that we depend on.
 #[async_trait]
 pub trait Dependency: Send + Sync {
     /// Its name in health checks: `database`.
     fn name(&self) -> &'static str;
     /// Asks it for a sign of life.
     async fn check(&self) -> Result<(), BoxError>;
+    /// Whether it must answer for us to be ready.
+    fn is_needed(&self) -> bool {
+        true
+    }
 }
 
 /// Every socket an integrator must plug, one field each.
@@ -143,6 +147,10 @@ pub struct Ports {
     pub outbox: Arc<dyn OutboxStore>,
     /// Rung when an event was stored.
     pub outbox_wake: Arc<Notify>,
-    /// What must answer for us to be ready.
+    /// Events that every node is to hear of.
+    pub broadcasts: Arc<dyn Broadcasts>,
+    /// The way to the other nodes; [`LoneNode`](alivio_kernel::LoneNode) if there is none.
+    pub node_bus: Arc<dyn NodeBus>,
+    /// What we depend on.
     pub dependencies: Vec<Arc<dyn Dependency>>,
 }

@@ -14,6 +14,7 @@ use reqwest::header::{HeaderMap, HeaderValue};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
+use crate::server::TestServer;
 use crate::socket::{Connect, Refused, Socket};
 
 /// A slower answer is a failure.
@@ -188,6 +189,12 @@ impl Actor {
     #[must_use]
     pub fn with_token(&self, token: &str) -> Self {
         Self { access_token: Some(token.to_owned()), ..self.clone() }
+    }
+
+    /// The same person, asking another server: one node of several.
+    #[must_use]
+    pub fn at(&self, server: &TestServer) -> Self {
+        Self { address: server.address(), ..self.clone() }
     }
 
     /// The access token.

@@ -4,11 +4,13 @@
 //! |---|---|
 //! | [`database`] | an empty database of one's own in 40 ms, on a cluster that all tests of a run share |
 //! | [`server`] | the real binary on a free port, to be killed, stopped and started again |
+//! | [`redis`] | a Redis of one's own, likewise |
 //! | [`actor`], [`socket`] | someone signed in, over HTTP and WebSocket |
 //! | [`conformance`] | suites for the ports that no domain owns |
 
 pub mod actor;
 pub mod conformance;
 pub mod database;
+pub mod redis;
 pub mod server;
 pub mod socket;

@@ -39,6 +39,7 @@ mod message_types;
 mod messages;
 mod moderation;
 mod my_messages;
+mod nodes;
 mod outage;
 mod presence;
 mod privacy;

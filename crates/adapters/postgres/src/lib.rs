@@ -7,6 +7,7 @@
 mod administration;
 mod audit;
 mod blocks;
+mod broadcasts;
 pub mod cluster;
 mod contacts;
 mod conversations;

@@ -25,9 +25,9 @@ use alivio_messages::{
     Pass,
 };
 use alivio_postgres::{Database, DatabaseOptions, GroupCommit};
-use alivio_testkit::conformance::{data_key_store, outbox_store};
+use alivio_testkit::conformance::{broadcasts, data_key_store, outbox_store};
 use alivio_testkit::database::TestDatabase;
-use alivio_testkit::{data_key_store_conformance, outbox_store_conformance};
+use alivio_testkit::{broadcasts_conformance, data_key_store_conformance, outbox_store_conformance};
 use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::Value;
@@ -415,7 +415,8 @@ impl change_log::Around for Clinic {
         let (client, connection) = tokio_postgres::connect(self.test.url(), NoTls).await.unwrap();
         tokio::spawn(connection);
         client.batch_execute("BEGIN").await.unwrap();
-        let sql = "INSERT INTO changes (conversation_id, kind, at) VALUES ($1, $2, $3)";
+        let sql = "INSERT INTO changes (conversation_id, kind, message_id, seq, at)
+            SELECT $1, $2, m.id, m.seq, $3 FROM (SELECT gen_random_uuid() AS id, 1 AS seq) m";
         client.execute(sql, &[&conversation.uuid(), &kind, &at()]).await.unwrap();
         Box::new(Open(client))
     }
@@ -463,6 +464,36 @@ async fn outbox() -> outbox_store::Fixture {
     outbox_store::Fixture { store: Arc::new(world.database.clone()), world }
 }
 outbox_store_conformance!(outbox);
+
+#[async_trait]
+impl broadcasts::Pending for Open {
+    async fn commit(self: Box<Self>) {
+        self.0.batch_execute("COMMIT").await.unwrap();
+    }
+}
+
+#[async_trait]
+impl broadcasts::World for Clinic {
+    async fn begin(&self, event: &Event) -> Box<dyn broadcasts::Pending> {
+        let (client, connection) = tokio_postgres::connect(self.test.url(), NoTls).await.unwrap();
+        tokio::spawn(connection);
+        client.batch_execute("BEGIN").await.unwrap();
+        let sql = "INSERT INTO broadcasts (event_id, kind, payload, at) VALUES ($1, $2, $3, $4)";
+        client.execute(sql, &[&event.id.uuid(), &event.kind, &event.payload, &event.at]).await.unwrap();
+        Box::new(Open(client))
+    }
+
+    async fn age(&self) {
+        let sql = "UPDATE broadcasts SET noted_at = noted_at - interval '2 hours'";
+        self.sql.batch_execute(sql).await.unwrap();
+    }
+}
+
+async fn clinic_broadcasts() -> broadcasts::Fixture {
+    let world = Clinic::fresh().await;
+    broadcasts::Fixture { broadcasts: Arc::new(world.database.clone()), world }
+}
+broadcasts_conformance!(clinic_broadcasts);
 
 // Audit
 

@@ -4,11 +4,9 @@
 use std::sync::{Arc, Mutex};
 
 use alivio_kernel::ids::{ConversationId, SessionId, UserId, Uuid};
-use alivio_kernel::{Caller, Clock, ManualClock, PageSize, Role};
+use alivio_kernel::{Caller, Clock, ManualClock, PageSize, Place, Role};
 use alivio_messages::testing::mocked;
-use alivio_messages::{
-    CHANGES_KEPT, Feed, Messages, MessagesPorts, MockChangeLog, Place, StoredChange, Stretch,
-};
+use alivio_messages::{CHANGES_KEPT, Feed, Messages, MessagesPorts, MockChangeLog, StoredChange, Stretch};
 use chrono::{DateTime, TimeDelta, Utc};
 
 /// What the log of changes was asked for, and what it answers.

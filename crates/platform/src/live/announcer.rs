@@ -1,9 +1,14 @@
 use std::sync::Arc;
 
-use alivio_kernel::ids::{ConversationId, ScheduledMessageId, UserId};
-use alivio_messages::{Changed, LiveFeed, Mark, MarksMoved, Message, MessageChanged, Rooms, ScheduledState};
+use alivio_kernel::ids::{ConversationId, MessageId, ScheduledMessageId, UserId};
+use alivio_messages::{
+    Change, Changed, LiveFeed, Mark, MarksMoved, Message, MessageChanged, NotedChange, Rooms, ScheduledState,
+};
 use async_trait::async_trait;
+use chrono::{DateTime, Utc};
 
+use super::hub::Note;
+use super::nodes::{Hint, Nodes};
 use super::{Happening, Hub, Silence};
 use crate::mentions::Mentions;
 use crate::people::PeopleDirectory;
@@ -82,11 +87,21 @@ impl LiveFeed for LiveAnnouncer {
         self.hub.has_audience(conversation)
     }
 
+    fn awaits(&self, change: &NotedChange) -> bool {
+        let NotedChange { kind, conversation_id, message_id, seq, user_id, at, .. } = change;
+        if kind == "message.created" {
+            return self.hub.lacks(*conversation_id, *seq);
+        }
+        let note = Note { kind: kind.clone(), message: *message_id, user: *user_id, at: *at };
+        self.hub.has_audience(*conversation_id) && !self.hub.has_noted(&note)
+    }
+
     async fn message_changed(&self, changed: MessageChanged) {
         let MessageChanged { change, revision, actor, at, message, aftermath, marks, members_version } =
             changed;
         let conversation = message.conversation_id;
-        if !self.hub.has_audience(conversation) {
+        let is_news = self.hub.note(note_of_change(change, message.id, actor, at));
+        if !is_news || !self.hub.has_audience(conversation) {
             return;
         }
         let changed = Changed { message, aftermath, marks };
@@ -102,14 +117,14 @@ impl LiveFeed for LiveAnnouncer {
     }
 
     async fn unread_changed(&self, user: UserId, conversation: ConversationId, unread: i64) {
-        let what = Happening::UnreadChanged { user_id: user, unread };
-        let frame = self.hub.frame(conversation, self.hub.now(), what);
-        self.hub.tell_people(&[user], &frame);
+        self.hub.tell_unread(user, conversation, unread);
     }
 
     async fn marks_moved(&self, moved: &MarksMoved) {
         let conversation = moved.conversation_id;
-        if !self.hub.has_audience(conversation) {
+        let kind = format!("receipt.{}", moved.mark.as_str());
+        let note = Note { kind, message: moved.message_id, user: Some(moved.marks.user_id), at: moved.at };
+        if !self.hub.note(note) || !self.hub.has_audience(conversation) {
             return;
         }
         let frame = self.hub.frame(conversation, moved.at, Happening::MarksMoved(*moved));
@@ -128,5 +143,62 @@ impl LiveFeed for LiveAnnouncer {
                 self.hub.tell_own(conversation, moved.marks.user_id, &frame);
             }
         }
+    }
+}
+
+fn note_of_change(change: Change, message: MessageId, user: Option<UserId>, at: DateTime<Utc>) -> Note {
+    Note { kind: change.kind().to_owned(), message, user, at }
+}
+
+/// Tells the hub of what was done here, and the other nodes that there is something to look at.
+pub(crate) struct Announcing {
+    here: Arc<LiveAnnouncer>,
+    nodes: Nodes,
+}
+
+impl Announcing {
+    pub(crate) const fn new(here: Arc<LiveAnnouncer>, nodes: Nodes) -> Self {
+        Self { here, nodes }
+    }
+}
+
+#[async_trait]
+impl LiveFeed for Announcing {
+    async fn message_created(&self, message: &Message, members_version: i64) {
+        self.nodes.changed(message.conversation_id);
+        self.here.message_created(message, members_version).await;
+    }
+
+    fn has_audience(&self, conversation: ConversationId) -> bool {
+        self.here.has_audience(conversation)
+    }
+
+    fn awaits(&self, change: &NotedChange) -> bool {
+        self.here.awaits(change)
+    }
+
+    async fn message_changed(&self, changed: MessageChanged) {
+        self.nodes.changed(changed.message.conversation_id);
+        self.here.message_changed(changed).await;
+    }
+
+    async fn marks_moved(&self, moved: &MarksMoved) {
+        self.nodes.changed(moved.conversation_id);
+        self.here.marks_moved(moved).await;
+    }
+
+    async fn scheduled_changed(&self, sender: UserId, id: ScheduledMessageId, state: ScheduledState) {
+        self.nodes.say_of(sender, Hint::Scheduled { sender, id, state: state.as_str().to_owned() });
+        self.here.scheduled_changed(sender, id, state).await;
+    }
+
+    async fn unread_changed(&self, user: UserId, conversation: ConversationId, unread: i64) {
+        self.nodes.say_of(user, Hint::Unread { user, conversation, unread });
+        self.here.unread_changed(user, conversation, unread).await;
+    }
+
+    async fn draft_changed(&self, user: UserId, conversation: ConversationId) {
+        self.nodes.say_of(user, Hint::Draft { user, conversation });
+        self.here.draft_changed(user, conversation).await;
     }
 }

@@ -7,6 +7,7 @@ use alivio_messages::{Anchor, Changed, Content, Draft, Emoji, Error, Mark, Moved
 
 use super::Happening;
 use super::hub::Socket;
+use super::nodes::Hint;
 use crate::Platform;
 
 /// What a device does without regard to how far it has come: it goes on receiving meanwhile.
@@ -119,6 +120,8 @@ impl Desk {
         let person = person.map_err(|e| Error::Unavailable(Box::new(e)))?;
         let what = Happening::Typing { person, is_typing };
         if self.platform.hub.tell_from(conversation, &self.socket, what) {
+            let typing = Hint::Typing { conversation, user: self.caller.user_id, is_typing };
+            self.platform.nodes.say(conversation.uuid(), typing);
             Ok(())
         } else {
             Err(Error::NotFound)

@@ -1,13 +1,13 @@
-use std::collections::{HashMap, VecDeque};
-use std::sync::Arc;
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use alivio_kernel::ids::{ConversationId, IdSource, SessionId, UserId};
+use alivio_kernel::ids::{ConversationId, IdSource, MessageId, SessionId, UserId};
 use alivio_kernel::{Caller, Clock};
 use chrono::{DateTime, Utc};
 use dashmap::DashMap;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 
 use super::order::Order;
 use super::{Frame, Happening};
@@ -18,6 +18,8 @@ use crate::MessageView;
 const QUEUE: usize = 1024;
 /// How long a message may wait for the one before it. Commits take milliseconds.
 const PATIENCE: Duration = Duration::from_millis(100);
+/// After so long the one before it may have been taken by another node, and is looked for.
+const SUSPICION: Duration = Duration::from_millis(25);
 
 /// So many changes of messages are remembered, to tell which came first. They are announced within moments of each
 /// other, or not at the same time.
@@ -102,18 +104,85 @@ impl Topic {
     }
 }
 
+/// What became of a message or of marks: the same here and in the database, and of nothing else.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Note {
+    pub(crate) kind: String,
+    pub(crate) message: MessageId,
+    pub(crate) user: Option<UserId>,
+    pub(crate) at: DateTime<Utc>,
+}
+
+/// The notes of what was told last. They need to be remembered until the database has shown them, too.
+#[derive(Debug, Default)]
+struct Notes {
+    recent: HashSet<Note>,
+    older: HashSet<Note>,
+}
+
+impl Notes {
+    /// Two to three seconds of the most that a node can do.
+    const ROOM: usize = 4096;
+
+    fn has(&self, note: &Note) -> bool {
+        self.recent.contains(note) || self.older.contains(note)
+    }
+
+    fn add(&mut self, note: Note) -> bool {
+        if self.has(&note) {
+            return false;
+        }
+        if self.recent.len() >= Self::ROOM {
+            self.older = std::mem::take(&mut self.recent);
+        }
+        self.recent.insert(note)
+    }
+}
+
 /// Who is connected to this node, and to what they listen.
 pub struct Hub {
     topics: DashMap<ConversationId, Topic>,
     people: DashMap<UserId, Vec<Arc<Socket>>>,
     sockets: AtomicU64,
+    notes: Mutex<Notes>,
+    /// Rung when a message is missing that another node may have taken.
+    gap: Arc<Notify>,
     clock: Arc<dyn Clock>,
     ids: Arc<dyn IdSource>,
 }
 
 impl Hub {
-    pub(crate) fn new(clock: Arc<dyn Clock>, ids: Arc<dyn IdSource>) -> Self {
-        Self { topics: DashMap::new(), people: DashMap::new(), sockets: AtomicU64::new(0), clock, ids }
+    pub(crate) fn new(clock: Arc<dyn Clock>, ids: Arc<dyn IdSource>, gap: Arc<Notify>) -> Self {
+        Self {
+            topics: DashMap::new(),
+            people: DashMap::new(),
+            sockets: AtomicU64::new(0),
+            notes: Mutex::default(),
+            gap,
+            clock,
+            ids,
+        }
+    }
+
+    /// Whether nobody is connected.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.people.is_empty()
+    }
+
+    /// Takes note of what is about to be told. Whether it was not told before: by the one who did it, or from the
+    /// database.
+    pub(crate) fn note(&self, note: Note) -> bool {
+        self.notes.lock().unwrap_or_else(PoisonError::into_inner).add(note)
+    }
+
+    /// Whether that was told.
+    pub(crate) fn has_noted(&self, note: &Note) -> bool {
+        self.notes.lock().unwrap_or_else(PoisonError::into_inner).has(note)
+    }
+
+    /// Whether those who listen have not been sent the message at `seq`.
+    pub(crate) fn lacks(&self, conversation: ConversationId, seq: i64) -> bool {
+        self.topics.get(&conversation).is_some_and(|topic| topic.messages.lacks(seq))
     }
 
     /// Asks every socket to close.
@@ -165,7 +234,11 @@ impl Hub {
             drop(topic);
             let hub = Arc::clone(self);
             tokio::spawn(async move {
-                tokio::time::sleep(PATIENCE).await;
+                tokio::time::sleep(SUSPICION).await;
+                if hub.is_waiting(conversation) {
+                    hub.gap.notify_one();
+                    tokio::time::sleep(PATIENCE).await;
+                }
                 hub.release(conversation);
             });
         }
@@ -213,6 +286,13 @@ impl Hub {
     /// Sends something to every device of `user`, now.
     pub(crate) fn tell_person(&self, user: UserId, what: Happening) {
         let frame = self.frame(None, self.clock.now(), what);
+        self.tell_people(&[user], &frame);
+    }
+
+    /// Tells every device of `user` how many messages are left unread in a conversation.
+    pub(crate) fn tell_unread(&self, user: UserId, conversation: ConversationId, unread: i64) {
+        let what = Happening::UnreadChanged { user_id: user, unread };
+        let frame = self.frame(conversation, self.clock.now(), what);
         self.tell_people(&[user], &frame);
     }
 
@@ -301,6 +381,10 @@ impl Hub {
         self.topics.get(&conversation).is_some_and(|topic| topic.subscribers.contains_key(&socket.id))
     }
 
+    fn is_waiting(&self, conversation: ConversationId) -> bool {
+        self.topics.get(&conversation).is_some_and(|topic| topic.is_waiting())
+    }
+
     fn release(&self, conversation: ConversationId) {
         if let Some(mut topic) = self.topics.get_mut(&conversation) {
             let held = topic.messages.release().into_iter().chain(topic.changes.release());
@@ -310,5 +394,28 @@ impl Hub {
 
     fn drop_if_empty(&self, conversation: ConversationId) {
         self.topics.remove_if(&conversation, |_, topic| topic.subscribers.is_empty());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alivio_kernel::ids::Uuid;
+
+    use super::*;
+
+    #[test]
+    fn what_was_told_is_told_once_and_remembered_for_a_while() {
+        let note = |n: usize| Note {
+            kind: "message.updated".to_owned(),
+            message: MessageId::from(Uuid::nil()),
+            user: None,
+            at: DateTime::UNIX_EPOCH + chrono::TimeDelta::microseconds(i64::try_from(n).unwrap()),
+        };
+        let mut notes = Notes::default();
+        assert!(notes.add(note(0)) && !notes.add(note(0)) && notes.has(&note(0)));
+        assert!((1..=Notes::ROOM).all(|n| notes.add(note(n))));
+        assert!(!notes.add(note(0)) && !notes.add(note(Notes::ROOM)));
+        assert!((1..=2 * Notes::ROOM).all(|n| notes.add(note(Notes::ROOM + n))));
+        assert!(!notes.has(&note(0)), "not for ever");
     }
 }

@@ -31,6 +31,11 @@ impl<T> Order<T> {
         if self.held.len() > Self::PATIENCE { self.release() } else { self.ready() }
     }
 
+    /// Whether the item at `seq` has neither left nor come.
+    pub(super) fn lacks(&self, seq: i64) -> bool {
+        self.next.is_none_or(|next| seq >= next) && !self.held.contains_key(&seq)
+    }
+
     /// Whether something waits for what belongs before it.
     pub(super) fn is_waiting(&self) -> bool {
         !self.held.is_empty()
@@ -82,8 +87,9 @@ mod tests {
         let mut order = Order::default();
         assert_eq!(order.offer(1, 'a'), ['a']);
         assert_eq!(order.offer(3, 'c'), []);
-        assert!(order.is_waiting());
+        assert!(order.is_waiting() && order.lacks(2) && !order.lacks(1) && !order.lacks(3));
         assert_eq!(order.release(), ['c']);
+        assert!(!order.lacks(2), "nobody waits any longer");
         assert_eq!(order.offer(2, 'b'), [], "too late");
         assert_eq!(order.offer(4, 'd'), ['d']);
     }

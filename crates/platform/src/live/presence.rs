@@ -15,6 +15,7 @@ use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
 use tokio::sync::Mutex;
 
+use super::nodes::{Elsewhere, Hint, Nodes, print};
 use super::{Happening, Hub};
 use crate::people::PeopleDirectory;
 
@@ -49,10 +50,11 @@ struct Devices {
     departures: u64,
 }
 
-/// Who is connected to this node. All that several nodes would have to share is behind these few questions.
+/// Who is connected, to this node or another.
 #[derive(Debug, Default)]
 pub(super) struct Connected {
     people: DashMap<UserId, Devices>,
+    elsewhere: Elsewhere,
 }
 
 impl Connected {
@@ -86,7 +88,12 @@ impl Connected {
 
     /// Whether a device is connected, or was just now.
     pub(super) fn holds(&self, user: UserId) -> bool {
-        self.people.contains_key(&user)
+        self.people.contains_key(&user) || self.elsewhere.holds(user)
+    }
+
+    /// Everyone who is here, on this node.
+    fn here(&self) -> Vec<UserId> {
+        self.people.iter().map(|person| *person.key()).collect()
     }
 }
 
@@ -97,6 +104,7 @@ impl Connected {
 pub struct PresenceBoard {
     connected: Connected,
     hub: Arc<Hub>,
+    nodes: Nodes,
     presences: Presences,
     accounts: Accounts,
     people: PeopleDirectory,
@@ -112,7 +120,7 @@ pub struct PresenceBoard {
 
 impl PresenceBoard {
     pub(crate) fn new(
-        hub: Arc<Hub>,
+        (hub, nodes): (Arc<Hub>, Nodes),
         presences: Presences,
         accounts: Accounts,
         people: PeopleDirectory,
@@ -122,6 +130,7 @@ impl PresenceBoard {
         Self {
             connected: Connected::default(),
             hub,
+            nodes,
             presences,
             accounts,
             people,
@@ -157,7 +166,8 @@ impl PresenceBoard {
     /// Only [`Error::Unavailable`].
     pub async fn choose(&self, caller: &Caller, chosen: ChosenPresence) -> Result<(), Error> {
         self.presences.choose(caller, chosen).await?;
-        self.announce(caller.user_id, None).await
+        self.nodes.say_of(caller.user_id, Hint::Presence { user: caller.user_id });
+        self.announce(caller.user_id, None, false).await
     }
 
     /// To whom the caller shows themselves.
@@ -188,12 +198,21 @@ impl PresenceBoard {
 
     /// Tells those of `before`, who saw `user`, that they are offline, unless they still see them.
     pub(crate) async fn hide(&self, user: UserId, before: &[UserId]) -> Result<(), Error> {
-        // What is being told to those who still saw them comes first.
-        let told = self.told[self.stripe(user)].lock().await;
-        if !told.contains_key(&user) {
-            return Ok(());
+        let lost = self.hide_here(user, before).await?;
+        if !lost.is_empty() {
+            self.nodes.say_of(user, Hint::Hidden { user, from: lost });
         }
+        Ok(())
+    }
+
+    /// The same, for those who are connected to this node. Who was told.
+    async fn hide_here(&self, user: UserId, before: &[UserId]) -> Result<Vec<UserId>, Error> {
+        // What is being told to those who still saw them comes first.
+        let _told = self.told[self.stripe(user)].lock().await;
         let audience = self.presences.audience(user).await?;
+        if !audience.chosen.while_connected(self.connected.holds(user)).is_online() {
+            return Ok(Vec::new());
+        }
         let sees = |watcher: &UserId| audience.watchers.iter().any(|(still, _)| still == watcher);
         let lost: Vec<_> = before.iter().copied().filter(|watcher| !sees(watcher)).collect();
         let what = Happening::PresenceChanged {
@@ -203,7 +222,57 @@ impl PresenceBoard {
             conversations: audience.conversations.into(),
         };
         self.hub.tell_people(&lost, &self.hub.frame(None, self.clock.now(), what));
-        Ok(())
+        Ok(lost)
+    }
+
+    /// Another node has hidden `user` from those.
+    pub(super) async fn tell_hidden(&self, user: UserId, from: &[UserId]) {
+        if let Err(error) = self.hide_here(user, from).await {
+            tracing::warn!(error = %error, "live.presence_not_announced");
+        }
+    }
+
+    /// Who is on the other nodes.
+    pub(super) const fn elsewhere(&self) -> &Elsewhere {
+        &self.connected.elsewhere
+    }
+
+    /// Everyone who is connected to this node.
+    pub(super) fn here(&self) -> Vec<UserId> {
+        self.connected.here()
+    }
+
+    /// What the others need to see whether they know everyone who is connected to this node.
+    pub(super) fn print(&self) -> (usize, u128) {
+        print(self.connected.people.iter().map(|person| *person.key()))
+    }
+
+    /// These people are on another node now, or show themselves in another way there.
+    pub(super) fn come_elsewhere(self: &Arc<Self>, people: Vec<UserId>) {
+        self.announce_all(people, None, false);
+    }
+
+    /// These people were on another node, and are no longer.
+    pub(super) fn gone_elsewhere(self: &Arc<Self>, people: Vec<UserId>, at: DateTime<Utc>) {
+        self.announce_all(people, Some(at), true);
+    }
+
+    /// One after the other: a whole node may have come or gone.
+    fn announce_all(
+        self: &Arc<Self>,
+        people: Vec<UserId>,
+        last_seen_at: Option<DateTime<Utc>>,
+        was_here: bool,
+    ) {
+        if people.is_empty() || self.hub.is_empty() {
+            return;
+        }
+        let board = Arc::clone(self);
+        tokio::spawn(async move {
+            for user in people {
+                board.try_announce(user, last_seen_at, was_here).await;
+            }
+        });
     }
 
     /// What the caller sees of `user`.
@@ -260,8 +329,9 @@ impl PresenceBoard {
     /// A device of `user` has connected.
     pub(super) fn arrived(self: &Arc<Self>, user: UserId) {
         if self.connected.arrive(user) {
+            self.nodes.say_of(user, Hint::Came { user });
             let board = Arc::clone(self);
-            tokio::spawn(async move { board.try_announce(user, None).await });
+            tokio::spawn(async move { board.try_announce(user, None, false).await });
         }
     }
 
@@ -277,28 +347,36 @@ impl PresenceBoard {
                 tokio::time::sleep(board.grace).await;
             }
             if board.connected.give_up(user, departure) {
+                board.nodes.say_of(user, Hint::Went { user, at });
                 match board.accounts.record_seen_at(user, at).await {
                     Ok(()) => board.people.forget(user).await,
                     Err(error) => tracing::warn!(error = %error, "live.last_seen_not_recorded"),
                 }
-                board.try_announce(user, Some(at)).await;
+                board.try_announce(user, Some(at), false).await;
             }
         });
     }
 
-    async fn try_announce(&self, user: UserId, last_seen_at: Option<DateTime<Utc>>) {
-        if let Err(error) = self.announce(user, last_seen_at).await {
+    async fn try_announce(&self, user: UserId, last_seen_at: Option<DateTime<Utc>>, was_here: bool) {
+        if let Err(error) = self.announce(user, last_seen_at, was_here).await {
             tracing::warn!(error = %error, "live.presence_not_announced");
         }
     }
 
-    /// Tells those who see it how `user` is now, unless they know.
-    async fn announce(&self, user: UserId, last_seen_at: Option<DateTime<Utc>>) -> Result<(), Error> {
+    /// Tells those who see it how `user` is now, unless they know. `was_here` says what they have seen until now of
+    /// whom nothing was told here: this node may have learnt of them when it asked who is where.
+    async fn announce(
+        &self,
+        user: UserId,
+        last_seen_at: Option<DateTime<Utc>>,
+        was_here: bool,
+    ) -> Result<(), Error> {
         let mut told = self.told[self.stripe(user)].lock().await;
         let audience = self.presences.audience(user).await?;
         // Looked at last: whoever comes or goes after this is announced by their own turn.
         let presence = audience.chosen.while_connected(self.connected.holds(user));
-        if told.get(&user).copied().unwrap_or(Presence::Offline) == presence {
+        let before = told.get(&user).copied();
+        if before.unwrap_or_else(|| audience.chosen.while_connected(was_here)) == presence {
             return Ok(());
         }
         let conversations: Arc<[ConversationId]> = audience.conversations.into();

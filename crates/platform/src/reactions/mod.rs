@@ -6,7 +6,8 @@ mod break_glass_opened_alerts_everyone;
 mod break_glass_opened_sends_letters;
 mod care_block_raised_alerts_administrators;
 mod contact_requested_sends_letter;
-mod content_destroyed_is_forgotten;
+mod content_destroyed_forgets_keys;
+mod content_destroyed_leaves_index;
 mod conversation_created_reaches_participants;
 mod conversation_updated_reaches_participants;
 mod credentials_decided_sends_letter;
@@ -69,54 +70,62 @@ pub(crate) struct Around {
     pub(crate) correspondence: Correspondence,
 }
 
-pub(crate) fn all(around: &Around) -> Vec<Arc<dyn Reaction>> {
+/// What every node does, because each has people connected to it and remembers things.
+pub(crate) fn on_every_node(around: &Around) -> Vec<Arc<dyn Reaction>> {
     let hub = || Arc::clone(&around.hub);
     let sessions = || Arc::clone(&around.sessions);
-    let correspondence = || around.correspondence.clone();
-    let administration = || around.administration.clone();
-    let announcements = || around.announcements.clone();
-    let number = || around.emergencies.policy().number.clone();
     vec![
-        Arc::new(acknowledgement_due_escalates::React::new(around.emergencies.clone())),
         Arc::new(emergency_acknowledged_stands_down::React::new(hub())),
-        Arc::new(emergency_escalated_says_so::React::new(announcements(), number())),
-        Arc::new(emergency_opened_says_what_to_do::React::new(announcements(), number())),
         Arc::new(emergency_paged_alerts_people::React::new(hub())),
-        Arc::new(emergency_paged_sends_letters::React::new(correspondence())),
         Arc::new(emergency_resolved_tells_everyone::React::new(hub())),
-        Arc::new(message_outside_hours_is_answered::React::new(around.hours.clone(), announcements())),
-        Arc::new(account_deactivated_sends_letter::React::new(correspondence())),
-        Arc::new(break_glass_opened_alerts_everyone::React::new(hub(), administration())),
-        Arc::new(break_glass_opened_sends_letters::React::new(administration(), correspondence())),
-        Arc::new(care_block_raised_alerts_administrators::React::new(administration(), correspondence())),
-        Arc::new(contact_requested_sends_letter::React::new(correspondence())),
-        Arc::new(content_destroyed_is_forgotten::React::new(around.retention.clone(), around.search.clone())),
+        Arc::new(break_glass_opened_alerts_everyone::React::new(hub(), around.administration.clone())),
+        Arc::new(content_destroyed_forgets_keys::React::new(around.retention.clone())),
         Arc::new(conversation_created_reaches_participants::React::new(hub())),
         Arc::new(conversation_updated_reaches_participants::React::new(
             hub(),
             around.conversations.clone(),
             Arc::clone(&around.rooms),
         )),
-        Arc::new(credentials_decided_sends_letter::React::new(correspondence())),
-        Arc::new(invitation_issued_sends_letter::React::new(around.invitations.clone())),
         Arc::new(participant_added_reaches_everyone::React::new(hub(), around.people.clone())),
         Arc::new(participant_removed_narrows_sockets::React::new(
             hub(),
             around.conversations.clone(),
             around.people.clone(),
         )),
+        Arc::new(profile_changed_refreshes_names::React::new(around.people.clone())),
+        Arc::new(session_revoked_closes_sockets::React::new(hub(), sessions())),
+        Arc::new(sessions_revoked_closes_sockets::React::new(hub(), sessions())),
+    ]
+}
+
+/// What is done once, by whichever node gets to it.
+pub(crate) fn all(around: &Around) -> Vec<Arc<dyn Reaction>> {
+    let correspondence = || around.correspondence.clone();
+    let administration = || around.administration.clone();
+    let announcements = || around.announcements.clone();
+    let number = || around.emergencies.policy().number.clone();
+    vec![
+        Arc::new(acknowledgement_due_escalates::React::new(around.emergencies.clone())),
+        Arc::new(emergency_escalated_says_so::React::new(announcements(), number())),
+        Arc::new(emergency_opened_says_what_to_do::React::new(announcements(), number())),
+        Arc::new(emergency_paged_sends_letters::React::new(correspondence())),
+        Arc::new(message_outside_hours_is_answered::React::new(around.hours.clone(), announcements())),
+        Arc::new(account_deactivated_sends_letter::React::new(correspondence())),
+        Arc::new(break_glass_opened_sends_letters::React::new(administration(), correspondence())),
+        Arc::new(care_block_raised_alerts_administrators::React::new(administration(), correspondence())),
+        Arc::new(contact_requested_sends_letter::React::new(correspondence())),
+        Arc::new(content_destroyed_leaves_index::React::new(around.search.clone())),
+        Arc::new(credentials_decided_sends_letter::React::new(correspondence())),
+        Arc::new(invitation_issued_sends_letter::React::new(around.invitations.clone())),
         Arc::new(message_is_indexed::React::to_deleted(around.search.clone())),
         Arc::new(message_is_indexed::React::to_edited(around.search.clone())),
         Arc::new(message_is_indexed::React::to_sent(around.search.clone())),
         Arc::new(password_changed_sends_letter::React::new(around.passwords.clone())),
         Arc::new(password_reset_requested_sends_letter::React::new(around.passwords.clone())),
-        Arc::new(profile_changed_refreshes_names::React::new(around.people.clone())),
         Arc::new(registration_begun_sends_letter::React::new(around.registrations.clone())),
         Arc::new(scheduled_message_due_is_sent::React::new(around.messages.clone())),
         Arc::new(second_factor_changed_sends_letter::React::new(correspondence())),
-        Arc::new(session_revoked_closes_sockets::React::new(hub(), sessions())),
         Arc::new(session_revoked_sends_letter::React::new(correspondence())),
-        Arc::new(sessions_revoked_closes_sockets::React::new(hub(), sessions())),
         Arc::new(temporary_password_issued_sends_letter::React::new(around.invitations.clone())),
         Arc::new(unusual_sign_in_sends_letter::React::new(correspondence())),
         Arc::new(user_registered_publishes_entry::React::new(

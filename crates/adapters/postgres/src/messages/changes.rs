@@ -60,7 +60,7 @@ const CURRENT: &str = concat!(
     CROSS JOIN LATERAL (",
     shown_marks!("NULL"),
     ") k
-    WHERE m.id = $1"
+    WHERE m.id = ANY ($1)"
 );
 
 // Of each reader the moves within the page and the first one after it: enough to tell when they passed each message.
@@ -518,6 +518,19 @@ fn gather(rows: Vec<AftermathRow>, messages: &[Spot]) -> HashMap<MessageId, Afte
     found
 }
 
+/// These messages as everyone may see them.
+pub(super) async fn currents(database: &Database, messages: &[MessageId]) -> Result<Vec<Current>, Error> {
+    let ids: Vec<Uuid> = messages.iter().map(|message| message.uuid()).collect();
+    let query = diesel::sql_query(CURRENT).bind::<Array<SqlUuid>, _>(ids);
+    let mut connection = database.connection().await.map_err(unavailable)?;
+    let rows: Vec<CurrentRow> = prepared(query).load(&mut connection).await.map_err(unavailable)?;
+    let restore = |CurrentRow { members_version, marks, message }| {
+        let message = message.restore()?;
+        Some(message.map(|message| Current { message, marks: marks.restore(), members_version }))
+    };
+    rows.into_iter().filter_map(restore).collect()
+}
+
 #[async_trait]
 impl MessageChanges for Database {
     async fn find(
@@ -540,14 +553,7 @@ impl MessageChanges for Database {
     }
 
     async fn current(&self, message: MessageId) -> Result<Option<Current>, Error> {
-        let query = diesel::sql_query(CURRENT).bind::<SqlUuid, _>(message.uuid());
-        let mut connection = self.connection().await.map_err(unavailable)?;
-        let rows: Vec<CurrentRow> = prepared(query).load(&mut connection).await.map_err(unavailable)?;
-        let Some(CurrentRow { members_version, marks, message }) = rows.into_iter().next() else {
-            return Ok(None);
-        };
-        let message = message.restore().transpose()?;
-        Ok(message.map(|message| Current { message, marks: marks.restore(), members_version }))
+        Ok(currents(self, &[message]).await?.pop())
     }
 
     async fn aftermath(&self, messages: &[Spot]) -> Result<HashMap<MessageId, Aftermath>, Error> {

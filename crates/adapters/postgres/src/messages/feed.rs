@@ -1,14 +1,15 @@
 //! `messages::ChangeLog`.
 
-use alivio_kernel::PageSize;
-use alivio_kernel::ids::{UserId, Uuid};
-use alivio_messages::{ChangeLog, Error, Place, StoredChange, Stretch};
+use alivio_kernel::ids::{ConversationId, MessageId, UserId, Uuid};
+use alivio_kernel::{PageSize, Place};
+use alivio_messages::{ChangeLog, Current, Error, Marks, NotedChange, StoredChange, Stretch};
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use diesel::QueryableByName;
-use diesel::sql_types::{BigInt, Nullable, Text, Timestamptz, Uuid as SqlUuid};
+use diesel::sql_types::{Array, BigInt, Nullable, Text, Timestamptz, Uuid as SqlUuid};
 use diesel_async::RunQueryDsl;
 
+use super::changes::currents;
 use super::{MessageRow, unavailable};
 use crate::Database;
 use crate::sql::prepared;
@@ -63,6 +64,29 @@ const CHANGES: &str = concat!(
     ) m ON true
     ORDER BY ch.xid, ch.id"
 );
+
+// All that is committed, by the index on the place alone. The row of the horizon is there even if there is no change.
+const NOTED: &str = concat!(
+    "WITH edge AS MATERIALIZED (SELECT ",
+    horizon!(),
+    " AS horizon)
+    SELECT edge.horizon::text AS horizon, c.xid::text AS change_xid, c.id AS change_id, c.kind AS change_kind,
+        c.conversation_id AS change_conversation, c.user_id AS change_user, c.at AS change_at,
+        c.message_id AS change_message, c.seq AS change_seq, c.revision AS change_revision
+    FROM edge
+    LEFT JOIN LATERAL (
+        SELECT c.* FROM changes c
+        WHERE (c.xid, c.id) > ($1::text::xid8, $2) AND c.message_id IS NOT NULL AND c.only_for IS NULL
+        ORDER BY c.xid, c.id LIMIT $3
+    ) c ON true
+    ORDER BY c.xid, c.id"
+);
+
+const MARKS_OF: &str = "
+    SELECT p.conversation_id, p.user_id, p.delivered_up_to, p.read_up_to
+    FROM unnest($1::uuid[], $2::uuid[]) AS asked (conversation_id, user_id)
+    JOIN participants p ON p.conversation_id = asked.conversation_id AND p.user_id = asked.user_id
+    WHERE p.left_seq IS NULL";
 
 // Found by the index on their age, which knows pages only: enough for what was written in that order.
 const FORGET: &str = "
@@ -128,6 +152,62 @@ impl ChangeRow {
     }
 }
 
+#[derive(QueryableByName)]
+struct NotedRow {
+    #[diesel(embed)]
+    edge: HorizonRow,
+    #[diesel(sql_type = Nullable<Text>)]
+    change_xid: Option<String>,
+    #[diesel(sql_type = Nullable<BigInt>)]
+    change_id: Option<i64>,
+    #[diesel(sql_type = Nullable<Text>)]
+    change_kind: Option<String>,
+    #[diesel(sql_type = Nullable<SqlUuid>)]
+    change_conversation: Option<Uuid>,
+    #[diesel(sql_type = Nullable<SqlUuid>)]
+    change_user: Option<Uuid>,
+    #[diesel(sql_type = Nullable<Timestamptz>)]
+    change_at: Option<DateTime<Utc>>,
+    #[diesel(sql_type = Nullable<SqlUuid>)]
+    change_message: Option<Uuid>,
+    #[diesel(sql_type = Nullable<BigInt>)]
+    change_seq: Option<i64>,
+    #[diesel(sql_type = Nullable<BigInt>)]
+    change_revision: Option<i64>,
+}
+
+impl NotedRow {
+    fn restore(self) -> Option<Result<NotedChange, Error>> {
+        let (xid, number) = (self.change_xid?, self.change_id?);
+        let place = transaction(&xid).map(|transaction| Place { transaction, number });
+        let (kind, conversation, message) =
+            (self.change_kind?, self.change_conversation?, self.change_message?);
+        let (seq, at) = (self.change_seq?, self.change_at?);
+        Some(place.map(|place| NotedChange {
+            place,
+            kind,
+            conversation_id: conversation.into(),
+            message_id: message.into(),
+            seq,
+            revision: self.change_revision,
+            user_id: self.change_user.map(UserId::from),
+            at,
+        }))
+    }
+}
+
+#[derive(QueryableByName)]
+struct ParticipantMarksRow {
+    #[diesel(sql_type = SqlUuid)]
+    conversation_id: Uuid,
+    #[diesel(sql_type = SqlUuid)]
+    user_id: Uuid,
+    #[diesel(sql_type = BigInt)]
+    delivered_up_to: i64,
+    #[diesel(sql_type = BigInt)]
+    read_up_to: i64,
+}
+
 fn transaction(xid: &str) -> Result<u64, Error> {
     xid.parse().map_err(unavailable)
 }
@@ -145,6 +225,41 @@ impl ChangeLog for Database {
         let horizon = rows.as_slice().first().map_or(Ok(0), |row| transaction(&row.edge.horizon))?;
         let changes = rows.into_iter().filter_map(ChangeRow::restore).collect::<Result<_, _>>()?;
         Ok(Stretch { horizon, changes })
+    }
+
+    async fn noted(&self, after: Place, limit: i64) -> Result<(u64, Vec<NotedChange>), Error> {
+        let query = diesel::sql_query(NOTED)
+            .bind::<Text, _>(after.transaction.to_string())
+            .bind::<BigInt, _>(after.number)
+            .bind::<BigInt, _>(limit);
+        let mut connection = self.connection().await.map_err(unavailable)?;
+        let rows: Vec<NotedRow> = prepared(query).load(&mut connection).await.map_err(unavailable)?;
+        let horizon = rows.as_slice().first().map_or(Ok(0), |row| transaction(&row.edge.horizon))?;
+        let changes = rows.into_iter().filter_map(NotedRow::restore).collect::<Result<_, _>>()?;
+        Ok((horizon, changes))
+    }
+
+    async fn currents(&self, messages: &[MessageId]) -> Result<Vec<Current>, Error> {
+        currents(self, messages).await
+    }
+
+    async fn marks_of(
+        &self,
+        people: &[(ConversationId, UserId)],
+    ) -> Result<Vec<(ConversationId, Marks)>, Error> {
+        let (conversations, users): (Vec<_>, Vec<_>) =
+            people.iter().map(|(conversation, user)| (conversation.uuid(), user.uuid())).unzip();
+        let query = diesel::sql_query(MARKS_OF)
+            .bind::<Array<SqlUuid>, _>(conversations)
+            .bind::<Array<SqlUuid>, _>(users);
+        let mut connection = self.connection().await.map_err(unavailable)?;
+        let rows: Vec<ParticipantMarksRow> =
+            prepared(query).load(&mut connection).await.map_err(unavailable)?;
+        let restore = |row: ParticipantMarksRow| {
+            let ParticipantMarksRow { conversation_id, user_id, delivered_up_to, read_up_to } = row;
+            (conversation_id.into(), Marks { user_id: user_id.into(), delivered_up_to, read_up_to })
+        };
+        Ok(rows.into_iter().map(restore).collect())
     }
 
     async fn horizon(&self) -> Result<u64, Error> {

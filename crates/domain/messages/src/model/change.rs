@@ -304,6 +304,11 @@ impl Change {
             Self::Reacted => "message.reacted",
         }
     }
+
+    /// The change of that name.
+    pub fn parse(kind: &str) -> Option<Self> {
+        [Self::Edited, Self::Deleted, Self::Corrected, Self::Reacted].into_iter().find(|it| it.kind() == kind)
+    }
 }
 
 /// How far the caller says that a message has come to them.

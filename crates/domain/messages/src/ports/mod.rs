@@ -253,6 +253,8 @@ pub trait LiveFeed: Send + Sync {
     async fn message_created(&self, message: &Message, members_version: i64);
     /// Whether anyone listens to the conversation.
     fn has_audience(&self, conversation: ConversationId) -> bool;
+    /// Whether anyone listens to where this happened, and was not told of it yet.
+    fn awaits(&self, change: &NotedChange) -> bool;
     /// A message has changed.
     async fn message_changed(&self, changed: MessageChanged);
     /// Someone's marks have moved.

@@ -1,10 +1,10 @@
 use alivio_kernel::ids::{ConversationId, UserId};
 use alivio_kernel::sealing::Scope;
-use alivio_kernel::{Caller, PageSize};
+use alivio_kernel::{Caller, PageSize, Place};
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::Messages;
-use crate::{Error, Message, Place, StoredChange};
+use crate::{Error, Message, StoredChange};
 
 /// A cursor that is older has nothing to go on from.
 pub const CHANGES_KEPT: TimeDelta = TimeDelta::days(30);

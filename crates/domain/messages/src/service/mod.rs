@@ -3,6 +3,7 @@ mod feed;
 mod forward;
 mod moderation;
 mod read;
+mod relay;
 mod retention;
 mod scheduled;
 mod search;

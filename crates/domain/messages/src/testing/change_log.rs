@@ -11,15 +11,15 @@ use std::collections::BTreeSet;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use alivio_kernel::PageSize;
-use alivio_kernel::ids::{ConversationId, UserId};
+use alivio_kernel::ids::{ConversationId, MessageId, UserId};
 use alivio_kernel::testing::together;
+use alivio_kernel::{Follower, PageSize, Place};
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
 use super::World;
 use super::message_log::{at, entry, stored};
-use crate::{Anchor, ChangeLog, Mark, MessageLog, Place, StoredChange};
+use crate::{Anchor, ChangeLog, Mark, MessageLog, NotedChange, StoredChange};
 
 /// Tests your [`ChangeLog`]: one `#[tokio::test]` for every case in [`testing::change_log`].
 ///
@@ -44,6 +44,8 @@ macro_rules! change_log_conformance {
                 strangers_learn_nothing
                 messages_come_as_they_are_now
                 what_is_old_is_forgotten
+                a_node_is_told_everything_once_whoever_is_still_at_work
+                a_node_reads_messages_and_marks_as_they_are
             }
         }
     };
@@ -148,6 +150,24 @@ impl Scene {
             }
         }
         panic!("only {:?}", kinds(&learnt));
+    }
+
+    async fn follower(&self) -> Follower {
+        Follower::from(self.fixture.changes.horizon().await.unwrap())
+    }
+
+    /// What a node is told that has followed so far, read in small pages.
+    async fn told(&self, follower: &mut Follower) -> Vec<NotedChange> {
+        let (mut told, mut after, mut first) = (Vec::new(), follower.start(), None);
+        loop {
+            let (horizon, page) = self.fixture.changes.noted(after, 2).await.unwrap();
+            first.get_or_insert(horizon);
+            let Some(last) = page.last() else { break };
+            after = last.place;
+            told.extend(page.into_iter().filter(|change| follower.meet(change.place)));
+        }
+        follower.pass(first.unwrap());
+        told
     }
 
     /// As [`Scene::learns`], until `count` changes are there.
@@ -300,6 +320,45 @@ pub async fn messages_come_as_they_are_now(fixture: Fixture) {
     let said = [scene.says(0).await, scene.says(0).await];
     let learnt = scene.learns_some(scene.members[0], begin, 2).await;
     assert_eq!(learnt.into_iter().filter_map(|change| change.message).collect::<Vec<_>>(), said);
+}
+
+/// Everyone's changes, of every conversation, without waiting for who began earlier; nothing is missed, nothing twice.
+pub async fn a_node_is_told_everything_once_whoever_is_still_at_work(fixture: Fixture) {
+    let scene = Scene::of(fixture, 2).await;
+    let mut follower = scene.follower().await;
+    let other = scene.fixture.world.conversation(&scene.members).await;
+    let early = scene.fixture.world.begin(scene.conversation, "message.deleted").await;
+    let said = [scene.says(0).await, stored(&*scene.fixture.log, entry(other, scene.members[1])).await];
+    let told = scene.told(&mut follower).await;
+    let ids: Vec<_> = told.iter().map(|change| (change.message_id, change.seq, change.user_id)).collect();
+    assert_eq!(ids, said.each_ref().map(|m| (m.id, m.seq, Some(m.sender_id))));
+    assert!(told.iter().all(|change| change.kind == "message.created"), "{told:?}");
+    assert_eq!(scene.told(&mut follower).await, [], "it was told before");
+    early.commit().await;
+    let kinds: Vec<_> = scene.told(&mut follower).await.into_iter().map(|change| change.kind).collect();
+    assert_eq!(kinds, ["message.deleted"], "who began earlier and ended later");
+    assert_eq!(scene.told(&mut follower).await, []);
+}
+
+/// What a change was about, for a node that tells it.
+pub async fn a_node_reads_messages_and_marks_as_they_are(fixture: Fixture) {
+    let scene = Scene::of(fixture, 2).await;
+    let mut follower = scene.follower().await;
+    let (log, changes) = (&scene.fixture.log, &scene.fixture.changes);
+    let (said, reader) = (scene.says(0).await, scene.members[1]);
+    let target = Anchor::Message(said.id);
+    let moved = log.advance(reader, scene.conversation, Mark::Read, &target, at()).await.unwrap().unwrap();
+    let told = scene.told(&mut follower).await;
+    let receipt = told.iter().find(|change| change.kind == "receipt.read").unwrap();
+    assert_eq!((receipt.message_id, receipt.seq, receipt.user_id), (said.id, said.seq, Some(reader)));
+
+    let stranger = scene.fixture.world.user().await;
+    let current = changes.currents(&[said.id, MessageId::from(stranger.uuid())]).await.unwrap();
+    assert_eq!(current.iter().map(|current| &current.message).collect::<Vec<_>>(), [&said]);
+    let asked = [(scene.conversation, reader), (scene.conversation, stranger)];
+    assert_eq!(changes.marks_of(&asked).await.unwrap(), [(scene.conversation, moved.marks)]);
+    scene.fixture.world.remove(scene.conversation, reader).await;
+    assert_eq!(changes.marks_of(&asked).await.unwrap(), [], "who has gone has no marks");
 }
 
 /// What happened before a moment can be forgotten; the rest stays.

@@ -1,0 +1,2 @@
+DROP TABLE broadcasts;
+DROP INDEX changes_by_place;
