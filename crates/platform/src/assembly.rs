@@ -37,6 +37,8 @@ use crate::session_cache::CachedSessions;
 use crate::{Housekeeping, PeopleDirectory, Platform, Ports, Screens};
 
 pub(crate) fn assemble(ports: Ports) -> (Platform, Relay, Housekeeping) {
+    #[cfg(feature = "planted-bugs")]
+    let ports = crate::planted::ports(ports);
     let (clock, ids) = (|| Arc::clone(&ports.clock), || Arc::clone(&ports.ids));
     let (sealer, audit) = (|| Arc::clone(&ports.sealer), || Arc::clone(&ports.audit));
     let users = || Arc::clone(&ports.users);
@@ -174,6 +176,8 @@ pub(crate) fn assemble(ports: Ports) -> (Platform, Relay, Housekeeping) {
         Arc::clone(&silence),
         Arc::clone(&rooms) as _,
     ));
+    #[cfg(feature = "planted-bugs")]
+    let live = crate::planted::live(live);
     let messages = Messages::new(MessagesPorts {
         log: Arc::clone(&ports.messages),
         changes: Arc::clone(&ports.message_changes),

@@ -184,6 +184,12 @@ impl Actor {
         }
     }
 
+    /// The same person, who finds the server elsewhere: at another node, or behind a [proxy](crate::proxy).
+    #[must_use]
+    pub fn at(&self, address: watch::Receiver<Option<String>>) -> Self {
+        Self { address, ..self.clone() }
+    }
+
     /// The same place with another access token.
     #[must_use]
     pub fn with_token(&self, token: &str) -> Self {

@@ -5,10 +5,14 @@
 //! | [`database`] | an empty database of one's own in 40 ms, on a cluster that all tests of a run share |
 //! | [`server`] | the real binary on a free port, to be killed, stopped and started again |
 //! | [`actor`], [`socket`] | someone signed in, over HTTP and WebSocket |
+//! | [`history`] | actors whose doings are written down, for the checker |
+//! | [`proxy`] | a way to something, on which things get lost |
 //! | [`conformance`] | suites for the ports that no domain owns |
 
 pub mod actor;
 pub mod conformance;
 pub mod database;
+pub mod history;
+pub mod proxy;
 pub mod server;
 pub mod socket;

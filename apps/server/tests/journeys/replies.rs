@@ -14,7 +14,8 @@ async fn an_answer_shows_the_beginning_of_what_it_answers() {
     let path = format!("/conversations/{conversation}/messages");
     let question = ana.send(&conversation, &"ñ".repeat(150)).await;
     let mut at_ana = ana.connect_to(&conversation).await;
-    let mut answer = maria.post(&path, &json!({"content": "Sí", "reply_to": question["id"]})).await.expect(201);
+    let mut answer =
+        maria.post(&path, &json!({"content": "Sí", "reply_to": question["id"]})).await.expect(201);
     answer.as_object_mut().unwrap().remove("warnings");
     let quote = &answer["reply_to"];
     assert_eq!((&quote["message_id"], &quote["created_at"]), (&question["id"], &question["created_at"]));
