@@ -92,3 +92,9 @@ bench *FLAGS:
 [group("running it")]
 ci:
     .ci/run
+
+# Let servers, connections and PostgreSQL break for a while, and check that nothing was lost (a seed repeats a run)
+[group("running it")]
+soak SECONDS="600" SEED="":
+    CHAOS_SECONDS={{ SECONDS }} CHAOS_MESSAGES=1000000000 {{ if SEED == "" { "" } else { "CHAOS_SEED=" + SEED } }} \
+        cargo test -p alivio-server --test chaos {{ locked }} -- --nocapture

@@ -57,7 +57,7 @@ bugs! {
     PastShown = "past_shown",
     /// Answers with marks that have gone back.
     MarksGoBack = "marks_go_back",
-    /// Counts one's own messages as unread.
+    /// Counts one message too many as unread.
     UnreadWrong = "unread_wrong",
     /// Forgets what an edited message said before.
     EditForgets = "edit_forgets",

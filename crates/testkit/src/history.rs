@@ -11,21 +11,24 @@ use std::time::Duration;
 
 use alivio_checker::{
     Action, AuditRow, ConversationEnd, Digest, Mark, MarksEnd, MarksNow, Membership, Message, Note, Reaction,
-    Reader, Recorder, Seen, Stored, Ticket, Who, Wording,
+    Reader, Recorder, Seen, Stored, Who, Wording,
 };
 use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
-use tokio_postgres::{Client, NoTls};
+use tokio_postgres::{Client, Error, NoTls};
 
 use crate::actor::{Actor, Request};
-use crate::socket::send_command;
+use crate::socket::{Socket, send_command};
 
 /// Commands that a writer over a WebSocket has on their way at the same time.
 const WINDOW: usize = 4;
 /// Before the server is asked again after it could not answer.
 const REST: Duration = Duration::from_millis(20);
+
+/// An answer that has not come by then is lost. The server itself gives up earlier.
+const LOST: Duration = Duration::from_secs(20);
 
 /// What came of something.
 #[derive(Debug, Clone, PartialEq)]
@@ -53,6 +56,12 @@ impl Scribe {
     pub fn new(recorder: &Recorder, process: u64, actor: &Actor) -> Self {
         let who = Who { process, user: actor.id.clone() };
         Self { actor: actor.clone(), who, recorder: recorder.clone() }
+    }
+
+    /// The number of the device.
+    #[must_use]
+    pub const fn process(&self) -> u64 {
+        self.who.process
     }
 
     /// Sends a message over REST.
@@ -159,7 +168,8 @@ impl Scribe {
     }
 
     /// Sends messages, `(client_id, content)`, over a WebSocket, several at a time. What is on its way when the
-    /// connection ends is sent again in its order, until all are acknowledged or refused. How many were acknowledged.
+    /// connection ends is sent again in its order, until all are acknowledged or refused. `acknowledged` is told of
+    /// each.
     pub async fn write(
         &self,
         conversation: &str,
@@ -173,34 +183,27 @@ impl Scribe {
                 sleep(REST).await;
                 continue;
             };
-            let mut on_their_way: VecDeque<(String, Ticket, (String, String))> = VecDeque::new();
+            let mut on_their_way = VecDeque::new();
             loop {
-                while on_their_way.len() < WINDOW && !is_over {
-                    let Some(message) = unsent.pop_front().or_else(|| messages.next()) else {
+                while on_their_way.len() < WINDOW {
+                    let next = unsent.pop_front().or_else(|| if is_over { None } else { messages.next() });
+                    let Some((client_id, content)) = next else {
                         is_over = true;
                         break;
                     };
-                    let ticket =
-                        self.recorder.invoke(&self.who, conversation, sending(&message.0, &message.1));
-                    let command = send_command(conversation, &message.0, &message.1);
+                    let ticket = self.recorder.invoke(&self.who, conversation, sending(&client_id, &content));
                     // If it cannot be sent, that shows when its answer is waited for.
+                    let command = send_command(conversation, &client_id, &content);
                     let reference = socket.try_command(command).await.unwrap_or_default();
-                    on_their_way.push_back((reference, ticket, message));
-                }
-                while let Some(message) = unsent.pop_front() {
-                    let ticket =
-                        self.recorder.invoke(&self.who, conversation, sending(&message.0, &message.1));
-                    let command = send_command(conversation, &message.0, &message.1);
-                    let reference = socket.try_command(command).await.unwrap_or_default();
-                    on_their_way.push_back((reference, ticket, message));
+                    on_their_way.push_back((reference, ticket, (client_id, content)));
                 }
                 let Some((reference, ticket, message)) = on_their_way.pop_front() else { break };
-                match socket.try_answer(&reference).await {
+                match answer(&mut socket, &reference).await {
                     Some(Ok(ack)) => {
                         let mut done = ticket.action().clone();
                         if let Action::Send { stored, .. } = &mut done {
-                            *stored =
-                                Some(Stored { message: text(&ack["message_id"]), seq: number(&ack["seq"]) });
+                            let message = text(&ack["message_id"]);
+                            *stored = Some(Stored { message, seq: number(&ack["seq"]) });
                         }
                         self.recorder.ok(ticket, done);
                         acknowledged(&ack);
@@ -212,9 +215,9 @@ impl Scribe {
                     }
                 }
             }
-            for (_, ticket, message) in on_their_way {
+            for (_, ticket, message) in on_their_way.into_iter().rev() {
                 self.recorder.info(ticket);
-                unsent.push_back(message);
+                unsent.push_front(message);
             }
         }
     }
@@ -281,14 +284,20 @@ impl Scribe {
         }
     }
 
-    async fn resume(
-        &self,
-        socket: &mut crate::socket::Socket,
-        conversation: &str,
-        from: i64,
-    ) -> Option<String> {
+    async fn resume(&self, socket: &mut Socket, conversation: &str, from: i64) -> Option<String> {
         self.recorder.happened(&self.who, conversation, Action::Listen { from });
         socket.try_command(json!({"type": "resume", "conversation_id": conversation, "last_seq": from})).await
+    }
+}
+
+/// The answer to a command of a socket that listens to nothing; `None` if there will be none.
+async fn answer(socket: &mut Socket, reference: &str) -> Option<Result<Value, Value>> {
+    loop {
+        let frame = timeout(LOST, socket.next()).await.ok()??;
+        if frame["ref"] == reference {
+            let data = frame["data"].clone();
+            return Some(if frame["type"] == "ack" { Ok(data) } else { Err(data) });
+        }
     }
 }
 
@@ -328,11 +337,11 @@ pub async fn read_end(
     former: Vec<Membership>,
     readers: Vec<Reader>,
 ) -> ConversationEnd {
-    let client = connect(database_url).await;
+    let client = connect(database_url).await.expect("a connection");
     let reader = &everyone[0].actor;
     let log = reader.log(conversation).await;
     let mut memberships = former;
-    memberships.extend(memberships_now(&client, conversation).await);
+    memberships.extend(memberships_now(&client, conversation).await.expect("the participants"));
     let mut unread = HashMap::new();
     for scribe in everyone {
         let present = memberships.iter().find(|m| m.user == scribe.who.user && m.until.is_none());
@@ -389,15 +398,15 @@ fn wording(said: &Value) -> Wording {
 
 /// Everyone's last membership, as it is stored.
 ///
-/// # Panics
+/// # Errors
 /// If it cannot be read.
-pub async fn memberships_now(client: &Client, conversation: &str) -> Vec<Membership> {
+pub async fn memberships_now(client: &Client, conversation: &str) -> Result<Vec<Membership>, Error> {
     const SQL: &str =
         "SELECT user_id::text, joined_seq, left_seq FROM participants WHERE conversation_id = $1::text::uuid";
-    let rows = client.query(SQL, &[&conversation]).await.expect("the participants");
+    let rows = client.query(SQL, &[&conversation]).await?;
     let membership =
         |row: &tokio_postgres::Row| Membership { user: row.get(0), from: row.get(1), until: row.get(2) };
-    rows.iter().map(membership).collect()
+    Ok(rows.iter().map(membership).collect())
 }
 
 async fn marks(client: &Client, conversation: &str, unread: &HashMap<String, i64>) -> Vec<MarksEnd> {
@@ -434,14 +443,14 @@ async fn audit(client: &Client, conversation: &str) -> Vec<AuditRow> {
 
 /// A connection to the database itself.
 ///
-/// # Panics
+/// # Errors
 /// If there is none.
-pub async fn connect(database_url: &str) -> Client {
-    let (client, connection) = tokio_postgres::connect(database_url, NoTls).await.expect("a connection");
+pub async fn connect(database_url: &str) -> Result<Client, Error> {
+    let (client, connection) = tokio_postgres::connect(database_url, NoTls).await?;
     tokio::spawn(async move {
         if let Err(error) = connection.await {
             tracing::debug!(%error, "connection ended");
         }
     });
-    client
+    Ok(client)
 }

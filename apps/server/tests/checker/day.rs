@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use alivio_checker::{End, Line, Recorder};
+use alivio_testkit::actor::Actor;
 use alivio_testkit::history::{Came, Scribe, read_end};
 use alivio_testkit::server::{ADMIN, AISHA, CARLOS, MARIA, TestServer};
 use tokio::sync::watch;
@@ -25,18 +26,19 @@ pub(crate) async fn spend(server: &TestServer, database_url: &str) -> (Vec<Line>
     let [maria, carlos, aisha, admin] = server.sign_in_all([MARIA, CARLOS, AISHA, ADMIN]).await;
     let group = maria.open_group("Guardia", &[&carlos, &aisha]).await;
     let recorder = Recorder::default();
-    let device = |process, actor| Scribe::new(&recorder, process, actor);
+    let device = |process: u64, actor: &Actor| Scribe::new(&recorder, process, actor);
     let (maria, carlos, aisha, admin) =
         (device(1, &maria), device(2, &carlos), device(3, &aisha), device(4, &admin));
     let end = watch::Sender::new(None);
     let mut following = Vec::new();
-    let follow = |process, actor: &Scribe| {
+    let follow = |process: u64, actor: &Scribe| {
         let reader = device(process, &actor.actor);
         let (group, end) = (group.clone(), end.subscribe());
         tokio::spawn(async move { reader.follow(&group, end, PATIENCE).await })
     };
     following.push(follow(11, &maria));
     following.push(follow(12, &carlos));
+    following.push(follow(13, &aisha));
 
     // One after the other, and again as if the answer had been lost.
     let mut said = Vec::new();
@@ -71,7 +73,7 @@ pub(crate) async fn spend(server: &TestServer, database_url: &str) -> (Vec<Line>
 
     // Those who come back are told what they missed, those who were sent away are not.
     let last = i64::try_from(maria.actor.log(&group).await.len()).expect("few");
-    following.extend([follow(13, &aisha), follow(22, &carlos)]);
+    following.extend([follow(23, &aisha), follow(22, &carlos)]);
     end.send_replace(Some(last));
     let mut readers = Vec::new();
     for reader in following {

@@ -89,7 +89,10 @@ async fn broken_by(bug: Bug) -> Vec<alivio_checker::Violation> {
     match bug {
         Bug::Nothing => {}
         Bug::Planted(name) => environment.push(("ALIVIO_PLANTED_BUG", name)),
-        Bug::Stored(sql) => connect(database.url()).await.batch_execute(sql).await.expect("a bug"),
+        Bug::Stored(sql) => {
+            let client = connect(database.url()).await.expect("a connection");
+            client.batch_execute(sql).await.expect("a bug");
+        }
     }
     let server = TestServer::start(env!("CARGO_BIN_EXE_alivio"), database.url(), &environment).await;
     let (lines, end) = day::spend(&server, database.url()).await;

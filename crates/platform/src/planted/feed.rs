@@ -50,7 +50,9 @@ impl LiveFeed for WithBug {
     }
 
     async fn message_changed(&self, changed: MessageChanged) {
-        self.inner.message_changed(changed).await;
+        if self.bug != Bug::FallsSilent || changed.message.seq <= SILENCE {
+            self.inner.message_changed(changed).await;
+        }
     }
 
     async fn marks_moved(&self, moved: &MarksMoved) {

@@ -187,8 +187,10 @@ impl MessageLog for WithBug {
         now: DateTime<Utc>,
     ) -> Result<Option<Moved>, Error> {
         let mut moved = self.inner.advance(viewer, conversation, mark, target, now).await?;
-        if let (Bug::MarksGoBack, Some(moved)) = (self.bug, moved.as_mut().filter(|moved| !moved.moved)) {
-            moved.marks.read_up_to -= 1;
+        match (self.bug, &mut moved) {
+            (Bug::MarksGoBack, Some(moved)) if !moved.moved => moved.marks.read_up_to -= 1,
+            (Bug::UnreadWrong, Some(moved)) => moved.unread += 1,
+            _ => {}
         }
         Ok(moved)
     }
@@ -203,10 +205,6 @@ impl MessageLog for WithBug {
     }
 
     async fn digests(&self, viewer: UserId, conversations: &[ConversationId]) -> Result<Vec<Digest>, Error> {
-        let mut digests = self.inner.digests(viewer, conversations).await?;
-        if self.bug == Bug::UnreadWrong {
-            digests.iter_mut().for_each(|digest| digest.unread += 1);
-        }
-        Ok(digests)
+        self.inner.digests(viewer, conversations).await
     }
 }
