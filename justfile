@@ -93,8 +93,10 @@ bench *FLAGS:
 ci:
     .ci/run
 
-# Let servers, connections and PostgreSQL break for a while, and check that nothing was lost (a seed repeats a run)
-[group("running it")]
-soak SECONDS="600" SEED="":
-    CHAOS_SECONDS={{ SECONDS }} CHAOS_MESSAGES=1000000000 {{ if SEED == "" { "" } else { "CHAOS_SEED=" + SEED } }} \
-        cargo test -p alivio-server --test chaos {{ locked }} -- --nocapture
+# Rounds of ten minutes in which servers, connections and PostgreSQL break, and nothing may be lost; prints its seeds
+[group("checks")]
+soak ROUNDS="6" SEED="1":
+    for round in $(seq {{ ROUNDS }}); do \
+        CHAOS_SECONDS=600 CHAOS_MESSAGES=1000000000 CHAOS_SEED=$(({{ SEED }} + round - 1)) \
+            cargo test -p alivio-server --test chaos {{ locked }} -- --nocapture || exit 1; \
+    done

@@ -1,7 +1,8 @@
 //! The chaos run: people write, read, change what they said, come and go, while servers, connections and PostgreSQL
 //! are killed, frozen and cut by a schedule that a seed decides. In the end the checker finds nothing.
 //!
-//! `CHAOS_SECONDS`, `CHAOS_MESSAGES` and `CHAOS_SEED` change how long it lasts and what happens: `just soak`.
+//! `CHAOS_SECONDS`, `CHAOS_MESSAGES` and `CHAOS_SEED` change how long it lasts and what happens: `just soak`. People sign
+//! in once, so a run must be over before their tokens are.
 #![cfg(test)]
 
 mod faults;

@@ -1,5 +1,7 @@
 //! Where it happens: two servers on one PostgreSQL of their own, and proxies on all ways between.
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
 use alivio_postgres::cluster::{Cluster, ClusterConfig};
@@ -24,6 +26,9 @@ impl Stage {
     /// Starts everything.
     pub(crate) async fn open() -> Self {
         let cluster_home = tempfile::Builder::new().prefix("alivio-chaos-").tempdir().expect("a directory");
+        // PostgreSQL may have to run as someone else, who must get there.
+        let passable = Permissions::from_mode(0o711);
+        std::fs::set_permissions(cluster_home.path(), passable).expect("a passable directory");
         let cluster = start(&cluster_home).await;
         cluster.ensure_database(DATABASE).await.expect("a database");
         let to_database = Proxy::to(Target::Socket(socket_of(&cluster))).await;
