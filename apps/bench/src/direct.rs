@@ -83,7 +83,7 @@ impl Direct {
                 });
             }
         }
-        let seen = play(common, members).await?;
+        let played = play(common, members).await?;
         let pattern = self.pattern.to_possible_value();
         let setting = Setting {
             load: format!("direct, {}", pattern.as_ref().map_or("", |value| value.get_name())),
@@ -93,6 +93,6 @@ impl Direct {
             characters: common.size,
             measured: common.measured(),
         };
-        Ok(Report::new(setting, &seen))
+        Ok(Report::new(setting, &played))
     }
 }

@@ -11,19 +11,22 @@
 //! ```
 //!
 //! Every load is a closed loop: a sender has `--in-flight` messages on their way and sends the next one when one
-//! of them is done. Every receiver checks the `seq` of what it gets, so loss and repetition show.
+//! of them is done. Every receiver checks the `seq` of what it gets, so loss and repetition show; with `--history` the
+//! checker says more.
 
 mod client;
 mod direct;
 mod directory;
 mod inbox;
 mod member;
+mod record;
 mod room;
 mod search;
 mod stats;
 mod timing;
 
 use std::io::Write as _;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -78,6 +81,10 @@ struct Common {
     /// Threads of this program
     #[arg(long, global = true, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=256))]
     threads: u16,
+    /// Write down what `room` and `direct` do and see, one JSON line each, and check it when they are done. Takes
+    /// memory for every line
+    #[arg(long, global = true, value_name = "FILE")]
+    history: Option<PathBuf>,
     /// Print JSON instead of a table
     #[arg(long, global = true)]
     json: bool,

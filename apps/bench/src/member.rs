@@ -12,7 +12,9 @@ use tokio::time::timeout;
 
 use crate::Common;
 use crate::client::{BenchError, Clinic, Frame, PATIENCE, Person, RESUME, Socket};
+use crate::record::{self, Scribe};
 use crate::stats::Seen;
+use alivio_checker::{Reader, Recorder};
 
 /// When a sender sends its next message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -106,19 +108,41 @@ pub(crate) struct Member {
     pub(crate) part: Part,
 }
 
-/// Lets all `members` do their parts, and returns what they have seen.
-pub(crate) async fn play(common: &Common, members: Vec<Member>) -> Result<Vec<Seen>, BenchError> {
+/// Lets all `members` do their parts in their new conversations, and returns what they have seen.
+pub(crate) async fn play(common: &Common, members: Vec<Member>) -> Result<Played, BenchError> {
     let schedule = Schedule::new(common);
     let content = "x".repeat(usize::from(common.size));
+    let recorder = common.history.as_ref().map(|_| Recorder::default());
+    let clinic = members.first().map(|member| Arc::clone(&member.clinic));
+    let mut readers = Vec::new();
     let mut tasks = JoinSet::new();
     for member in members {
-        tasks.spawn(member.play(schedule, content.clone()));
+        let (id, person) = (&member.conversation.id, &member.person);
+        let reader = Reader { process: member.number as u64, user: person.id.clone(), from: 0 };
+        readers.push((id.clone(), reader));
+        let scribe = recorder.as_ref().map(|recorder| Scribe::new(recorder, member.number, person, id));
+        tasks.spawn(member.play(schedule, content.clone(), scribe));
     }
     let mut seen = Vec::new();
     while let Some(ended) = tasks.join_next().await {
         seen.push(ended.map_err(|error| BenchError::Refused(format!("a member failed: {error}")))??);
     }
-    Ok(seen)
+    let broken = match (&common.history, recorder, clinic) {
+        (Some(file), Some(recorder), Some(clinic)) => {
+            Some(record::verdict(file, &recorder, &clinic, readers).await?)
+        }
+        _ => None,
+    };
+    Ok(Played { seen, broken })
+}
+
+/// What came of it.
+#[derive(Debug)]
+pub(crate) struct Played {
+    /// What each has seen.
+    pub(crate) seen: Vec<Seen>,
+    /// The rules that were broken, in words, if a history was written.
+    pub(crate) broken: Option<Vec<String>>,
 }
 
 #[derive(Serialize)]
@@ -135,11 +159,17 @@ struct Send<'a> {
 /// A message that is not acknowledged yet.
 struct Sent {
     reference: String,
+    client_id: String,
     command: String,
 }
 
 impl Member {
-    async fn play(mut self, schedule: Schedule, content: String) -> Result<Seen, BenchError> {
+    async fn play(
+        mut self,
+        schedule: Schedule,
+        content: String,
+        mut scribe: Option<Scribe>,
+    ) -> Result<Seen, BenchError> {
         let mut seen = Seen::default();
         let mut end = self.conversation.end.subscribe();
         let (mut on_their_way, mut highest) = (VecDeque::new(), 0);
@@ -147,6 +177,7 @@ impl Member {
         let own = format!("{}-", self.number);
         for _ in 0..self.part.first {
             let sent = self.compose(schedule, &own, &content);
+            note(&mut scribe, &sent, &content);
             self.socket.feed(sent.command.clone()).await?;
             on_their_way.push_back(sent);
         }
@@ -170,7 +201,13 @@ impl Member {
             let frame = match frame {
                 Ok(Err(BenchError::LetGo | BenchError::Socket(_))) => {
                     seen.reconnects += 1;
-                    self.come_back(seen.sequence.complete_up_to(), &on_their_way).await?;
+                    let last_seq = seen.sequence.complete_up_to();
+                    if let Some(scribe) = &mut scribe {
+                        let on_their_way =
+                            on_their_way.iter().map(|sent| (&*sent.reference, &*sent.client_id));
+                        scribe.comes_back(last_seq, on_their_way, &content);
+                    }
+                    self.come_back(last_seq, &on_their_way).await?;
                     continue;
                 }
                 Ok(frame) => frame?,
@@ -187,6 +224,9 @@ impl Member {
                 "ack" => {
                     let reference = frame.reference.unwrap_or_default();
                     on_their_way.retain(|sent: &Sent| sent.reference != reference);
+                    if let Some(scribe) = &mut scribe {
+                        scribe.acknowledged(reference, &frame);
+                    }
                     highest = highest.max(frame.data.seq.unwrap_or_default());
                     if let Some(age) = schedule.age(now, reference) {
                         seen.acks.record(age);
@@ -195,6 +235,9 @@ impl Member {
                 }
                 "message.created" => {
                     seen.sequence.saw(frame.seq.unwrap_or_default());
+                    if let Some(scribe) = &scribe {
+                        scribe.received(&frame);
+                    }
                     let name = frame.data.client_message_id.unwrap_or_default();
                     if let Some(age) = name.rsplit('-').next().and_then(|stamp| schedule.age(now, stamp)) {
                         seen.deliveries.record(age);
@@ -206,6 +249,7 @@ impl Member {
             };
             if sending && due.is_some() && due == self.part.next && now < schedule.until {
                 let sent = self.compose(schedule, &own, &content);
+                note(&mut scribe, &sent, &content);
                 match self.socket.send(sent.command.clone()).await {
                     // Why the socket broke is yet to be received; then it is sent again.
                     Ok(()) | Err(BenchError::Socket(_)) => on_their_way.push_back(sent),
@@ -228,15 +272,23 @@ impl Member {
 
     fn compose(&self, schedule: Schedule, own: &str, content: &str) -> Sent {
         let reference = schedule.stamp(Instant::now()).to_string();
+        let client_id = format!("{own}{reference}");
         let send = Send {
             kind: "message.send",
             reference: &reference,
             conversation_id: &self.conversation.id,
-            client_message_id: &format!("{own}{reference}"),
+            client_message_id: &client_id,
             content,
         };
         // A struct of text always serialises.
         let command = serde_json::to_string(&send).unwrap_or_default();
-        Sent { reference, command }
+        Sent { reference, client_id, command }
+    }
+}
+
+/// Writes down that a message is about to be sent.
+fn note(scribe: &mut Option<Scribe>, sent: &Sent, content: &str) {
+    if let Some(scribe) = scribe {
+        scribe.sends(&sent.reference, &sent.client_id, content);
     }
 }
