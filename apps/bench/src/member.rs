@@ -10,10 +10,10 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use crate::Common;
 use crate::client::{BenchError, Clinic, Frame, PATIENCE, Person, RESUME, Socket};
 use crate::record::{self, Scribe};
 use crate::stats::Seen;
+use crate::{Common, progress};
 use alivio_checker::{Reader, Recorder};
 
 /// When a sender sends its next message.
@@ -23,6 +23,9 @@ pub(crate) enum Next {
     OnAck,
     /// When one of another's arrives: an answer.
     OnDelivery,
+    /// When its time has come, whatever became of the one before. Times count from there, so that a server that falls
+    /// behind does not look good.
+    Every(Duration),
 }
 
 /// What a member does.
@@ -32,6 +35,42 @@ pub(crate) struct Part {
     pub(crate) first: u16,
     /// When it sends more; `None` for those who only listen.
     pub(crate) next: Option<Next>,
+    /// How long its connection lasts, more or less; for ever, if that is not said.
+    pub(crate) cut_every: Option<Duration>,
+}
+
+impl Part {
+    /// Listens only.
+    pub(crate) const LISTENER: Self = Self { first: 0, next: None, cut_every: None };
+}
+
+/// When a member does what is not an answer to anything.
+struct Timer {
+    send_at: Option<Instant>,
+    cut_at: Option<Instant>,
+}
+
+impl Timer {
+    fn new(part: Part, schedule: Schedule) -> Self {
+        let send_at = match part.next {
+            // Not all at the same moment.
+            Some(Next::Every(interval)) => Some(schedule.origin + interval.mul_f64(fastrand::f64())),
+            _ => None,
+        };
+        let mut timer = Self { send_at, cut_at: None };
+        timer.cut_after(part.cut_every, schedule.origin);
+        timer
+    }
+
+    /// Between half and one and a half of `every` from `now`.
+    fn cut_after(&mut self, every: Option<Duration>, now: Instant) {
+        self.cut_at = every.map(|every| now + every.mul_f64(0.5 + fastrand::f64()));
+    }
+
+    /// The next of these moments before `until`.
+    fn next(&self, until: Instant) -> Option<Instant> {
+        self.send_at.into_iter().chain(self.cut_at).filter(|at| *at < until).min()
+    }
 }
 
 /// The time everything happens in.
@@ -106,6 +145,8 @@ pub(crate) struct Member {
     pub(crate) conversation: Arc<Conversation>,
     /// What it does.
     pub(crate) part: Part,
+    /// Writes down what it does, if there is to be a history; [`play`] sees to that.
+    pub(crate) scribe: Option<Scribe>,
 }
 
 /// Lets all `members` do their parts in their new conversations, and returns what they have seen.
@@ -115,13 +156,15 @@ pub(crate) async fn play(common: &Common, members: Vec<Member>) -> Result<Played
     let recorder = common.history.as_ref().map(|_| Recorder::default());
     let clinic = members.first().map(|member| Arc::clone(&member.clinic));
     let mut readers = Vec::new();
+    let _shown = progress::over("measuring", common.warmup() + common.measured());
     let mut tasks = JoinSet::new();
-    for member in members {
+    for mut member in members {
         let (id, person) = (&member.conversation.id, &member.person);
         let reader = Reader { process: member.number as u64, user: person.id.clone(), from: 0 };
         readers.push((id.clone(), reader));
         let scribe = recorder.as_ref().map(|recorder| Scribe::new(recorder, member.number, person, id));
-        tasks.spawn(member.play(schedule, content.clone(), scribe));
+        member.scribe = scribe;
+        tasks.spawn(member.play(schedule, content.clone()));
     }
     let mut seen = Vec::new();
     while let Some(ended) = tasks.join_next().await {
@@ -159,35 +202,47 @@ struct Send<'a> {
 /// A message that is not acknowledged yet.
 struct Sent {
     reference: String,
-    client_id: String,
     command: String,
 }
 
 impl Member {
-    async fn play(
-        mut self,
-        schedule: Schedule,
-        content: String,
-        mut scribe: Option<Scribe>,
-    ) -> Result<Seen, BenchError> {
+    async fn play(mut self, schedule: Schedule, content: String) -> Result<Seen, BenchError> {
         let mut seen = Seen::default();
         let mut end = self.conversation.end.subscribe();
         let (mut on_their_way, mut highest) = (VecDeque::new(), 0);
         let mut sending = self.part.next.is_some();
         let own = format!("{}-", self.number);
+        let mut timer = Timer::new(self.part, schedule);
         for _ in 0..self.part.first {
-            let sent = self.compose(schedule, &own, &content);
-            note(&mut scribe, &sent, &content);
+            let sent = self.compose(schedule, Instant::now(), &own, &content);
             self.socket.feed(sent.command.clone()).await?;
             on_their_way.push_back(sent);
         }
         self.socket.flush().await?;
 
         loop {
-            if sending && on_their_way.is_empty() && Instant::now() >= schedule.until {
+            let now = Instant::now();
+            if sending && on_their_way.is_empty() && now >= schedule.until {
                 sending = false;
                 self.conversation.leave(highest);
             }
+            if now < schedule.until {
+                if let (Some(due), Some(Next::Every(interval))) = (timer.send_at, self.part.next)
+                    && due <= now
+                {
+                    timer.send_at = Some(due + interval);
+                    let sent = self.compose(schedule, due, &own, &content);
+                    self.send(sent, &mut on_their_way).await?;
+                    continue;
+                }
+                if timer.cut_at.is_some_and(|at| at <= now) {
+                    timer.cut_after(self.part.cut_every, now);
+                    seen.cuts += 1;
+                    self.come_back(seen.sequence.complete_up_to(), &on_their_way).await?;
+                    continue;
+                }
+            }
+            let wake = timer.next(schedule.until).unwrap_or(schedule.until);
             let ended = *end.borrow();
             if ended.is_some_and(|end| seen.sequence.is_complete(end)) {
                 break;
@@ -196,18 +251,12 @@ impl Member {
                 frame = timeout(PATIENCE, self.socket.receive()) => frame,
                 // The last one who sends may have sent its last: look again.
                 _ = end.changed(), if ended.is_none() => continue,
-                () = tokio::time::sleep_until(schedule.until.into()), if sending && on_their_way.is_empty() => continue,
+                () = tokio::time::sleep_until(wake.into()), if now < wake => continue,
             };
             let frame = match frame {
                 Ok(Err(BenchError::LetGo | BenchError::Socket(_))) => {
                     seen.reconnects += 1;
-                    let last_seq = seen.sequence.complete_up_to();
-                    if let Some(scribe) = &mut scribe {
-                        let on_their_way =
-                            on_their_way.iter().map(|sent| (&*sent.reference, &*sent.client_id));
-                        scribe.comes_back(last_seq, on_their_way, &content);
-                    }
-                    self.come_back(last_seq, &on_their_way).await?;
+                    self.come_back(seen.sequence.complete_up_to(), &on_their_way).await?;
                     continue;
                 }
                 Ok(frame) => frame?,
@@ -224,7 +273,7 @@ impl Member {
                 "ack" => {
                     let reference = frame.reference.unwrap_or_default();
                     on_their_way.retain(|sent: &Sent| sent.reference != reference);
-                    if let Some(scribe) = &mut scribe {
+                    if let Some(scribe) = &mut self.scribe {
                         scribe.acknowledged(reference, &frame);
                     }
                     highest = highest.max(frame.data.seq.unwrap_or_default());
@@ -235,7 +284,7 @@ impl Member {
                 }
                 "message.created" => {
                     seen.sequence.saw(frame.seq.unwrap_or_default());
-                    if let Some(scribe) = &scribe {
+                    if let Some(scribe) = &self.scribe {
                         scribe.received(&frame);
                     }
                     let name = frame.data.client_message_id.unwrap_or_default();
@@ -248,21 +297,28 @@ impl Member {
                 _ => None,
             };
             if sending && due.is_some() && due == self.part.next && now < schedule.until {
-                let sent = self.compose(schedule, &own, &content);
-                note(&mut scribe, &sent, &content);
-                match self.socket.send(sent.command.clone()).await {
-                    // Why the socket broke is yet to be received; then it is sent again.
-                    Ok(()) | Err(BenchError::Socket(_)) => on_their_way.push_back(sent),
-                    Err(error) => return Err(error),
-                }
+                let sent = self.compose(schedule, Instant::now(), &own, &content);
+                self.send(sent, &mut on_their_way).await?;
             }
         }
         seen.end = end.borrow().unwrap_or_default();
         Ok(seen)
     }
 
+    async fn send(&mut self, sent: Sent, on_their_way: &mut VecDeque<Sent>) -> Result<(), BenchError> {
+        match self.socket.send(sent.command.clone()).await {
+            // Why the socket broke is yet to be received; then it is sent again.
+            Ok(()) | Err(BenchError::Socket(_)) => on_their_way.push_back(sent),
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+
     /// Connects again, and sends again what was not acknowledged: under the same name it is the same message.
     async fn come_back(&mut self, last_seq: u64, on_their_way: &VecDeque<Sent>) -> Result<(), BenchError> {
+        if let Some(scribe) = &mut self.scribe {
+            scribe.comes_back(last_seq, on_their_way.iter().map(|sent| &*sent.reference));
+        }
         self.socket = self.clinic.resume(&self.person, &self.conversation.id, last_seq).await?;
         for sent in on_their_way {
             self.socket.feed(sent.command.clone()).await?;
@@ -270,8 +326,9 @@ impl Member {
         self.socket.flush().await
     }
 
-    fn compose(&self, schedule: Schedule, own: &str, content: &str) -> Sent {
-        let reference = schedule.stamp(Instant::now()).to_string();
+    /// A message that was due `at`.
+    fn compose(&mut self, schedule: Schedule, at: Instant, own: &str, content: &str) -> Sent {
+        let reference = schedule.stamp(at).to_string();
         let client_id = format!("{own}{reference}");
         let send = Send {
             kind: "message.send",
@@ -282,13 +339,9 @@ impl Member {
         };
         // A struct of text always serialises.
         let command = serde_json::to_string(&send).unwrap_or_default();
-        Sent { reference, client_id, command }
-    }
-}
-
-/// Writes down that a message is about to be sent.
-fn note(scribe: &mut Option<Scribe>, sent: &Sent, content: &str) {
-    if let Some(scribe) = scribe {
-        scribe.sends(&sent.reference, &sent.client_id, content);
+        if let Some(scribe) = &mut self.scribe {
+            scribe.sends(&reference, &client_id, content);
+        }
+        Sent { reference, command }
     }
 }

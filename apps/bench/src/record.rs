@@ -1,6 +1,6 @@
 //! What members do and see, written down for the checker.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::BufWriter;
 use std::path::Path;
@@ -57,23 +57,19 @@ impl Scribe {
         self.recorder.ok(ticket, done);
     }
 
-    /// The connection was lost; `on_their_way` is sent again.
-    pub(crate) fn comes_back<'a>(
-        &mut self,
-        from: u64,
-        on_their_way: impl Iterator<Item = (&'a str, &'a str)>,
-        content: &str,
-    ) {
-        let mut lost = VecDeque::new();
-        for (reference, client_id) in on_their_way {
+    /// The connection was lost, and there is another one; `on_their_way` is sent again.
+    pub(crate) fn comes_back<'a>(&mut self, from: u64, on_their_way: impl Iterator<Item = &'a str>) {
+        let mut lost = Vec::new();
+        for reference in on_their_way {
             if let Some(ticket) = self.tickets.remove(reference) {
+                lost.push((reference, ticket.action().clone()));
                 self.recorder.info(ticket);
             }
-            lost.push_back((reference, client_id));
         }
         self.listens(place(from));
-        for (reference, client_id) in lost {
-            self.sends(reference, client_id, content);
+        for (reference, action) in lost {
+            let ticket = self.recorder.invoke(&self.who, &self.conversation, action);
+            self.tickets.insert(reference.to_owned(), ticket);
         }
     }
 

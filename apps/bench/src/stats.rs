@@ -68,7 +68,8 @@ impl Histogram {
         0.0
     }
 
-    fn summary(&self) -> Times {
+    /// The times that are shown.
+    pub(crate) fn summary(&self) -> Times {
         Times {
             p50_ms: self.quantile_ms(0.5),
             p99_ms: self.quantile_ms(0.99),
@@ -131,8 +132,18 @@ impl Sequence {
         self.complete_up_to() >= end
     }
 
+    /// How many came after others that belong behind them.
+    pub(crate) const fn late(&self) -> u64 {
+        self.late
+    }
+
+    /// How many came again.
+    pub(crate) const fn repeated(&self) -> u64 {
+        self.repeated
+    }
+
     /// How many of those up to `end` have not arrived.
-    fn lost(&self, end: u64) -> u64 {
+    pub(crate) fn lost(&self, end: u64) -> u64 {
         self.missing.len() as u64 + end.saturating_sub(self.last)
     }
 }
@@ -148,16 +159,42 @@ pub(crate) struct Seen {
     pub(crate) sequence: Sequence,
     /// How often it lost its connection, above all because the server found it too slow, and came back.
     pub(crate) reconnects: u64,
+    /// How often it cut its connection itself, and came back.
+    pub(crate) cuts: u64,
     /// Where its conversation ended.
     pub(crate) end: u64,
 }
 
-#[derive(Debug, Serialize)]
-struct Times {
-    p50_ms: f64,
-    p99_ms: f64,
-    p999_ms: f64,
-    max_ms: f64,
+/// What a load ends in.
+pub(crate) trait Outcome: Serialize {
+    /// For people.
+    fn table(&self) -> String;
+
+    /// Whether all went well.
+    fn is_flawless(&self) -> bool {
+        true
+    }
+
+    /// What to print, for programs or for people, and whether all went well.
+    fn told(&self, is_json: bool) -> (String, bool) {
+        // Plain numbers and texts always serialise.
+        let text =
+            if is_json { serde_json::to_string_pretty(self).unwrap_or_default() } else { self.table() };
+        (text, self.is_flawless())
+    }
+}
+
+/// Times, in milliseconds.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub(crate) struct Times {
+    /// The median.
+    pub(crate) p50_ms: f64,
+    /// What one in a hundred exceeds.
+    pub(crate) p99_ms: f64,
+    /// What one in a thousand exceeds.
+    pub(crate) p999_ms: f64,
+    /// The longest.
+    pub(crate) max_ms: f64,
 }
 
 /// The result.
@@ -180,6 +217,7 @@ pub(crate) struct Report {
     out_of_order: u64,
     repeated: u64,
     reconnects: u64,
+    cuts: u64,
     /// What the checker found, if it was asked.
     #[serde(skip_serializing_if = "Option::is_none")]
     broken: Option<Vec<String>>,
@@ -231,23 +269,19 @@ impl Report {
             out_of_order: seen.iter().map(|one| one.sequence.late).sum(),
             repeated: seen.iter().map(|one| one.sequence.repeated).sum(),
             reconnects: seen.iter().map(|one| one.reconnects).sum(),
+            cuts: seen.iter().map(|one| one.cuts).sum(),
             broken: broken.clone(),
         }
     }
 
-    /// Whether every socket got everything once, in order.
-    pub(crate) fn is_flawless(&self) -> bool {
-        let is_sound = self.broken.as_ref().is_none_or(Vec::is_empty);
-        self.lost == 0 && self.out_of_order == 0 && self.repeated == 0 && is_sound
+    /// Messages per second, and how long they took until they were delivered.
+    pub(crate) const fn point(&self) -> (f64, Times) {
+        (self.messages_per_second, self.delivered)
     }
+}
 
-    /// For programs.
-    pub(crate) fn json(&self) -> String {
-        serde_json::to_string_pretty(self).unwrap_or_default()
-    }
-
-    /// For people.
-    pub(crate) fn table(&self) -> String {
+impl Outcome for Report {
+    fn table(&self) -> String {
         let Self { load, conversations, sockets, senders, in_flight, characters, seconds, .. } = self;
         let mut table = format!(
             "{load}: {conversations} conversation(s), {sockets} sockets, {senders} senders with {in_flight} in flight, \
@@ -268,9 +302,9 @@ impl Report {
             )
             .ok();
         }
-        let Self { lost, out_of_order, repeated, reconnects, .. } = self;
+        let Self { lost, out_of_order, repeated, reconnects, cuts, .. } = self;
         write!(table, "\nlost {lost} · out of order {out_of_order} · repeated {repeated}").ok();
-        write!(table, " · connections lost and resumed {reconnects}").ok();
+        write!(table, " · connections lost and resumed {reconnects} · cut and resumed {cuts}").ok();
         if let Some(broken) = &self.broken {
             write!(table, "\nrules broken {}", broken.len()).ok();
             for one in broken.iter().take(SHOWN) {
@@ -278,6 +312,11 @@ impl Report {
             }
         }
         table
+    }
+
+    fn is_flawless(&self) -> bool {
+        let is_sound = self.broken.as_ref().is_none_or(Vec::is_empty);
+        self.lost == 0 && self.out_of_order == 0 && self.repeated == 0 && is_sound
     }
 }
 
