@@ -92,3 +92,11 @@ bench *FLAGS:
 [group("running it")]
 ci:
     .ci/run
+
+# Rounds of ten minutes in which servers, connections and PostgreSQL break, and nothing may be lost; prints its seeds
+[group("checks")]
+soak ROUNDS="6" SEED="1":
+    for round in $(seq {{ ROUNDS }}); do \
+        CHAOS_SECONDS=600 CHAOS_MESSAGES=1000000000 CHAOS_SEED=$(({{ SEED }} + round - 1)) \
+            cargo test -p alivio-server --test chaos {{ locked }} -- --nocapture || exit 1; \
+    done

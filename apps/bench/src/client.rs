@@ -334,7 +334,22 @@ pub(crate) struct FrameData<'a> {
     pub(crate) client_message_id: Option<&'a str>,
     /// The place of the message that is acknowledged.
     pub(crate) seq: Option<u64>,
+    /// The id of the message that is acknowledged.
+    pub(crate) message_id: Option<&'a str>,
+    /// The id of the message that is delivered.
+    pub(crate) id: Option<&'a str>,
+    /// Which wording it has.
+    pub(crate) version: Option<u32>,
+    /// Who sent it.
+    pub(crate) sender: Option<Sender<'a>>,
     error: Option<&'a str>,
+}
+
+/// Who sent a message.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Sender<'a> {
+    /// Their id.
+    pub(crate) id: &'a str,
 }
 
 impl<'a> Frame<'a> {

@@ -110,10 +110,11 @@ impl Direct {
                     socket,
                     conversation: conversation.clone(),
                     part,
+                    scribe: None,
                 });
             }
         }
-        let seen = play(common, members).await?;
+        let played = play(common, members).await?;
         let setting = Setting {
             load: self.name(),
             conversations: ids.len(),
@@ -122,6 +123,6 @@ impl Direct {
             characters: common.size,
             measured: common.measured(),
         };
-        Ok(Report::new(setting, &seen))
+        Ok(Report::new(setting, &played))
     }
 }

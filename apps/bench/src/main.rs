@@ -17,7 +17,8 @@
 //! ```
 //!
 //! Loads are closed loops: a sender has `--in-flight` messages on their way and sends the next one when one of them is
-//! done; with `--rate` and in `storm` and `soak` they are open ones, and times count from when a message was due. Every receiver checks the `seq` of what it gets, so loss and repetition show.
+//! done; with `--rate` and in `storm` and `soak` they are open ones, and times count from when a message was due. Every receiver
+//! checks the `seq` of what it gets, so loss and repetition show; with `--history` the checker says more.
 
 mod client;
 mod direct;
@@ -26,6 +27,7 @@ mod idle;
 mod inbox;
 mod member;
 mod progress;
+mod record;
 mod rest;
 mod room;
 mod search;
@@ -36,6 +38,7 @@ mod sweep;
 mod timing;
 
 use std::io::Write as _;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -90,6 +93,10 @@ struct Common {
     /// Threads of this program
     #[arg(long, global = true, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=256))]
     threads: u16,
+    /// Write down what `room` and `direct` do and see, one JSON line each, and check it when they are done. Takes
+    /// memory for every line
+    #[arg(long, global = true, value_name = "FILE")]
+    history: Option<PathBuf>,
     /// Print JSON instead of a table
     #[arg(long, global = true)]
     json: bool,

@@ -11,8 +11,10 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use crate::client::{BenchError, Clinic, Frame, PATIENCE, Person, RESUME, Socket};
+use crate::record::{self, Scribe};
 use crate::stats::Seen;
 use crate::{Common, progress};
+use alivio_checker::{Reader, Recorder};
 
 /// When a sender sends its next message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -143,22 +145,47 @@ pub(crate) struct Member {
     pub(crate) conversation: Arc<Conversation>,
     /// What it does.
     pub(crate) part: Part,
+    /// Writes down what it does, if there is to be a history; [`play`] sees to that.
+    pub(crate) scribe: Option<Scribe>,
 }
 
-/// Lets all `members` do their parts, and returns what they have seen.
-pub(crate) async fn play(common: &Common, members: Vec<Member>) -> Result<Vec<Seen>, BenchError> {
+/// Lets all `members` do their parts in their new conversations, and returns what they have seen.
+pub(crate) async fn play(common: &Common, members: Vec<Member>) -> Result<Played, BenchError> {
     let schedule = Schedule::new(common);
     let content = "x".repeat(usize::from(common.size));
+    let recorder = common.history.as_ref().map(|_| Recorder::default());
+    let clinic = members.first().map(|member| Arc::clone(&member.clinic));
+    let mut readers = Vec::new();
     let _shown = progress::over("measuring", common.warmup() + common.measured());
     let mut tasks = JoinSet::new();
-    for member in members {
+    for mut member in members {
+        let (id, person) = (&member.conversation.id, &member.person);
+        let reader = Reader { process: member.number as u64, user: person.id.clone(), from: 0 };
+        readers.push((id.clone(), reader));
+        let scribe = recorder.as_ref().map(|recorder| Scribe::new(recorder, member.number, person, id));
+        member.scribe = scribe;
         tasks.spawn(member.play(schedule, content.clone()));
     }
     let mut seen = Vec::new();
     while let Some(ended) = tasks.join_next().await {
         seen.push(ended.map_err(|error| BenchError::Refused(format!("a member failed: {error}")))??);
     }
-    Ok(seen)
+    let broken = match (&common.history, recorder, clinic) {
+        (Some(file), Some(recorder), Some(clinic)) => {
+            Some(record::verdict(file, &recorder, &clinic, readers).await?)
+        }
+        _ => None,
+    };
+    Ok(Played { seen, broken })
+}
+
+/// What came of it.
+#[derive(Debug)]
+pub(crate) struct Played {
+    /// What each has seen.
+    pub(crate) seen: Vec<Seen>,
+    /// The rules that were broken, in words, if a history was written.
+    pub(crate) broken: Option<Vec<String>>,
 }
 
 #[derive(Serialize)]
@@ -246,6 +273,9 @@ impl Member {
                 "ack" => {
                     let reference = frame.reference.unwrap_or_default();
                     on_their_way.retain(|sent: &Sent| sent.reference != reference);
+                    if let Some(scribe) = &mut self.scribe {
+                        scribe.acknowledged(reference, &frame);
+                    }
                     highest = highest.max(frame.data.seq.unwrap_or_default());
                     if let Some(age) = schedule.age(now, reference) {
                         seen.acks.record(age);
@@ -254,6 +284,9 @@ impl Member {
                 }
                 "message.created" => {
                     seen.sequence.saw(frame.seq.unwrap_or_default());
+                    if let Some(scribe) = &self.scribe {
+                        scribe.received(&frame);
+                    }
                     let name = frame.data.client_message_id.unwrap_or_default();
                     if let Some(age) = name.rsplit('-').next().and_then(|stamp| schedule.age(now, stamp)) {
                         seen.deliveries.record(age);
@@ -283,6 +316,9 @@ impl Member {
 
     /// Connects again, and sends again what was not acknowledged: under the same name it is the same message.
     async fn come_back(&mut self, last_seq: u64, on_their_way: &VecDeque<Sent>) -> Result<(), BenchError> {
+        if let Some(scribe) = &mut self.scribe {
+            scribe.comes_back(last_seq, on_their_way.iter().map(|sent| &*sent.reference));
+        }
         self.socket = self.clinic.resume(&self.person, &self.conversation.id, last_seq).await?;
         for sent in on_their_way {
             self.socket.feed(sent.command.clone()).await?;
@@ -291,17 +327,21 @@ impl Member {
     }
 
     /// A message that was due `at`.
-    fn compose(&self, schedule: Schedule, at: Instant, own: &str, content: &str) -> Sent {
+    fn compose(&mut self, schedule: Schedule, at: Instant, own: &str, content: &str) -> Sent {
         let reference = schedule.stamp(at).to_string();
+        let client_id = format!("{own}{reference}");
         let send = Send {
             kind: "message.send",
             reference: &reference,
             conversation_id: &self.conversation.id,
-            client_message_id: &format!("{own}{reference}"),
+            client_message_id: &client_id,
             content,
         };
         // A struct of text always serialises.
         let command = serde_json::to_string(&send).unwrap_or_default();
+        if let Some(scribe) = &mut self.scribe {
+            scribe.sends(&reference, &client_id, content);
+        }
         Sent { reference, command }
     }
 }

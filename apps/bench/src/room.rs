@@ -48,8 +48,9 @@ impl Room {
             socket,
             conversation: conversation.clone(),
             part: if number < senders { sender } else { Part::LISTENER },
+            scribe: None,
         });
-        let seen = play(common, members.collect()).await?;
+        let played = play(common, members.collect()).await?;
         let setting = Setting {
             load: "room".to_owned(),
             conversations: 1,
@@ -58,6 +59,6 @@ impl Room {
             characters: common.size,
             measured: common.measured(),
         };
-        Ok(Report::new(setting, &seen))
+        Ok(Report::new(setting, &played))
     }
 }

@@ -6,12 +6,17 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use crate::member::Played;
+
 /// Steps per doubling: times are kept to within 1/64, about 1.6 %.
 const STEPS: u64 = 64;
 /// Microseconds that are counted one by one.
 const EXACT: u64 = 2 * STEPS;
 /// Up to 2^40 µs, twelve days.
 const BUCKETS: usize = (2 * STEPS + 33 * STEPS) as usize;
+
+/// So many breaches of rules are shown in a table.
+const SHOWN: usize = 20;
 
 /// How often each duration occurred.
 #[derive(Debug, Clone)]
@@ -213,6 +218,9 @@ pub(crate) struct Report {
     repeated: u64,
     reconnects: u64,
     cuts: u64,
+    /// What the checker found, if it was asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    broken: Option<Vec<String>>,
 }
 
 /// What was asked for.
@@ -234,7 +242,8 @@ pub(crate) struct Setting {
 
 impl Report {
     /// Puts together what all sockets have seen.
-    pub(crate) fn new(setting: Setting, seen: &[Seen]) -> Self {
+    pub(crate) fn new(setting: Setting, played: &Played) -> Self {
+        let Played { seen, broken } = played;
         let (mut acks, mut deliveries) = (Histogram::default(), Histogram::default());
         for one in seen {
             acks.add(&one.acks);
@@ -261,6 +270,7 @@ impl Report {
             repeated: seen.iter().map(|one| one.sequence.repeated).sum(),
             reconnects: seen.iter().map(|one| one.reconnects).sum(),
             cuts: seen.iter().map(|one| one.cuts).sum(),
+            broken: broken.clone(),
         }
     }
 
@@ -295,11 +305,18 @@ impl Outcome for Report {
         let Self { lost, out_of_order, repeated, reconnects, cuts, .. } = self;
         write!(table, "\nlost {lost} · out of order {out_of_order} · repeated {repeated}").ok();
         write!(table, " · connections lost and resumed {reconnects} · cut and resumed {cuts}").ok();
+        if let Some(broken) = &self.broken {
+            write!(table, "\nrules broken {}", broken.len()).ok();
+            for one in broken.iter().take(SHOWN) {
+                write!(table, "\n  {one}").ok();
+            }
+        }
         table
     }
 
     fn is_flawless(&self) -> bool {
-        self.lost == 0 && self.out_of_order == 0 && self.repeated == 0
+        let is_sound = self.broken.as_ref().is_none_or(Vec::is_empty);
+        self.lost == 0 && self.out_of_order == 0 && self.repeated == 0 && is_sound
     }
 }
 

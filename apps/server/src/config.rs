@@ -203,8 +203,8 @@ pub(crate) const SETTINGS: &[Setting] = &[
 ];
 
 /// Variables of our tests, bench and scripts: set beside the server, not for it.
-const NOT_FOR_THE_SERVER: [&str; 3] =
-    ["ALIVIO_TESTS_MUST_NOT_SKIP", "ALIVIO_BENCH_PASSWORD", "ALIVIO_PROGRAM"];
+const NOT_FOR_THE_SERVER: [&str; 4] =
+    ["ALIVIO_TESTS_MUST_NOT_SKIP", "ALIVIO_BENCH_PASSWORD", "ALIVIO_PROGRAM", "ALIVIO_PLANTED_BUG"];
 
 /// A setting that cannot be used.
 #[derive(Debug, thiserror::Error)]

@@ -42,6 +42,8 @@ use crate::session_cache::CachedSessions;
 use crate::{Housekeeping, PeopleDirectory, Platform, Ports, Screens};
 
 pub(crate) fn assemble(ports: Ports) -> (Platform, Relay, Housekeeping, Fellowship) {
+    #[cfg(feature = "planted-bugs")]
+    let ports = crate::planted::ports(ports);
     let (clock, ids) = (|| Arc::clone(&ports.clock), || Arc::clone(&ports.ids));
     let (sealer, audit) = (|| Arc::clone(&ports.sealer), || Arc::clone(&ports.audit));
     let users = || Arc::clone(&ports.users);
@@ -174,13 +176,15 @@ pub(crate) fn assemble(ports: Ports) -> (Platform, Relay, Housekeeping, Fellowsh
         policy: ports.emergency_policy.clone(),
     });
     let mentions = Mentions::new(people.clone(), Arc::clone(&ports.conversations));
-    let here = Arc::new(LiveAnnouncer::new(
+    let here: Arc<dyn LiveFeed> = Arc::new(LiveAnnouncer::new(
         Arc::clone(&hub),
         people.clone(),
         mentions.clone(),
         Arc::clone(&silence),
         Arc::clone(&rooms) as _,
     ));
+    #[cfg(feature = "planted-bugs")]
+    let here = crate::planted::live(here);
     let live: Arc<dyn LiveFeed> = Arc::new(Announcing::new(Arc::clone(&here), nodes.clone()));
     let messages = Messages::new(MessagesPorts {
         log: Arc::clone(&ports.messages),

@@ -18,6 +18,8 @@ pub mod live;
 mod mentions;
 mod opening_hours;
 mod people;
+#[cfg(feature = "planted-bugs")]
+mod planted;
 mod ports;
 mod reactions;
 mod screens;

@@ -14,7 +14,6 @@ use reqwest::header::{HeaderMap, HeaderValue};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
-use crate::server::TestServer;
 use crate::socket::{Connect, Refused, Socket};
 
 /// A slower answer is a failure.
@@ -185,16 +184,16 @@ impl Actor {
         }
     }
 
+    /// The same person, who finds the server elsewhere: at another node, or behind a [proxy](crate::proxy).
+    #[must_use]
+    pub fn at(&self, address: watch::Receiver<Option<String>>) -> Self {
+        Self { address, ..self.clone() }
+    }
+
     /// The same place with another access token.
     #[must_use]
     pub fn with_token(&self, token: &str) -> Self {
         Self { access_token: Some(token.to_owned()), ..self.clone() }
-    }
-
-    /// The same person, asking another server: one node of several.
-    #[must_use]
-    pub fn at(&self, server: &TestServer) -> Self {
-        Self { address: server.address(), ..self.clone() }
     }
 
     /// The access token.

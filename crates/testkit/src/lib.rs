@@ -6,11 +6,15 @@
 //! | [`server`] | the real binary on a free port, to be killed, stopped and started again |
 //! | [`redis`] | a Redis of one's own, likewise |
 //! | [`actor`], [`socket`] | someone signed in, over HTTP and WebSocket |
+//! | [`history`] | actors whose doings are written down, for the checker |
+//! | [`proxy`] | a way to something, on which things get lost |
 //! | [`conformance`] | suites for the ports that no domain owns |
 
 pub mod actor;
 pub mod conformance;
 pub mod database;
+pub mod history;
+pub mod proxy;
 pub mod redis;
 pub mod server;
 pub mod socket;

@@ -202,9 +202,7 @@ impl TestServer {
             .unwrap_or_else(PoisonError::into_inner)
             .take()
             .expect("the server does not run");
-        // The shell's own `kill`, because a safe way to signal is not worth a dependency.
-        let asked = Command::new("sh").args(["-c", &format!("kill -TERM {}", child.id())]).status();
-        assert!(asked.is_ok_and(|status| status.success()), "cannot signal the server");
+        signal("TERM", child.id());
         let began = Instant::now();
         loop {
             if let Some(status) = child.try_wait().expect("the server's status") {
@@ -217,6 +215,22 @@ impl TestServer {
                 panic!("the server ignored SIGTERM for {STOP_PATIENCE:?}\n{}", self.logs());
             }
             tokio::time::sleep(POLL).await;
+        }
+    }
+
+    /// SIGSTOP: it stands still, with all its connections, until it is [woken](Self::wake).
+    pub fn freeze(&self) {
+        self.signal("STOP");
+    }
+
+    /// SIGCONT.
+    pub fn wake(&self) {
+        self.signal("CONT");
+    }
+
+    fn signal(&self, name: &str) {
+        if let Some(child) = &*self.process.lock().unwrap_or_else(PoisonError::into_inner) {
+            signal(name, child.id());
         }
     }
 
@@ -278,6 +292,16 @@ impl Drop for TestServer {
             }
         }
     }
+}
+
+/// Sends a signal to a process.
+///
+/// # Panics
+/// If that is not possible.
+pub fn signal(name: &str, process: u32) {
+    // The shell's own `kill`, because a safe way to signal is not worth a dependency.
+    let sent = Command::new("sh").args(["-c", &format!("kill -{name} {process}")]).status();
+    assert!(sent.is_ok_and(|status| status.success()), "cannot signal process {process}");
 }
 
 fn last_lines(text: &str, count: usize) -> String {

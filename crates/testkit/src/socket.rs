@@ -226,6 +226,14 @@ impl Socket {
         self.close_code().await;
     }
 
+    /// The next frame, whatever it is and however long it takes; `None` if the connection ends.
+    pub async fn next(&mut self) -> Option<Value> {
+        match self.kept.pop_front() {
+            Some(frame) => Some(frame),
+            None => self.receive().await,
+        }
+    }
+
     /// The first frame that `matches`, kept or yet to come; `None` if the connection ends before.
     ///
     /// # Panics

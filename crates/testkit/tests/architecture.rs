@@ -27,6 +27,7 @@ enum Layer {
     Adapter,
     Platform,
     Http,
+    Checker,
     Testkit,
     App,
 }
@@ -40,31 +41,40 @@ impl Layer {
             ["crates", "adapters", _] => Some(Self::Adapter),
             ["crates", "platform"] => Some(Self::Platform),
             ["crates", "http"] => Some(Self::Http),
+            ["crates", "checker"] => Some(Self::Checker),
             ["crates", "testkit"] => Some(Self::Testkit),
             ["apps", _] => Some(Self::App),
             _ => None,
         }
     }
 
-    /// `kernel ← domain ← platform ← http ← apps`, and `adapters → kernel, outbox, domain`.
+    /// `kernel ← domain ← platform ← http ← apps`, and `adapters → kernel, outbox, domain`. The checker knows nothing of
+    /// what it checks, and nothing that is checked knows it.
     fn may_use(self) -> &'static [Self] {
-        use Layer::{Adapter, Domain, Http, Kernel, Outbox, Platform, Testkit};
+        use Layer::{Adapter, Checker, Domain, Http, Kernel, Outbox, Platform, Testkit};
         match self {
-            Self::Kernel => &[],
+            Self::Kernel | Self::Checker => &[],
             Self::Outbox | Self::Domain => &[Kernel],
             Self::Adapter | Self::Platform => &[Kernel, Outbox, Domain],
             Self::Http => &[Kernel, Outbox, Domain, Platform],
-            Self::Testkit => &[Kernel, Outbox, Domain, Adapter, Platform, Http],
-            Self::App => &[Kernel, Outbox, Domain, Adapter, Platform, Http, Testkit],
+            Self::Testkit => &[Kernel, Outbox, Domain, Adapter, Platform, Http, Checker],
+            Self::App => &[Kernel, Outbox, Domain, Adapter, Platform, Http, Checker, Testkit],
         }
     }
 }
+
+/// A feature by which a crate has mistakes in it. Tests of the tests need it; nothing else may.
+const PLANTED_BUGS: &str = "planted-bugs";
+
+/// Apps that measure, and so may use the checker in what is built for use.
+const MEASURING: [&str; 1] = ["apps/bench"];
 
 /// One `[dependencies]`, `[build-dependencies]` or `[dev-dependencies]` entry.
 #[derive(Clone, Debug)]
 struct Dependency {
     package: String,
     only_for_tests: bool,
+    features: Vec<String>,
 }
 
 /// What the rules need to know of a workspace member.
@@ -74,6 +84,8 @@ struct Member {
     /// From the workspace root, with `/` between its parts.
     folder: String,
     dependencies: Vec<Dependency>,
+    /// Its features that switch on others: what each of them says.
+    features: Vec<(String, Vec<String>)>,
     /// Paths under `src/`, with `/` between their parts.
     sources: BTreeSet<String>,
     inherits_lints: bool,
@@ -88,6 +100,7 @@ fn violations(house: &[Member]) -> Vec<String> {
             continue;
         };
         found.extend(dependency_violations(house, member, layer));
+        found.extend(ways_to_planted_bugs(member));
         let folder_name = member.folder.rsplit('/').next().unwrap_or_default();
         if name.strip_prefix(PREFIX) != Some(folder_name) {
             found.push(format!(
@@ -125,7 +138,8 @@ fn dependency_violations(house: &[Member], member: &Member, layer: Layer) -> Vec
         let Some(target_layer) = Layer::of(&ours.folder) else {
             continue;
         };
-        let allowed = if target_layer == Layer::App {
+        let is_for_use = target_layer == Layer::Checker && layer == Layer::App && !dependency.only_for_tests;
+        let allowed = if target_layer == Layer::App || is_for_use && !MEASURING.contains(&&*member.folder) {
             false
         } else if dependency.only_for_tests {
             // A crate may name itself to switch on its own `testing` feature.
@@ -143,6 +157,23 @@ fn dependency_violations(house: &[Member], member: &Member, layer: Layer) -> Vec
                 layer.may_use()
             ));
         }
+    }
+    found
+}
+
+/// Whatever but a dev-dependency could bring [`PLANTED_BUGS`] into a build.
+fn ways_to_planted_bugs(member: &Member) -> Vec<String> {
+    let name = &member.package;
+    let is_planted =
+        |feature: &String| feature == PLANTED_BUGS || feature.ends_with(&format!("/{PLANTED_BUGS}"));
+    let mut found = Vec::new();
+    for dependency in member.dependencies.iter().filter(|dependency| !dependency.only_for_tests) {
+        if dependency.features.iter().any(is_planted) {
+            found.push(format!("{name}: must not switch on `{PLANTED_BUGS}` of `{}`", dependency.package));
+        }
+    }
+    for (feature, _) in member.features.iter().filter(|(_, leads_to)| leads_to.iter().any(is_planted)) {
+        found.push(format!("{name}: its feature `{feature}` must not lead to `{PLANTED_BUGS}`"));
     }
     found
 }
@@ -205,8 +236,10 @@ fn house() -> Result<Vec<Member>, Box<dyn Error>> {
                 .map(|dependency| Dependency {
                     package: dependency.name.clone(),
                     only_for_tests: dependency.kind == DependencyKind::Development,
+                    features: dependency.features.clone(),
                 })
                 .collect(),
+            features: package.features.clone().into_iter().collect(),
             sources,
             inherits_lints: inherits_lints(&fs::read_to_string(manifest)?),
         });
@@ -259,8 +292,10 @@ mod a_bad_house_is_seen {
             member("crates/adapters/crypto", &["alivio-messages"]),
             member("crates/platform", &["alivio-kernel", "alivio-outbox", "alivio-accounts", "tokio"]),
             member("crates/http", &["alivio-platform", "alivio-accounts", "actix-web", "utoipa"]),
-            member("crates/testkit", &["alivio-http", "alivio-postgres"]),
+            member("crates/checker", &["serde"]),
+            member("crates/testkit", &["alivio-http", "alivio-postgres", "alivio-checker"]),
             member("apps/server", &["alivio-http", "alivio-postgres", "alivio-platform"]),
+            member("apps/bench", &["alivio-checker"]),
         ];
         for_tests(&mut house, "alivio-postgres", "alivio-testkit");
         for_tests(&mut house, "alivio-accounts", "tokio");
@@ -277,8 +312,13 @@ mod a_bad_house_is_seen {
             folder: folder.to_owned(),
             dependencies: dependencies
                 .iter()
-                .map(|package| Dependency { package: (*package).to_owned(), only_for_tests: false })
+                .map(|package| Dependency {
+                    package: (*package).to_owned(),
+                    only_for_tests: false,
+                    features: Vec::new(),
+                })
                 .collect(),
+            features: Vec::new(),
             sources: sources.map(str::to_owned).into(),
             inherits_lints: true,
         }
@@ -290,7 +330,8 @@ mod a_bad_house_is_seen {
 
     fn depend(house: &mut [Member], from: &str, on: &str, only_for_tests: bool) {
         change(house, from, |member| {
-            member.dependencies.push(Dependency { package: on.to_owned(), only_for_tests });
+            let package = on.to_owned();
+            member.dependencies.push(Dependency { package, only_for_tests, features: Vec::new() });
         });
     }
 
@@ -379,6 +420,40 @@ mod a_bad_house_is_seen {
         let mut house = sound();
         for_tests(&mut house, "alivio-testkit", "alivio-server");
         assert_only(&house, "alivio-testkit", "dev-depend on `alivio-server`");
+    }
+
+    #[test]
+    fn the_checker_is_for_those_who_measure_and_for_tests() {
+        assert_edge_refused("alivio-server", "alivio-checker");
+        assert_edge_refused("alivio-platform", "alivio-checker");
+        assert_edge_refused("alivio-checker", "alivio-messages");
+        let mut house = sound();
+        for_tests(&mut house, "alivio-server", "alivio-checker");
+        assert_eq!(violations(&house), Vec::<String>::new());
+    }
+
+    #[test]
+    fn only_tests_have_bugs_planted() {
+        let on_platform = |house: &mut Vec<Member>, only_for_tests| {
+            depend(house, "alivio-server", "alivio-platform", only_for_tests);
+            change(house, "alivio-server", |member| {
+                let last = member.dependencies.last_mut().unwrap();
+                last.features.push("planted-bugs".to_owned());
+            });
+        };
+        let mut house = sound();
+        on_platform(&mut house, true);
+        assert_eq!(violations(&house), Vec::<String>::new());
+        on_platform(&mut house, false);
+        assert_only(&house, "alivio-server", "`planted-bugs`");
+
+        for way in ["planted-bugs", "alivio-platform/planted-bugs"] {
+            let mut house = sound();
+            change(&mut house, "alivio-server", |member| {
+                member.features.push(("default".to_owned(), vec![way.to_owned()]));
+            });
+            assert_only(&house, "alivio-server", "`default`");
+        }
     }
 
     #[test]

@@ -177,7 +177,7 @@ async fn ended_sessions_are_closed_elsewhere(nodes: &Nodes) {
     let it = nodes.a.sign_in(IT).await;
     for (how, who) in [("logout", MARIA), ("logout-all", CARLOS), ("deactivate", AISHA)] {
         let here = nodes.a.sign_in(who).await;
-        let there = here.at(&nodes.b);
+        let there = here.at(nodes.b.address());
         let mut socket = there.connect().await;
         there.get("/auth/me").await.expect(200);
         let began = Instant::now();
@@ -282,7 +282,7 @@ async fn presence_crosses_nodes() {
     assert_eq!(shown().await, "busy", "nothing of it is in Redis");
 
     // Another device, on Ana's node: María is here until the last has gone.
-    let elsewhere = maria.at(&nodes.b).connect().await;
+    let elsewhere = maria.at(nodes.b.address()).connect().await;
     at_maria.close().await;
     assert_eq!(shown().await, "busy");
     elsewhere.close().await;
@@ -330,7 +330,7 @@ async fn who_is_removed_hears_nothing_that_comes_after() {
             at_carlos.subscribe(&[&group]).await;
             // From which node, and who goes first: a different mix each round.
             let dice = (round * 7 + n * 3) % 16;
-            let remover = if dice & 1 == 0 { maria.clone() } else { maria.at(&nodes.b) };
+            let remover = if dice & 1 == 0 { maria.clone() } else { maria.at(nodes.b.address()) };
             let remove = async {
                 for _ in 0..(dice >> 1) & 3 {
                     tokio::task::yield_now().await;

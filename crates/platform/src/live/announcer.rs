@@ -152,12 +152,12 @@ fn note_of_change(change: Change, message: MessageId, user: Option<UserId>, at: 
 
 /// Tells the hub of what was done here, and the other nodes that there is something to look at.
 pub(crate) struct Announcing {
-    here: Arc<LiveAnnouncer>,
+    here: Arc<dyn LiveFeed>,
     nodes: Nodes,
 }
 
 impl Announcing {
-    pub(crate) const fn new(here: Arc<LiveAnnouncer>, nodes: Nodes) -> Self {
+    pub(crate) const fn new(here: Arc<dyn LiveFeed>, nodes: Nodes) -> Self {
         Self { here, nodes }
     }
 }
