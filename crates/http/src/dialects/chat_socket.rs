@@ -30,7 +30,7 @@ use uuid::Uuid;
 use crate::extract::parse_json;
 use crate::messages::{MessageTypeBody, NewMessage, attachments};
 use crate::problem::{Problem, ProblemDetails, Result, invalid};
-use crate::realtime::{Act, Credential, Refusal, Request, Words, check_origin, credential, open};
+use crate::realtime::{Act, Answer, Credential, Refusal, Request, Words, check_origin, credential, open};
 use crate::state::State;
 
 /// Messages per `mark_read`.
@@ -177,7 +177,7 @@ impl Words for Documented {
         Some(self.envelope(kind, frame, sender, &data))
     }
 
-    fn ack(&self, _: Option<String>, _: Value) -> Option<ByteString> {
+    fn ack(&self, _: Option<String>, _: Answer) -> Option<ByteString> {
         None
     }
 
