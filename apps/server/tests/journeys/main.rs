@@ -6,11 +6,13 @@
 
 mod accounts;
 mod administration;
+mod asyncapi;
 mod audit;
 mod bad_input;
 mod blocks;
 mod break_glass;
 mod changes;
+
 mod chat;
 mod contacts;
 mod conversation_settings;

@@ -41,9 +41,10 @@ function example(api, schema, depth = 0) {
   }
 }
 
-// Of a command, what it must have: the rest may contradict each other.
+// Of a command, what it must have, and words: the rest may contradict each other.
 function shortest(api, schema) {
-  const needed = (schema.required || []).map((name) => [name, example(api, schema.properties[name])]);
+  const words = ["content"].filter((name) => name in schema.properties);
+  const needed = [...new Set([...schema.required, ...words])].map((name) => [name, example(api, schema.properties[name])]);
   return { ...Object.fromEntries(needed), ref: "1" };
 }
 
