@@ -11,6 +11,7 @@ mod audit;
 mod bad_input;
 mod blocks;
 mod break_glass;
+mod canaries;
 mod changes;
 
 mod chat;
@@ -53,6 +54,7 @@ mod screening;
 mod search;
 mod second_factor;
 mod sessions;
+mod side_doors;
 mod sockets;
 
 use std::ops::Deref;
