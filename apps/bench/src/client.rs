@@ -6,11 +6,14 @@ use futures_util::{SinkExt, StreamExt, TryStreamExt, stream};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
+use tokio::sync::watch;
 use tokio::time::timeout;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::http::HeaderValue;
 use tokio_tungstenite::tungstenite::{self, Message, Utf8Bytes};
+
+use crate::progress;
 
 /// A doctor.
 pub(crate) const MARIA: &str = "maria.martinez@clinic.example";
@@ -37,7 +40,10 @@ pub(crate) const RESUME: &str = "resume";
 /// The close code for those who read too slowly.
 const TOO_SLOW: u16 = 4008;
 /// How many sockets are being opened at a time.
-const CONNECTING: usize = 32;
+pub(crate) const CONNECTING: usize = 32;
+
+/// Some answer lacks something.
+const INCOMPLETE: &str = "an answer without what was due";
 
 /// Why there is nothing to report.
 #[derive(Debug, thiserror::Error)]
@@ -70,7 +76,14 @@ pub(crate) enum BenchError {
 pub(crate) struct Person {
     /// Who.
     pub(crate) id: String,
-    token: String,
+    /// Renewed before it expires.
+    token: watch::Receiver<String>,
+}
+
+impl Person {
+    fn token(&self) -> String {
+        self.token.borrow().clone()
+    }
 }
 
 /// The server, and those who use it.
@@ -90,8 +103,10 @@ impl Clinic {
         for email in emails {
             let answer =
                 clinic.post("/auth/login", None, &json!({"email": email, "password": password})).await?;
-            let person = Person { id: text(&answer["user"]["id"])?, token: text(&answer["access_token"])? };
-            clinic.people.push(person);
+            let tokens = Tokens::parse(&answer)?;
+            let (access, token) = watch::channel(tokens.access.clone());
+            clinic.people.push(Person { id: text(&answer["user"]["id"])?, token });
+            tokio::spawn(renew(clinic.http.clone(), clinic.url.clone(), tokens, access));
         }
         Ok(clinic)
     }
@@ -110,10 +125,15 @@ impl Clinic {
 
     /// A socket for each of `wanted`, in that order, subscribed to its conversation.
     pub(crate) async fn connect(&self, wanted: &[(&Person, &str)]) -> Result<Vec<Socket>, BenchError> {
-        stream::iter(wanted.iter().map(|(person, conversation)| self.connect_one(person, conversation)))
-            .buffered(CONNECTING)
-            .try_collect()
-            .await
+        let bar = progress::of("connecting", wanted.len());
+        let sockets =
+            stream::iter(wanted.iter().map(|(person, conversation)| self.connect_one(person, conversation)))
+                .buffered(CONNECTING)
+                .inspect(|_| bar.inc(1))
+                .try_collect()
+                .await;
+        bar.finish_and_clear();
+        sockets
     }
 
     async fn connect_one(&self, person: &Person, conversation: &str) -> Result<Socket, BenchError> {
@@ -146,7 +166,8 @@ impl Clinic {
         Ok(socket)
     }
 
-    async fn open(&self, person: &Person) -> Result<Socket, BenchError> {
+    /// A socket that listens to nothing yet.
+    pub(crate) async fn open(&self, person: &Person) -> Result<Socket, BenchError> {
         let authority = self.url.strip_prefix("http://").ok_or_else(|| {
             BenchError::Refused(format!(
                 "{} does not begin with http://; a proxy is not measured here",
@@ -154,7 +175,7 @@ impl Clinic {
             ))
         })?;
         let mut request = format!("ws://{authority}/api/v1/ws").into_client_request()?;
-        let bearer = HeaderValue::from_str(&format!("Bearer {}", person.token));
+        let bearer = HeaderValue::from_str(&format!("Bearer {}", person.token()));
         let bearer = bearer.map_err(|_| BenchError::Refused("a token that no header can hold".to_owned()))?;
         request.headers_mut().insert("Authorization", bearer);
         let stream = TcpStream::connect(authority).await?;
@@ -165,7 +186,7 @@ impl Clinic {
 
     /// Asks for `path`, and reads the answer to its end.
     pub(crate) async fn get(&self, path: &str, by: &Person) -> Result<(), BenchError> {
-        let request = self.http.get(format!("{}/api/v1{path}", self.url)).bearer_auth(&by.token);
+        let request = self.http.get(format!("{}/api/v1{path}", self.url)).bearer_auth(by.token());
         let answer = request.send().await?;
         let status = answer.status();
         let text = answer.text().await?;
@@ -178,7 +199,7 @@ impl Clinic {
 
     /// The answer to a request for `path`.
     pub(crate) async fn read(&self, path: &str, by: &Person) -> Result<Value, BenchError> {
-        let request = self.http.get(format!("{}/api/v1{path}", self.url)).bearer_auth(&by.token);
+        let request = self.http.get(format!("{}/api/v1{path}", self.url)).bearer_auth(by.token());
         let answer = request.send().await?;
         let status = answer.status();
         if !status.is_success() {
@@ -195,7 +216,7 @@ impl Clinic {
     async fn post(&self, path: &str, by: Option<&Person>, body: &Value) -> Result<Value, BenchError> {
         let mut request = self.http.post(format!("{}/api/v1{path}", self.url)).json(body);
         if let Some(person) = by {
-            request = request.bearer_auth(&person.token);
+            request = request.bearer_auth(person.token());
         }
         let answer = request.send().await?;
         let status = answer.status();
@@ -206,11 +227,45 @@ impl Clinic {
     }
 }
 
+/// What someone is let in with.
+struct Tokens {
+    access: String,
+    refresh: String,
+    lifetime: Duration,
+}
+
+impl Tokens {
+    fn parse(answer: &Value) -> Result<Self, BenchError> {
+        let lifetime =
+            answer["expires_in"].as_u64().ok_or_else(|| BenchError::Refused(INCOMPLETE.to_owned()))?;
+        Ok(Self {
+            access: text(&answer["access_token"])?,
+            refresh: text(&answer["refresh_token"])?,
+            lifetime: Duration::from_secs(lifetime),
+        })
+    }
+}
+
+/// Swaps tokens in time, for as long as anyone needs them.
+async fn renew(http: reqwest::Client, url: String, mut tokens: Tokens, access: watch::Sender<String>) {
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(tokens.lifetime / 2) => {}
+            () = access.closed() => return,
+        }
+        let asked = json!({"refresh_token": tokens.refresh});
+        let answer = http.post(format!("{url}/api/v1/auth/refresh")).json(&asked).send().await;
+        let Ok(answer) = answer else { continue };
+        // Whoever cannot go on is told so by the next answer.
+        let Ok(answer) = answer.json().await else { return };
+        let Ok(renewed) = Tokens::parse(&answer) else { return };
+        tokens = renewed;
+        access.send_replace(tokens.access.clone());
+    }
+}
+
 fn text(value: &Value) -> Result<String, BenchError> {
-    value
-        .as_str()
-        .map(str::to_owned)
-        .ok_or_else(|| BenchError::Refused("an answer without what was due".to_owned()))
+    value.as_str().map(str::to_owned).ok_or_else(|| BenchError::Refused(INCOMPLETE.to_owned()))
 }
 
 /// An open WebSocket.

@@ -12,7 +12,7 @@ use tokio_postgres::NoTls;
 
 use crate::Common;
 use crate::client::{BenchError, Clinic, MARIA};
-use crate::stats::Histogram;
+use crate::stats::{Histogram, Outcome};
 
 const ADMIN: &str = "admin@clinic.example";
 
@@ -103,14 +103,8 @@ pub(crate) struct Found {
     lines: Vec<Line>,
 }
 
-impl Found {
-    /// As JSON.
-    pub(crate) fn json(&self) -> String {
-        serde_json::to_string_pretty(self).unwrap_or_default()
-    }
-
-    /// For people.
-    pub(crate) fn table(&self) -> String {
+impl Outcome for Found {
+    fn table(&self) -> String {
         let mut table = format!(
             "directory of {}, {} in flight\n{:<8}{:<30}{:>9}{:>10}{:>10}",
             self.professionals, self.in_flight, "who", "what", "requests", "p50 ms", "p99 ms"

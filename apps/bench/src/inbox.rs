@@ -10,9 +10,9 @@ use serde::Serialize;
 use serde_json::json;
 use tokio::task::JoinSet;
 
-use crate::Common;
 use crate::client::{BenchError, CARLOS, Clinic, MARIA};
-use crate::stats::Histogram;
+use crate::stats::{Histogram, Outcome};
+use crate::{Common, progress};
 
 /// The conversation that holds most of the messages.
 const LONG: &str = "bench: long";
@@ -50,14 +50,8 @@ pub(crate) struct Seen {
     lines: Vec<Line>,
 }
 
-impl Seen {
-    /// As JSON.
-    pub(crate) fn json(&self) -> String {
-        serde_json::to_string_pretty(self).unwrap_or_default()
-    }
-
-    /// For people.
-    pub(crate) fn table(&self) -> String {
+impl Outcome for Seen {
+    fn table(&self) -> String {
         let mut table = format!(
             "inbox of {}, history of {}, {} in flight\n{:<40}{:>9}{:>10}{:>10}",
             self.conversations, self.messages, self.in_flight, "what", "requests", "p50 ms", "p99 ms"
@@ -147,10 +141,13 @@ impl Inbox {
         clinic: &Arc<Clinic>,
         requests: impl Fn(u64) -> Vec<(String, serde_json::Value)> + Clone + Send + 'static,
     ) -> Result<(), BenchError> {
+        let bar =
+            progress::of("writing", usize::try_from(numbers.end.saturating_sub(numbers.start)).unwrap_or(0));
         let next = Arc::new(AtomicU64::new(numbers.start));
         let mut senders = JoinSet::new();
         for _ in 0..MAKING {
             let (clinic, next, requests) = (Arc::clone(clinic), Arc::clone(&next), requests.clone());
+            let bar = bar.clone();
             senders.spawn(async move {
                 loop {
                     let number = next.fetch_add(1, Ordering::Relaxed);
@@ -160,12 +157,14 @@ impl Inbox {
                     for (path, body) in requests(number) {
                         clinic.post_by(&path, &clinic.people[1], &body).await?;
                     }
+                    bar.inc(1);
                 }
             });
         }
         while let Some(sent) = senders.join_next().await {
             sent.map_err(|error| BenchError::Refused(error.to_string()))??;
         }
+        bar.finish_and_clear();
         Ok(())
     }
 }

@@ -2,25 +2,37 @@
 //!
 //! ```text
 //! ALIVIO_CHAT_HOURS=00:00-24:00 ALIVIO_SOCKET_COMMANDS_PER_SECOND=1000000 ALIVIO_RATE_WRITES_PER_MINUTE=1000000 cargo run --release
-//! cargo run --release -p alivio-bench -- room --members 10
+//! cargo run --release -p alivio-bench -- rooms --members 10
 //! cargo run --release -p alivio-bench -- direct --pairs 100
+//! cargo run --release -p alivio-bench -- direct --pairs 100 --rate 1000
+//! cargo run --release -p alivio-bench -- sweep --plot latency.svg
+//! cargo run --release -p alivio-bench -- rest --in-flight 8
+//! cargo run --release -p alivio-bench -- idle --sockets 10000 --server-pid …
+//! cargo run --release -p alivio-bench -- storm --sockets 5000
+//! cargo run --release -p alivio-bench -- soak --seconds 3600
 //! cargo run --release -p alivio-bench -- directory --professionals 50000 --database-url postgres://…
 //! cargo run --release -p alivio-bench -- inbox --conversations 1000 --messages 1000000
 //! cargo run --release -p alivio-bench -- search --messages 1000000 --mine 300 --database-url postgres://…
 //! cargo run --release -p alivio-bench -- timing --pairs 400
 //! ```
 //!
-//! Every load is a closed loop: a sender has `--in-flight` messages on their way and sends the next one when one
-//! of them is done. Every receiver checks the `seq` of what it gets, so loss and repetition show.
+//! Loads are closed loops: a sender has `--in-flight` messages on their way and sends the next one when one of them is
+//! done; with `--rate` and in `storm` and `soak` they are open ones, and times count from when a message was due. Every receiver checks the `seq` of what it gets, so loss and repetition show.
 
 mod client;
 mod direct;
 mod directory;
+mod idle;
 mod inbox;
 mod member;
+mod progress;
+mod rest;
 mod room;
 mod search;
+mod soak;
 mod stats;
+mod storm;
+mod sweep;
 mod timing;
 
 use std::io::Write as _;
@@ -30,7 +42,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 
 use crate::client::BenchError;
-use crate::stats::Report;
+use crate::stats::Outcome as _;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -96,9 +108,20 @@ impl Common {
 #[derive(Debug, Subcommand)]
 enum Load {
     /// One conversation with many sockets in it
-    Room(room::Room),
+    #[command(alias = "room")]
+    Rooms(room::Room),
     /// Many conversations of two
     Direct(direct::Direct),
+    /// Latency against load, drawn
+    Sweep(sweep::Sweep),
+    /// Requests over REST
+    Rest(rest::Rest),
+    /// Many sockets that only listen
+    Idle(idle::Idle),
+    /// Everyone loses the connection at once, and comes back
+    Storm(storm::Storm),
+    /// A steady load for a long time, over connections that break
+    Soak(soak::Soak),
     /// Search in a large directory
     Directory(directory::Directory),
     /// The inbox of someone with many conversations, and the history of a long one
@@ -137,28 +160,21 @@ fn measure(cli: &Cli) -> Result<(String, bool), BenchError> {
         .worker_threads(usize::from(cli.common.threads))
         .enable_all()
         .build()?;
+    let is_json = cli.common.json;
     runtime.block_on(async {
-        let sent = |report: Report| {
-            let text = if cli.common.json { report.json() } else { report.table() };
-            (text, report.is_flawless())
-        };
-        match &cli.load {
-            Load::Room(room) => room.run(&cli.common).await.map(sent),
-            Load::Direct(direct) => direct.run(&cli.common).await.map(sent),
-            Load::Directory(directory) => {
-                let found = directory.run(&cli.common).await?;
-                Ok((if cli.common.json { found.json() } else { found.table() }, true))
-            }
-            Load::Inbox(inbox) => {
-                let seen = inbox.run(&cli.common).await?;
-                Ok((if cli.common.json { seen.json() } else { seen.table() }, true))
-            }
-            Load::Search(search) => {
-                let found = search.run(&cli.common).await?;
-                Ok((if cli.common.json { found.json() } else { found.table() }, true))
-            }
-            Load::Timing(timing) => timing.run(&cli.common).await,
-        }
+        Ok(match &cli.load {
+            Load::Rooms(room) => room.run(&cli.common).await?.told(is_json),
+            Load::Direct(direct) => direct.run(&cli.common).await?.told(is_json),
+            Load::Sweep(sweep) => sweep.run(&cli.common).await?.told(is_json),
+            Load::Rest(rest) => rest.run(&cli.common).await?.told(is_json),
+            Load::Idle(idle) => idle.run(&cli.common).await?.told(is_json),
+            Load::Storm(storm) => storm.run(&cli.common).await?.told(is_json),
+            Load::Soak(soak) => soak.run(&cli.common).await?.told(is_json),
+            Load::Directory(directory) => directory.run(&cli.common).await?.told(is_json),
+            Load::Inbox(inbox) => inbox.run(&cli.common).await?.told(is_json),
+            Load::Search(search) => search.run(&cli.common).await?.told(is_json),
+            Load::Timing(timing) => timing.run(&cli.common).await?,
+        })
     })
 }
 

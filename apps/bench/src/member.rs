@@ -10,9 +10,9 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use crate::Common;
 use crate::client::{BenchError, Clinic, Frame, PATIENCE, Person, RESUME, Socket};
 use crate::stats::Seen;
+use crate::{Common, progress};
 
 /// When a sender sends its next message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,6 +21,9 @@ pub(crate) enum Next {
     OnAck,
     /// When one of another's arrives: an answer.
     OnDelivery,
+    /// When its time has come, whatever became of the one before. Times count from there, so that a server that falls
+    /// behind does not look good.
+    Every(Duration),
 }
 
 /// What a member does.
@@ -30,6 +33,42 @@ pub(crate) struct Part {
     pub(crate) first: u16,
     /// When it sends more; `None` for those who only listen.
     pub(crate) next: Option<Next>,
+    /// How long its connection lasts, more or less; for ever, if that is not said.
+    pub(crate) cut_every: Option<Duration>,
+}
+
+impl Part {
+    /// Listens only.
+    pub(crate) const LISTENER: Self = Self { first: 0, next: None, cut_every: None };
+}
+
+/// When a member does what is not an answer to anything.
+struct Timer {
+    send_at: Option<Instant>,
+    cut_at: Option<Instant>,
+}
+
+impl Timer {
+    fn new(part: Part, schedule: Schedule) -> Self {
+        let send_at = match part.next {
+            // Not all at the same moment.
+            Some(Next::Every(interval)) => Some(schedule.origin + interval.mul_f64(fastrand::f64())),
+            _ => None,
+        };
+        let mut timer = Self { send_at, cut_at: None };
+        timer.cut_after(part.cut_every, schedule.origin);
+        timer
+    }
+
+    /// Between half and one and a half of `every` from `now`.
+    fn cut_after(&mut self, every: Option<Duration>, now: Instant) {
+        self.cut_at = every.map(|every| now + every.mul_f64(0.5 + fastrand::f64()));
+    }
+
+    /// The next of these moments before `until`.
+    fn next(&self, until: Instant) -> Option<Instant> {
+        self.send_at.into_iter().chain(self.cut_at).filter(|at| *at < until).min()
+    }
 }
 
 /// The time everything happens in.
@@ -110,6 +149,7 @@ pub(crate) struct Member {
 pub(crate) async fn play(common: &Common, members: Vec<Member>) -> Result<Vec<Seen>, BenchError> {
     let schedule = Schedule::new(common);
     let content = "x".repeat(usize::from(common.size));
+    let _shown = progress::over("measuring", common.warmup() + common.measured());
     let mut tasks = JoinSet::new();
     for member in members {
         tasks.spawn(member.play(schedule, content.clone()));
@@ -145,18 +185,37 @@ impl Member {
         let (mut on_their_way, mut highest) = (VecDeque::new(), 0);
         let mut sending = self.part.next.is_some();
         let own = format!("{}-", self.number);
+        let mut timer = Timer::new(self.part, schedule);
         for _ in 0..self.part.first {
-            let sent = self.compose(schedule, &own, &content);
+            let sent = self.compose(schedule, Instant::now(), &own, &content);
             self.socket.feed(sent.command.clone()).await?;
             on_their_way.push_back(sent);
         }
         self.socket.flush().await?;
 
         loop {
-            if sending && on_their_way.is_empty() && Instant::now() >= schedule.until {
+            let now = Instant::now();
+            if sending && on_their_way.is_empty() && now >= schedule.until {
                 sending = false;
                 self.conversation.leave(highest);
             }
+            if now < schedule.until {
+                if let (Some(due), Some(Next::Every(interval))) = (timer.send_at, self.part.next)
+                    && due <= now
+                {
+                    timer.send_at = Some(due + interval);
+                    let sent = self.compose(schedule, due, &own, &content);
+                    self.send(sent, &mut on_their_way).await?;
+                    continue;
+                }
+                if timer.cut_at.is_some_and(|at| at <= now) {
+                    timer.cut_after(self.part.cut_every, now);
+                    seen.cuts += 1;
+                    self.come_back(seen.sequence.complete_up_to(), &on_their_way).await?;
+                    continue;
+                }
+            }
+            let wake = timer.next(schedule.until).unwrap_or(schedule.until);
             let ended = *end.borrow();
             if ended.is_some_and(|end| seen.sequence.is_complete(end)) {
                 break;
@@ -165,7 +224,7 @@ impl Member {
                 frame = timeout(PATIENCE, self.socket.receive()) => frame,
                 // The last one who sends may have sent its last: look again.
                 _ = end.changed(), if ended.is_none() => continue,
-                () = tokio::time::sleep_until(schedule.until.into()), if sending && on_their_way.is_empty() => continue,
+                () = tokio::time::sleep_until(wake.into()), if now < wake => continue,
             };
             let frame = match frame {
                 Ok(Err(BenchError::LetGo | BenchError::Socket(_))) => {
@@ -205,16 +264,21 @@ impl Member {
                 _ => None,
             };
             if sending && due.is_some() && due == self.part.next && now < schedule.until {
-                let sent = self.compose(schedule, &own, &content);
-                match self.socket.send(sent.command.clone()).await {
-                    // Why the socket broke is yet to be received; then it is sent again.
-                    Ok(()) | Err(BenchError::Socket(_)) => on_their_way.push_back(sent),
-                    Err(error) => return Err(error),
-                }
+                let sent = self.compose(schedule, Instant::now(), &own, &content);
+                self.send(sent, &mut on_their_way).await?;
             }
         }
         seen.end = end.borrow().unwrap_or_default();
         Ok(seen)
+    }
+
+    async fn send(&mut self, sent: Sent, on_their_way: &mut VecDeque<Sent>) -> Result<(), BenchError> {
+        match self.socket.send(sent.command.clone()).await {
+            // Why the socket broke is yet to be received; then it is sent again.
+            Ok(()) | Err(BenchError::Socket(_)) => on_their_way.push_back(sent),
+            Err(error) => return Err(error),
+        }
+        Ok(())
     }
 
     /// Connects again, and sends again what was not acknowledged: under the same name it is the same message.
@@ -226,8 +290,9 @@ impl Member {
         self.socket.flush().await
     }
 
-    fn compose(&self, schedule: Schedule, own: &str, content: &str) -> Sent {
-        let reference = schedule.stamp(Instant::now()).to_string();
+    /// A message that was due `at`.
+    fn compose(&self, schedule: Schedule, at: Instant, own: &str, content: &str) -> Sent {
+        let reference = schedule.stamp(at).to_string();
         let send = Send {
             kind: "message.send",
             reference: &reference,

@@ -39,8 +39,7 @@ impl Room {
         let sockets = clinic.connect(&wanted).await?;
 
         let conversation = Conversation::new(id, senders);
-        let sender = Part { first: common.in_flight, next: Some(Next::OnAck) };
-        let listener = Part { first: 0, next: None };
+        let sender = Part { first: common.in_flight, next: Some(Next::OnAck), cut_every: None };
         let people = clinic.people.iter().cycle();
         let members = sockets.into_iter().zip(people).enumerate().map(|(number, (socket, person))| Member {
             number,
@@ -48,7 +47,7 @@ impl Room {
             clinic: Arc::clone(&clinic),
             socket,
             conversation: conversation.clone(),
-            part: if number < senders { sender } else { listener },
+            part: if number < senders { sender } else { Part::LISTENER },
         });
         let seen = play(common, members.collect()).await?;
         let setting = Setting {

@@ -17,7 +17,7 @@ use tokio_postgres::NoTls;
 
 use crate::Common;
 use crate::client::{BenchError, CARLOS, Clinic, MARIA};
-use crate::stats::Histogram;
+use crate::stats::{Histogram, Outcome};
 
 /// Messages that are stored at once.
 const BATCH: i64 = 1_000;
@@ -137,14 +137,8 @@ pub(crate) struct Found {
     lines: Vec<Line>,
 }
 
-impl Found {
-    /// As JSON.
-    pub(crate) fn json(&self) -> String {
-        serde_json::to_string_pretty(self).unwrap_or_default()
-    }
-
-    /// For people.
-    pub(crate) fn table(&self) -> String {
+impl Outcome for Found {
+    fn table(&self) -> String {
         let mut table = format!(
             "search in {} conversations among {} messages\n{:<30}{:>9}{:>10}{:>10}",
             self.mine, self.messages, "what", "requests", "p50 ms", "p99 ms"

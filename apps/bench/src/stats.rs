@@ -63,7 +63,8 @@ impl Histogram {
         0.0
     }
 
-    fn summary(&self) -> Times {
+    /// The times that are shown.
+    pub(crate) fn summary(&self) -> Times {
         Times {
             p50_ms: self.quantile_ms(0.5),
             p99_ms: self.quantile_ms(0.99),
@@ -126,8 +127,18 @@ impl Sequence {
         self.complete_up_to() >= end
     }
 
+    /// How many came after others that belong behind them.
+    pub(crate) const fn late(&self) -> u64 {
+        self.late
+    }
+
+    /// How many came again.
+    pub(crate) const fn repeated(&self) -> u64 {
+        self.repeated
+    }
+
     /// How many of those up to `end` have not arrived.
-    fn lost(&self, end: u64) -> u64 {
+    pub(crate) fn lost(&self, end: u64) -> u64 {
         self.missing.len() as u64 + end.saturating_sub(self.last)
     }
 }
@@ -143,16 +154,42 @@ pub(crate) struct Seen {
     pub(crate) sequence: Sequence,
     /// How often it lost its connection, above all because the server found it too slow, and came back.
     pub(crate) reconnects: u64,
+    /// How often it cut its connection itself, and came back.
+    pub(crate) cuts: u64,
     /// Where its conversation ended.
     pub(crate) end: u64,
 }
 
-#[derive(Debug, Serialize)]
-struct Times {
-    p50_ms: f64,
-    p99_ms: f64,
-    p999_ms: f64,
-    max_ms: f64,
+/// What a load ends in.
+pub(crate) trait Outcome: Serialize {
+    /// For people.
+    fn table(&self) -> String;
+
+    /// Whether all went well.
+    fn is_flawless(&self) -> bool {
+        true
+    }
+
+    /// What to print, for programs or for people, and whether all went well.
+    fn told(&self, is_json: bool) -> (String, bool) {
+        // Plain numbers and texts always serialise.
+        let text =
+            if is_json { serde_json::to_string_pretty(self).unwrap_or_default() } else { self.table() };
+        (text, self.is_flawless())
+    }
+}
+
+/// Times, in milliseconds.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub(crate) struct Times {
+    /// The median.
+    pub(crate) p50_ms: f64,
+    /// What one in a hundred exceeds.
+    pub(crate) p99_ms: f64,
+    /// What one in a thousand exceeds.
+    pub(crate) p999_ms: f64,
+    /// The longest.
+    pub(crate) max_ms: f64,
 }
 
 /// The result.
@@ -175,6 +212,7 @@ pub(crate) struct Report {
     out_of_order: u64,
     repeated: u64,
     reconnects: u64,
+    cuts: u64,
 }
 
 /// What was asked for.
@@ -222,21 +260,18 @@ impl Report {
             out_of_order: seen.iter().map(|one| one.sequence.late).sum(),
             repeated: seen.iter().map(|one| one.sequence.repeated).sum(),
             reconnects: seen.iter().map(|one| one.reconnects).sum(),
+            cuts: seen.iter().map(|one| one.cuts).sum(),
         }
     }
 
-    /// Whether every socket got everything once, in order.
-    pub(crate) const fn is_flawless(&self) -> bool {
-        self.lost == 0 && self.out_of_order == 0 && self.repeated == 0
+    /// Messages per second, and how long they took until they were delivered.
+    pub(crate) const fn point(&self) -> (f64, Times) {
+        (self.messages_per_second, self.delivered)
     }
+}
 
-    /// For programs.
-    pub(crate) fn json(&self) -> String {
-        serde_json::to_string_pretty(self).unwrap_or_default()
-    }
-
-    /// For people.
-    pub(crate) fn table(&self) -> String {
+impl Outcome for Report {
+    fn table(&self) -> String {
         let Self { load, conversations, sockets, senders, in_flight, characters, seconds, .. } = self;
         let mut table = format!(
             "{load}: {conversations} conversation(s), {sockets} sockets, {senders} senders with {in_flight} in flight, \
@@ -257,10 +292,14 @@ impl Report {
             )
             .ok();
         }
-        let Self { lost, out_of_order, repeated, reconnects, .. } = self;
+        let Self { lost, out_of_order, repeated, reconnects, cuts, .. } = self;
         write!(table, "\nlost {lost} · out of order {out_of_order} · repeated {repeated}").ok();
-        write!(table, " · connections lost and resumed {reconnects}").ok();
+        write!(table, " · connections lost and resumed {reconnects} · cut and resumed {cuts}").ok();
         table
+    }
+
+    fn is_flawless(&self) -> bool {
+        self.lost == 0 && self.out_of_order == 0 && self.repeated == 0
     }
 }
 

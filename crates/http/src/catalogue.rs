@@ -137,6 +137,11 @@ const MESSAGES: &[(&str, &str, &str)] = &[
         "Esa dirección de correo ya tiene una cuenta.",
         "That e-mail address already has an account.",
     ),
+    (
+        "emergency_is_called",
+        "Las emergencias se piden por el canal de emergencias.",
+        "Emergencies are called through the emergency channel.",
+    ),
     ("emergency_over", "Esta emergencia ya ha terminado.", "This emergency is over."),
     (
         "file_sharing_disabled",

@@ -42,7 +42,7 @@ use crate::{rate_limit, responses};
         responses(
             responses::Malformed, responses::Unauthenticated, responses::Forbidden, responses::Forged,
             responses::NotFound, responses::TooLarge, responses::NotJson, responses::Invalid,
-            responses::RateLimited, responses::Unavailable,
+            responses::RateLimited, responses::Unavailable, responses::MalformedOrClosed, responses::PaceExceeded,
         ),
     ),
     modifiers(&Schemes),

@@ -60,6 +60,11 @@ impl Problem {
         Self::new(status, code)
     }
 
+    /// The same with other details, if `change` has any.
+    pub(crate) fn with_details(&self, change: fn(&Value) -> Option<Value>) -> Option<Self> {
+        Some(Self::new(self.status, self.code).with(change(self.details.as_ref()?)?))
+    }
+
     #[cfg(test)]
     pub(crate) const fn code(&self) -> &'static str {
         self.code

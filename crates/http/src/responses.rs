@@ -30,6 +30,23 @@ problem_response!(
     "The body is not valid JSON."
 );
 problem_response!(
+    MalformedOrClosed,
+    "`malformed_json`: the body is not JSON. `outside_chat_hours`: those a patient writes to are closed; `details` has \
+     `current_time`, `allowed_hours`, `time_zone`, `next_open_at` and `emergency_channel`.",
+    400,
+    "Bad Request",
+    "outside_chat_hours",
+    "The chat is closed at this hour."
+);
+problem_response!(
+    PaceExceeded,
+    "`rate_limited`: more than 20 messages in a minute, or too many requests; `Retry-After` says how many seconds to wait.",
+    429,
+    "Too Many Requests",
+    "rate_limited",
+    "Too many requests. Wait a moment."
+);
+problem_response!(
     Unauthenticated,
     "`unauthenticated`, `invalid_token`, `session_ended`: there is no valid sign-in.",
     401,

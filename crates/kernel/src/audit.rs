@@ -135,8 +135,6 @@ impl AuditEntry {
 pub struct Effects {
     /// For those who react.
     pub events: Vec<Event>,
-    /// For those who react, not before the instant beside it.
-    pub timers: Vec<(Event, DateTime<Utc>)>,
     /// For the audit trail.
     pub audit: Vec<AuditEntry>,
 }
@@ -146,13 +144,6 @@ impl Effects {
     #[must_use]
     pub fn event(mut self, event: Event) -> Self {
         self.events.push(event);
-        self
-    }
-
-    /// Adds an event that is handed out at `due`, and no earlier.
-    #[must_use]
-    pub fn timer(mut self, event: Event, due: DateTime<Utc>) -> Self {
-        self.timers.push((event, due));
         self
     }
 

@@ -1,4 +1,8 @@
-//! Text that people type: trimmed, bounded, free of what storage and screens cannot hold.
+//! Text that people type: trimmed, bounded, free of what storage and screens cannot hold; and what they take for the
+//! same text.
+
+use unicode_normalization::UnicodeNormalization;
+use unicode_normalization::char::is_combining_mark;
 
 use crate::{FieldError, Rule};
 
@@ -40,9 +44,27 @@ pub fn parse_token(field: &'static str, raw: &str, max: usize) -> Result<String,
     Err(FieldError::new(field, rule))
 }
 
+/// `text` as it is compared: without regard to case, accents and compatibility forms. What was folded is stored and
+/// indexed: another result for the same text means to store and to index it again.
+pub fn fold(text: &str) -> String {
+    if text.is_ascii() {
+        return text.to_ascii_lowercase();
+    }
+    let plain: String = text.nfkd().filter(|c| !is_combining_mark(*c)).flat_map(char::to_lowercase).collect();
+    // Taking the lower case of some letters gives a mark again.
+    plain.chars().filter(|c| !is_combining_mark(*c)).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn case_accents_and_compatibility_forms_do_not_matter() {
+        assert_eq!(fold("Dra. María MARTÍNEZ-García"), "dra. maria martinez-garcia");
+        assert_eq!(fold("Ñandú ﬁn İzmir"), "nandu fin izmir");
+        assert_eq!(fold("presio\u{301}n"), "presion");
+    }
 
     #[test]
     fn characters_are_counted_not_bytes() {

@@ -4,7 +4,7 @@
 use alivio_accounts::Accounts;
 use alivio_kernel::ids::{ConversationId, UserId};
 use alivio_kernel::{BoxError, Language};
-use alivio_messages::{ClientMessageId, Content, Error, Messages};
+use alivio_messages::{ClientMessageId, Content, Error, Messages, SystemEvent};
 
 /// What to do when a life is in danger, and that this is no ambulance.
 pub fn disclaimer(language: Language, number: &str) -> String {
@@ -72,19 +72,20 @@ impl Announcements {
         Self { accounts, messages }
     }
 
-    /// Says `words`, in the language of `reader`, on behalf of `sender`. Said once under one `name`; where it no longer can
-    /// be said, as they have left or it is closed, nothing is.
+    /// Says that `event` happened, in `words` of the language of `reader`, on behalf of `sender`. Said once under one `name`;
+    /// where it no longer can be said, as they have left or it is closed, nothing is.
     pub(crate) async fn say(
         &self,
         conversation: ConversationId,
         (sender, reader): (UserId, UserId),
         name: &str,
+        event: SystemEvent,
         words: impl Fn(Language) -> String + Send,
     ) -> Result<(), BoxError> {
         let people = self.accounts.users(&[reader]).await?;
         let language = people.get(&reader).map_or(Language::default(), |user| user.language);
         let (content, name) = (Content::parse(&words(language))?, ClientMessageId::parse(name)?);
-        match self.messages.announce(sender, conversation, content, name).await {
+        match self.messages.announce(sender, conversation, (event, content), name).await {
             // A name that was used for other words was used for this in another language.
             Ok(_)
             | Err(

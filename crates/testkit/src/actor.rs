@@ -313,18 +313,7 @@ impl Actor {
     /// # Panics
     /// If they cannot be read.
     pub async fn history(&self, conversation: &str) -> Vec<Value> {
-        let mut all = Vec::new();
-        let mut query = "?page_size=100".to_owned();
-        loop {
-            let page = self.page(conversation, &query).await;
-            all.extend(page["items"].as_array().expect("items").iter().cloned());
-            match page["next_cursor"].as_str() {
-                Some(cursor) => query = format!("?page_size=100&before={cursor}"),
-                None => break,
-            }
-        }
-        all.reverse();
-        all
+        self.all_pages(conversation, "?page_size=100").await
     }
 
     /// All of a conversation, what was taken back or has expired, too.
@@ -332,13 +321,18 @@ impl Actor {
     /// # Panics
     /// If it cannot be read.
     pub async fn log(&self, conversation: &str) -> Vec<Value> {
+        self.all_pages(conversation, "?include_deleted=true&page_size=100").await
+    }
+
+    /// What all pages of `query` hold, oldest first.
+    async fn all_pages(&self, conversation: &str, query: &str) -> Vec<Value> {
         let mut all = Vec::new();
-        let mut query = "?include_deleted=true&page_size=100".to_owned();
+        let mut next = query.to_owned();
         loop {
-            let page = self.page(conversation, &query).await;
+            let page = self.page(conversation, &next).await;
             all.extend(page["items"].as_array().expect("items").iter().cloned());
             match page["next_cursor"].as_str() {
-                Some(cursor) => query = format!("?include_deleted=true&page_size=100&before={cursor}"),
+                Some(cursor) => next = format!("{query}&before={cursor}"),
                 None => break,
             }
         }

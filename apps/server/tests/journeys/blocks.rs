@@ -80,7 +80,7 @@ async fn nothing_of_the_blocked_reaches_the_blocker() {
         stranger.comparable().to_string().replace(&luis.id, ""),
     );
     refused.problem(403, "conversation_not_allowed");
-    for kind in ["group", "consultation", "emergency"] {
+    for kind in ["group", "consultation"] {
         let asked = json!({"type": kind, "title": "Ven", "participants": [aisha.id, maria.id]});
         carlos.post("/conversations", &asked).await.problem(403, "conversation_not_allowed");
     }
@@ -182,7 +182,7 @@ async fn nobody_else_brings_the_two_together() {
         let people: Vec<_> = people.iter().map(|person| &person.id).collect();
         actor.post("/conversations", &json!({"type": kind, "title": "Ven", "participants": people})).await
     };
-    for kind in ["group", "consultation", "emergency"] {
+    for kind in ["group", "consultation"] {
         for people in [[&maria, &carlos], [&carlos, &maria]] {
             let refused = open(&admin, kind, &people).await.problem(403, "conversation_not_allowed");
             assert_eq!(refused["details"]["reason"], "no_medical_relationship");

@@ -77,9 +77,14 @@ async fn whom_nobody_attends_calls_for_help_and_someone_on_call_answers() {
     eventually("what to do is said", async || luis.history(&conversation).await.len() == 2).await;
     let said = luis.history(&conversation).await;
     // Whichever came first.
-    let (ours, own): (Vec<_>, Vec<_>) = said.iter().partition(|message| message["is_automated"] == true);
+    let (ours, own): (Vec<_>, Vec<_>) =
+        said.iter().partition(|message| message["metadata"]["is_automated"] == true);
     assert_eq!(own[0]["content"], "Dolor en el pecho");
     assert!(text(ours[0], "content").contains("112"));
+    assert_eq!(
+        (&ours[0]["message_type"], &ours[0]["payload"]["event"]),
+        (&json!("system"), &json!("emergency_opened"))
+    );
 
     let mut patient = luis.connect_to(&conversation).await;
     let done = carlos.post(&acknowledge(&called), &json!({})).await.expect(200);
@@ -128,7 +133,9 @@ async fn if_nobody_acknowledges_the_next_are_paged_and_in_the_end_the_administra
     }
     // Once each, and each escalation is said once.
     eventually("it is said", async || ana.history(&conversation).await.len() == 3).await;
-    assert!(ana.history(&conversation).await.iter().all(|message| message["is_automated"] == true));
+    assert!(
+        ana.history(&conversation).await.iter().all(|message| message["metadata"]["is_automated"] == true)
+    );
     assert_eq!(count(&world, "SELECT count(*) FROM emergency_pages").await, 3);
     let escalated = "SELECT count(*) FROM audit_log WHERE action = 'emergency.escalated'";
     assert_eq!(count(&world, escalated).await, 2);
@@ -249,4 +256,16 @@ async fn of_two_hundred_calls_at_once_one_opens_an_emergency() {
     assert_eq!(ids.len(), 1);
     assert_eq!(count(&world, "SELECT count(*) FROM conversations WHERE kind = 'emergency'").await, 1);
     assert_eq!(count(&world, "SELECT count(*) FROM audit_log WHERE action = 'emergency.opened'").await, 1);
+}
+
+#[tokio::test]
+async fn an_emergency_is_called_and_never_just_opened() {
+    let world = World::new().await;
+    let [ana, maria, admin] = world.sign_in_all([ANA, MARIA, ADMIN]).await;
+    for (caller, other) in [(&ana, &maria), (&maria, &ana), (&admin, &ana)] {
+        let asked = json!({"type": "emergency", "participants": [other.id]});
+        let refused = caller.post("/conversations", &asked).await.problem(422, "emergency_is_called");
+        assert_eq!(refused["details"]["emergency_channel"], "/api/v1/emergencies");
+        assert_eq!(caller.get("/conversations").await.expect(200)["items"], json!([]));
+    }
 }

@@ -3,9 +3,10 @@
 //! The server's clock is that of the machine, so hours are set that are open or closed now whatever the hour is.
 
 use alivio_kernel::{Clock, SystemClock};
-use alivio_testkit::actor::Actor;
+use alivio_testkit::actor::{Actor, Request};
 use alivio_testkit::server::{ADMIN, ANA, CARLOS, LUIS, MARIA, eventually};
 use chrono::{DateTime, TimeDelta, Timelike, Utc};
+use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::{World, list, text};
@@ -57,6 +58,12 @@ async fn a_patient_is_refused_outside_hours_and_told_when_it_opens() {
     let next: DateTime<Utc> = text(details, "next_open_at").parse().expect("an instant");
     assert!(next > SystemClock.now() && next < SystemClock.now() + TimeDelta::hours(26));
     assert!(text(&problem, "message").contains("cerrado"));
+
+    // The document that says so names the way to help by its own path.
+    let documented = Request::new(Method::POST, format!("//api/chat/conversations/{conversation}/messages"));
+    let problem = ana.request(documented.json(&json!({"content": "¿Está?"}))).await;
+    let problem = problem.problem(400, "outside_chat_hours");
+    assert_eq!(problem["details"]["emergency_channel"], "/api/chat/emergency/");
 
     // By the socket it is no different.
     let mut socket = ana.connect().await;
@@ -150,16 +157,23 @@ async fn a_machine_answers_once_in_a_closed_period_and_says_that_it_is_one() {
     maria.put("/me/chat-hours", &closed).await.expect(200);
     let mut socket = ana.connect_to(&conversation).await;
     ana.send(&conversation, "¿Está?").await;
-    assert_eq!(socket.next_event("message.created").await["data"]["is_automated"], false);
+    assert_eq!(socket.next_event("message.created").await["data"]["metadata"]["is_automated"], false);
     let reply = socket.next_event("message.created").await["data"].clone();
-    assert_eq!((&reply["is_automated"], &reply["sender"]["id"]), (&json!(true), &json!(maria.id)));
+    assert_eq!(
+        (&reply["metadata"]["is_automated"], &reply["sender"]["id"]),
+        (&json!(true), &json!(maria.id))
+    );
+    assert_eq!(
+        (&reply["message_type"], &reply["payload"]["event"]),
+        (&json!("system"), &json!("written_outside_hours"))
+    );
     assert!(text(&reply, "content").contains(&format!("{opens} (Europe/Madrid)")), "{reply}");
     for n in 0..5 {
         ana.send(&conversation, &format!("¿Y ahora? {n}")).await;
     }
     eventually("all events are handled", async || waiting(&world).await == 0).await;
     let automated = ana.history(&conversation).await;
-    assert_eq!(automated.iter().filter(|message| message["is_automated"] == true).count(), 1);
+    assert_eq!(automated.iter().filter(|message| message["metadata"]["is_automated"] == true).count(), 1);
     assert_eq!(automated.len(), 7);
 }
 

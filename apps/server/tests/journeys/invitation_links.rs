@@ -1,7 +1,7 @@
 //! Coming into a conversation by oneself.
 
 use alivio_testkit::actor::Request;
-use alivio_testkit::server::{ADMIN, AISHA, ANA, CARLOS, LUIS, MARIA};
+use alivio_testkit::server::{ADMIN, AISHA, ANA, CARLOS, IT, LUIS, MARIA};
 use reqwest::Method;
 use serde_json::json;
 
@@ -34,7 +34,7 @@ async fn a_link_lets_people_in_by_the_rules_of_whoever_made_it() {
 #[tokio::test]
 async fn a_link_ends_when_it_is_withdrawn_or_its_maker_moderates_no_more() {
     let world = World::new().await;
-    let [maria, carlos, aisha, admin] = world.sign_in_all([MARIA, CARLOS, AISHA, ADMIN]).await;
+    let [maria, carlos, aisha, admin, it] = world.sign_in_all([MARIA, CARLOS, AISHA, ADMIN, IT]).await;
     let group = maria.open_group("Caso", &[&carlos]).await;
     let links = format!("/conversations/{group}/invitation-links");
     let make = async || maria.post(&links, &json!({})).await.expect(201);
@@ -47,6 +47,22 @@ async fn a_link_ends_when_it_is_withdrawn_or_its_maker_moderates_no_more() {
         by.request(Request::new(Method::PATCH, path(&to.id)).json(&json!({"role": role}))).await.expect(200);
     }
     admin.post("/conversations/join", &json!({"token": second["token"]})).await.problem(404, "not_found");
+    // Who made, withdrew and used which is on record; what was refused did nothing.
+    let trail = it.get("/admin/audit?action=invitation_link").await.expect(200);
+    let mut done: Vec<_> = list(&trail, "items")
+        .iter()
+        .map(|entry| (text(entry, "action"), text(entry, "actor_id"), text(entry, "object_id")))
+        .collect();
+    done.sort_unstable();
+    let (first, second) = (text(&first, "id"), text(&second, "id"));
+    let mut expected = [
+        ("invitation_link.issued", maria.id.as_str(), first),
+        ("invitation_link.issued", &maria.id, second),
+        ("invitation_link.revoked", &maria.id, first),
+        ("invitation_link.used", &aisha.id, second),
+    ];
+    expected.sort_unstable();
+    assert_eq!(done, expected);
 }
 
 #[tokio::test]

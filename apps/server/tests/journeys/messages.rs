@@ -57,7 +57,6 @@ async fn a_message_is_what_was_sent() {
         "expires_at",
         "formatted_content",
         "id",
-        "is_automated",
         "is_deleted",
         "is_edited",
         "message_type",

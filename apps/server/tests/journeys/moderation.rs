@@ -191,3 +191,26 @@ async fn the_documented_path_reports_the_same() {
     assert_eq!(ana.request(documented()).await.expect(200), first);
     maria.request(documented()).await.problem(403, "forbidden");
 }
+
+/// Nobody says by an edit, unseen, what they would be flagged for by sending it.
+#[tokio::test]
+async fn an_edit_is_flagged_as_a_message_is() {
+    let world = World::new().await;
+    let [maria, carlos, admin] = world.sign_in_all([MARIA, CARLOS, ADMIN]).await;
+    let asked = json!({"type": "group", "purpose": "team", "participants": [carlos.id]});
+    let group = text(&maria.post("/conversations", &asked).await.expect(201), "id").to_owned();
+    let sent = maria.send(&group, "Le llamo luego").await;
+    let edit = async |content: &str| {
+        let path = format!("/messages/{}", text(&sent, "id"));
+        maria.request(Request::new(Method::PATCH, path).json(&json!({"content": content}))).await.expect(200)
+    };
+    let flags = async || admin.get("/moderation/reports?kind=flag").await.expect(200)["items"].clone();
+    assert_eq!(flags().await, json!([]));
+    edit("Le llamo al 612345678").await;
+    edit("Le llamo luego al 612345678").await;
+    let flagged = flags().await;
+    let [flag] = &flagged.as_array().expect("items")[..] else { panic!("not one: {flagged}") };
+    assert_eq!((&flag["message_id"], &flag["sender_id"]), (&sent["id"], &json!(maria.id)));
+    let case = admin.get(&format!("/moderation/reports/{}", text(flag, "id"))).await.expect(200);
+    assert_eq!(case["messages"][0]["content"], "Le llamo luego al 612345678");
+}

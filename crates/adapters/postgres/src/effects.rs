@@ -2,7 +2,6 @@
 
 use alivio_kernel::{AuditEntry, AuditSink, BoxError, Effects, Event};
 use async_trait::async_trait;
-use chrono::{DateTime, Utc};
 use diesel::QueryResult;
 use diesel::sql_types::Jsonb;
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
@@ -28,20 +27,21 @@ const STORE: &str = "
 
 /// Stores `effects` in the transaction that `connection` is in. Ring the database's bell after the commit.
 pub(crate) async fn store(connection: &mut AsyncPgConnection, effects: &Effects) -> QueryResult<()> {
-    if effects.events.is_empty() && effects.timers.is_empty() && effects.audit.is_empty() {
+    if effects.events.is_empty() && effects.audit.is_empty() {
         return Ok(());
     }
     let query = diesel::sql_query(STORE)
-        .bind::<Jsonb, _>(events_json(effects))
+        .bind::<Jsonb, _>(events_json(&effects.events))
         .bind::<Jsonb, _>(audit_json(&effects.audit));
     prepared(query).execute(connection).await?;
     Ok(())
 }
 
-pub(crate) fn events_json(effects: &Effects) -> Value {
-    let row = |e: &Event, due: DateTime<Utc>| json!({"id": e.id, "kind": e.kind, "payload": e.payload, "at": e.at, "due_at": due});
-    let events = effects.events.iter().map(|event| row(event, event.due.unwrap_or(event.at)));
-    events.chain(effects.timers.iter().map(|(event, due)| row(event, *due))).collect()
+pub(crate) fn events_json(events: &[Event]) -> Value {
+    let due = |e: &Event| e.due.unwrap_or(e.at);
+    let row =
+        |e: &Event| json!({"id": e.id, "kind": e.kind, "payload": e.payload, "at": e.at, "due_at": due(e)});
+    events.iter().map(row).collect()
 }
 
 pub(crate) fn audit_json(entries: &[AuditEntry]) -> Value {

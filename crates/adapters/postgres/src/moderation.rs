@@ -3,8 +3,8 @@
 use alivio_kernel::ids::{ConversationId, MessageId, ReportId, UserId, Uuid};
 use alivio_kernel::{AuditEntry, Effects, Sealed};
 use alivio_messages::{
-    Case, Decision, Error, ModerationStore, NewReport, Removed, ReportFilter, ReportHeader, ReportKind,
-    ReportReason, ReportStatus, Reported, Resolution, StoredReport,
+    Case, Decision, Error, ModerationStore, NewReport, ReportFilter, ReportHeader, ReportKind, ReportReason,
+    ReportStatus, Reported, Resolution, StoredReport,
 };
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
@@ -92,11 +92,9 @@ const REMOVE: &str = "
     WITH removed AS (
         UPDATE messages m SET deleted_at = $2, deleted_by = $3 WHERE m.id = $1 AND m.deleted_at IS NULL
         RETURNING m.conversation_id, m.id, m.seq
-    ), noted AS (
-        INSERT INTO changes (conversation_id, kind, message_id, seq, user_id, at)
-        SELECT r.conversation_id, 'message.deleted', r.id, r.seq, $3, $2 FROM removed r
     )
-    SELECT r.seq FROM removed r";
+    INSERT INTO changes (conversation_id, kind, message_id, seq, user_id, at)
+    SELECT r.conversation_id, 'message.deleted', r.id, r.seq, $3, $2 FROM removed r";
 
 #[derive(QueryableByName)]
 struct Place {
@@ -104,12 +102,6 @@ struct Place {
     conversation_id: Uuid,
     #[diesel(sql_type = SqlUuid)]
     sender_id: Uuid,
-}
-
-#[derive(QueryableByName)]
-struct Seq {
-    #[diesel(sql_type = BigInt)]
-    seq: i64,
 }
 
 #[derive(QueryableByName)]
@@ -179,7 +171,7 @@ impl ReportRow {
 }
 
 fn only(audit: &[AuditEntry]) -> Effects {
-    Effects { events: Vec::new(), audit: audit.to_vec(), timers: Vec::new() }
+    Effects { events: Vec::new(), audit: audit.to_vec() }
 }
 
 #[async_trait]
@@ -269,7 +261,7 @@ impl ModerationStore for Database {
         Ok(Some(Case { report: report.restore()?, messages }))
     }
 
-    async fn decide(&self, decision: &Decision, effects: Effects) -> Result<Option<Removed>, Error> {
+    async fn decide(&self, decision: &Decision, effects: Effects) -> Result<bool, Error> {
         let header = &decision.header;
         let before = i32::try_from(header.version - 1).map_err(unavailable)?;
         let Some(by) = header.decided_by else { return Err(Error::NotThere) };
@@ -291,20 +283,13 @@ impl ModerationStore for Database {
                 if prepared(decide).execute(connection).await? == 0 {
                     return Ok(None);
                 }
-                let removed: Vec<Seq> =
-                    if decision.removes { prepared(remove).load(connection).await? } else { Vec::new() };
+                let removed = decision.removes && prepared(remove).execute(connection).await? == 1;
                 effects::store(connection, &effects).await?;
-                Ok(Some(removed.into_iter().next()))
+                Ok(Some(removed))
             })
             .await;
         let removed = work.map_err(unavailable)?.ok_or(Error::Stale)?;
         self.ring();
-        Ok(removed.map(|Seq { seq }| Removed {
-            conversation_id: header.conversation_id,
-            message_id: header.message_id,
-            seq,
-            by,
-            at: header.updated_at,
-        }))
+        Ok(removed)
     }
 }

@@ -98,7 +98,7 @@ impl RegistrationStore for Database {
             .bind::<Text, _>(registration.language.tag())
             .bind::<Timestamptz, _>(registration.created_at)
             .bind::<Timestamptz, _>(registration.expires_at)
-            .bind::<Jsonb, _>(effects::events_json(effects))
+            .bind::<Jsonb, _>(effects::events_json(&effects.events))
             .bind::<Jsonb, _>(effects::audit_json(&effects.audit));
         let mut connection = self.connection().await.map_err(unavailable)?;
         prepared(query).execute(&mut connection).await.map_err(unavailable)?;

@@ -1,10 +1,12 @@
 //! `messages::ScheduledStore` and `messages::DraftStore`: what is sent later, and what is not sent yet.
 
+use std::slice;
+
 use alivio_kernel::ids::{ConversationId, MessageId, ScheduledMessageId, UserId, Uuid};
-use alivio_kernel::{BoxError, Effects, Event, PageSize, Sealed};
+use alivio_kernel::{BoxError, PageSize, Sealed};
 use alivio_messages::{
-    DraftStore, Error, NewScheduled, Outcome, Scheduled, ScheduledChange, ScheduledState, ScheduledStore,
-    StoredDraft, StoredScheduled,
+    ClientMessageId, DraftStore, Earlier, Error, NewScheduled, Outcome, Scheduled, ScheduledChange,
+    ScheduledState, ScheduledStore, StoredDraft, StoredScheduled,
 };
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
@@ -210,10 +212,6 @@ fn version(version: u32) -> Result<i32, Error> {
     i32::try_from(version).map_err(unavailable)
 }
 
-fn timer(event: &Event) -> serde_json::Value {
-    effects::events_json(&Effects { events: vec![event.clone()], ..Effects::default() })
-}
-
 #[async_trait]
 impl ScheduledStore for Database {
     async fn create(&self, new: &NewScheduled) -> Result<Scheduled, Error> {
@@ -226,7 +224,7 @@ impl ScheduledStore for Database {
             .bind::<Bytea, _>(new.draft.as_bytes())
             .bind::<Timestamptz, _>(new.due_at)
             .bind::<Timestamptz, _>(new.created_at)
-            .bind::<Jsonb, _>(timer(&new.timer));
+            .bind::<Jsonb, _>(effects::events_json(slice::from_ref(&new.timer)));
         let mut connection = self.connection().await.map_err(unavailable)?;
         let made: CreatedRow = prepared(query).get_result(&mut connection).await.map_err(unavailable)?;
         if !made.is_member {
@@ -235,13 +233,30 @@ impl ScheduledStore for Database {
         if made.is_new {
             return Ok(Scheduled::New);
         }
+        drop(connection);
+        let earlier =
+            self.earlier(new.sender_id, new.conversation_id, &new.client_message_id, new.fingerprint);
+        let earlier =
+            earlier.await?.ok_or_else(|| unavailable("a message of that name is there, and is not"))?;
+        Ok(Scheduled::Earlier(earlier))
+    }
+
+    async fn earlier(
+        &self,
+        sender: UserId,
+        conversation: ConversationId,
+        name: &ClientMessageId,
+        fingerprint: [u8; 16],
+    ) -> Result<Option<Earlier>, Error> {
         let query = diesel::sql_query(EARLIER)
-            .bind::<SqlUuid, _>(new.conversation_id.uuid())
-            .bind::<SqlUuid, _>(new.sender_id.uuid())
-            .bind::<Text, _>(new.client_message_id.as_str())
-            .bind::<Bytea, _>(new.fingerprint.as_slice());
-        let earlier: EarlierRow = prepared(query).get_result(&mut connection).await.map_err(unavailable)?;
-        Ok(if earlier.same { Scheduled::Repeat(earlier.id.into()) } else { Scheduled::Reused })
+            .bind::<SqlUuid, _>(conversation.uuid())
+            .bind::<SqlUuid, _>(sender.uuid())
+            .bind::<Text, _>(name.as_str())
+            .bind::<Bytea, _>(fingerprint.as_slice());
+        let mut connection = self.connection().await.map_err(unavailable)?;
+        let rows: Vec<EarlierRow> = prepared(query).load(&mut connection).await.map_err(unavailable)?;
+        let earlier = |row: EarlierRow| if row.same { Earlier::Same(row.id.into()) } else { Earlier::Other };
+        Ok(rows.into_iter().next().map(earlier))
     }
 
     async fn find(&self, sender: UserId, id: ScheduledMessageId) -> Result<Option<StoredScheduled>, Error> {
@@ -277,7 +292,7 @@ impl ScheduledStore for Database {
             .bind::<Bytea, _>(change.draft.as_bytes())
             .bind::<Timestamptz, _>(change.due_at)
             .bind::<Timestamptz, _>(change.now)
-            .bind::<Jsonb, _>(timer(&change.timer));
+            .bind::<Jsonb, _>(effects::events_json(slice::from_ref(&change.timer)));
         let mut connection = self.connection().await.map_err(unavailable)?;
         let rows: Vec<IdRow> = prepared(query).load(&mut connection).await.map_err(unavailable)?;
         Ok(!rows.is_empty())

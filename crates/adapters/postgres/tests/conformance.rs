@@ -258,6 +258,11 @@ impl alivio_conversations::testing::World for Clinic {
     async fn events(&self) -> Vec<Event> {
         self.all_events().await
     }
+
+    async fn audited(&self) -> Vec<String> {
+        let rows = self.sql.query("SELECT action FROM audit_log", &[]).await.unwrap();
+        rows.iter().map(|row| row.get(0)).collect()
+    }
 }
 
 async fn conversations() -> alivio_conversations::testing::Fixture {

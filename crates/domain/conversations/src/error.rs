@@ -70,6 +70,9 @@ pub enum Error {
     /// The idempotency key was used for something else.
     #[error("idempotency key reused")]
     KeyReused,
+    /// Emergencies are called, so that people are paged: nobody just opens a conversation for one.
+    #[error("an emergency is called")]
+    EmergencyIsCalled,
     /// The emergency is over.
     #[error("the emergency is over")]
     EmergencyOver,
@@ -103,6 +106,7 @@ impl DomainError for Error {
             | Self::ModeratorRequired
             | Self::PatientsDoNotModerate
             | Self::NotForThisPurpose { .. }
+            | Self::EmergencyIsCalled
             | Self::Field(_) => ErrorKind::Invalid,
             Self::Unavailable(_) => ErrorKind::Unavailable,
         }
@@ -122,6 +126,7 @@ impl DomainError for Error {
             Self::Closed => "conversation_closed",
             Self::NotForThisPurpose { .. } => "not_for_this_purpose",
             Self::KeyReused => "idempotency_key_reused",
+            Self::EmergencyIsCalled => "emergency_is_called",
             Self::EmergencyOver => "emergency_over",
             Self::Forbidden(_) => "forbidden",
             Self::Stale => "stale",
@@ -139,6 +144,7 @@ impl DomainError for Error {
             })),
             Self::DirectExists { conversation_id } => Some(json!({"conversation_id": conversation_id})),
             Self::NotForThisPurpose { field } => Some(json!({"field": field})),
+            Self::EmergencyIsCalled => Some(json!({"emergency_channel": "/api/v1/emergencies"})),
             Self::Forbidden(denied) => Some(denied.details()),
             Self::Field(field) => Some(field.details()),
             _ => None,

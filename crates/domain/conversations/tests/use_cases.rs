@@ -547,3 +547,15 @@ async fn a_member_changes_only_whether_they_are_told() {
         "not_a_moderator"
     );
 }
+
+/// Whoever it is: there would be a conversation that is always open, and nobody on call would hear of it.
+#[tokio::test]
+async fn nobody_opens_an_emergency_past_those_on_call() {
+    for role in Role::ALL {
+        let conversations = House::default().open();
+        let draft = Draft::parse(user(1), Kind::Emergency, None, None, &[user(2)]).unwrap();
+        let refused = conversations.open(&Caller { role, ..caller() }, draft, None).await.unwrap_err();
+        assert_eq!((refused.kind(), refused.code()), (ErrorKind::Invalid, "emergency_is_called"), "{role}");
+        assert_eq!(refused.details().unwrap()["emergency_channel"], "/api/v1/emergencies");
+    }
+}

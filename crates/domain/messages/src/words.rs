@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use unicode_normalization::UnicodeNormalization;
+use alivio_kernel::text::fold;
 use unicode_normalization::char::is_combining_mark;
 
 /// A word of a text.
@@ -12,16 +12,6 @@ pub(crate) struct Word {
     pub(crate) range: Range<usize>,
     /// Its folded form.
     pub(crate) folded: String,
-}
-
-/// Lower case, without accents.
-pub(crate) fn fold(text: &str) -> String {
-    if text.is_ascii() {
-        return text.to_ascii_lowercase();
-    }
-    let plain: String = text.nfkd().filter(|c| !is_combining_mark(*c)).flat_map(char::to_lowercase).collect();
-    // Taking the lower case of some letters gives a mark again.
-    plain.chars().filter(|c| !is_combining_mark(*c)).collect()
 }
 
 /// Whether `c` is part of words.

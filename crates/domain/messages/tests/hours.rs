@@ -9,8 +9,8 @@ use alivio_kernel::{Caller, Clock, DomainError, ErrorKind, ManualClock, Role, Se
 use alivio_messages::testing::mocked;
 use alivio_messages::{
     Admission, Appended, ClientMessageId, ClosedHours, Content, Draft, Error, Header, Hours, Message,
-    MessageSent, Messages, MessagesPorts, MockCorrespondents, MockLiveFeed, MockMessageLog, MockRooms,
-    NewEntry, Position, Priority, Quiet, StoredMessage,
+    MessageSent, MessageType, Messages, MessagesPorts, MockCorrespondents, MockLiveFeed, MockMessageLog,
+    MockRooms, NewEntry, Position, Priority, Quiet, StoredMessage, SystemEvent,
 };
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
@@ -234,9 +234,11 @@ async fn what_we_say_ourselves_is_automated_and_goes_at_any_hour() {
     desk.listens();
     let name = ClientMessageId::parse("once").unwrap();
     let words = Content::parse("Volvemos a las 8").unwrap();
-    let sent = desk.open().announce(other(), conversation(), words, name.clone()).await.unwrap();
+    let said = (SystemEvent::new("written_outside_hours"), words);
+    let sent = desk.open().announce(other(), conversation(), said, name.clone()).await.unwrap();
     assert_eq!((sent.message.sender_id, &sent.message.client_message_id), (other(), &name));
-    assert!(entries.lock().unwrap()[0].automation.is_some());
+    let entries = entries.lock().unwrap();
+    assert_eq!((entries[0].automation.is_some(), entries[0].message_type), (true, MessageType::System));
 }
 
 fn correspondents() -> MockCorrespondents {

@@ -187,7 +187,7 @@ impl World {
 fn oracle(text: &str, words: &[String], phrase: &[String]) -> bool {
     let said: Vec<_> = text.split_whitespace().collect();
     let same = |one: &str, other: &str| !terms_of(one).is_disjoint(&terms_of(other));
-    let fold = alivio_kernel::terms::fold;
+    let fold = alivio_kernel::text::fold;
     let asked = words.iter().filter(|word| !terms_of(word).is_empty());
     asked.clone().all(|word| said.iter().any(|here| same(here, word)))
         && (phrase.is_empty()

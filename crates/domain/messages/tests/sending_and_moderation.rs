@@ -13,9 +13,10 @@ use alivio_kernel::{
 use alivio_messages::screening::{Finding, FindingKind};
 use alivio_messages::testing::mocked;
 use alivio_messages::{
-    Appended, Automation, ClientMessageId, Content, Draft, Error, Messages, MessagesPorts, MockLiveFeed,
-    MockMessageLog, MockModerationStore, MockRooms, Moderation, ModerationPorts, NewEntry, Position,
-    ReportHeader, ReportKind, ReportReason, ReportStatus, Resolution, ReviewStep, Room,
+    Appended, Automation, ClientMessageId, Content, Draft, Earlier, Error, Messages, MessagesPorts,
+    MockLiveFeed, MockMessageLog, MockModerationStore, MockRooms, MockScheduledStore, Moderation,
+    ModerationPorts, NewEntry, Position, ReportHeader, ReportKind, ReportReason, ReportStatus, Resolution,
+    ReviewStep, Room, Scheduled, ScheduledState, StoredScheduled,
 };
 use async_trait::async_trait;
 use chrono::TimeDelta;
@@ -57,14 +58,25 @@ fn draft(words: &str, name: &str) -> Draft {
 }
 
 fn open(log: MockMessageLog, room: Room, clock: &Arc<ManualClock>) -> Messages {
+    open_with(log, room, clock, MockScheduledStore::new())
+}
+
+fn open_with(
+    log: MockMessageLog,
+    room: Room,
+    clock: &Arc<ManualClock>,
+    scheduled: MockScheduledStore,
+) -> Messages {
     let mut rooms = MockRooms::new();
     rooms.expect_room().returning(move |_| Ok(Some(room)));
     let mut live = MockLiveFeed::new();
     live.expect_message_created().returning(|_, _| ());
+    live.expect_scheduled_changed().returning(|_, _, _| ());
     let mut correspondents = alivio_messages::MockCorrespondents::new();
     correspondents.expect_role().returning(|_| Ok(Some(Role::Doctor)));
     Messages::new(MessagesPorts {
         log: Arc::new(log),
+        scheduled: Arc::new(scheduled),
         live: Arc::new(live),
         rooms: Arc::new(rooms),
         correspondents: Arc::new(correspondents),
@@ -117,6 +129,64 @@ async fn machines_and_what_was_scheduled_do_not_count() {
         messages.send(&doctor(), conversation(), due).await.unwrap();
     }
     assert_eq!(entries.lock().unwrap().len(), 60);
+}
+
+/// Whoever puts off what they may not send any more would send it all the same, in a burst.
+#[tokio::test]
+async fn what_is_put_off_counts_when_it_is_and_a_repeat_does_not() {
+    let ((log, _), clock) = (log(), Arc::new(ManualClock::default()));
+    let first = Arc::new(Mutex::new(None));
+    let mut scheduled = MockScheduledStore::new();
+    let stored = Arc::clone(&first);
+    scheduled.expect_create().times(20).returning(move |new| {
+        stored.lock().unwrap().get_or_insert_with(|| new.clone());
+        Ok(Scheduled::New)
+    });
+    let stored = Arc::clone(&first);
+    scheduled.expect_earlier().returning(move |sender, _, name, fingerprint| {
+        let stored = stored.lock().unwrap();
+        let same = stored.as_ref().filter(|new| {
+            (new.sender_id, &new.client_message_id, new.fingerprint) == (sender, name, fingerprint)
+        });
+        Ok(same.map(|new| Earlier::Same(new.id)))
+    });
+    let stored = Arc::clone(&first);
+    scheduled.expect_find().returning(move |_, _| {
+        let new = stored.lock().unwrap().clone().unwrap();
+        Ok(Some(StoredScheduled {
+            id: new.id,
+            conversation_id: new.conversation_id,
+            sender_id: new.sender_id,
+            due_at: new.due_at,
+            state: ScheduledState::Pending,
+            message_id: None,
+            reason: None,
+            created_at: new.created_at,
+            updated_at: new.created_at,
+            version: 1,
+            draft: new.draft,
+        }))
+    });
+    let messages = open_with(log, TEAM, &clock, scheduled);
+    let later = clock.now() + TimeDelta::hours(1);
+    let put_off = async |name: &str| {
+        let draft = Draft { scheduled_for: Some(later), ..draft("hola", name) };
+        messages.schedule(&doctor(), conversation(), draft).await
+    };
+    let (made, created) = put_off("m0").await.unwrap();
+    assert!(created);
+    for n in 1..20 {
+        assert!(put_off(&format!("m{n}")).await.unwrap().1);
+    }
+    assert_eq!(put_off("m20").await.unwrap_err().code(), "rate_limited");
+    let sent = messages.send(&doctor(), conversation(), draft("hola", "now")).await;
+    assert_eq!(sent.unwrap_err().code(), "rate_limited", "it is one pace");
+    let (again, created) = put_off("m0").await.unwrap();
+    assert_eq!((again.id, created), (made.id, false));
+    // Even when its time has come.
+    clock.advance(TimeDelta::hours(2));
+    let (again, created) = put_off("m0").await.unwrap();
+    assert_eq!((again.id, created), (made.id, false));
 }
 
 #[tokio::test]

@@ -10,11 +10,12 @@ use alivio_kernel::sealing::{PlainSealer, Scope, SealContext};
 use alivio_kernel::{Caller, Clock, DomainError, ErrorKind, ManualClock, PageSize, Role, Sealed, Sealer};
 use alivio_messages::testing::mocked;
 use alivio_messages::{
-    Anchor, Appended, Attachment, Automation, ClientMessageId, Content, Digest, Draft, Error, Filter, Header,
-    HistoryQuery, LogPage, LogQuery, Mark, Marks, MarksMoved, Message, MessageSent, MessageType, Messages,
-    MessagesPorts, MockAttachments, MockCorrespondents, MockLiveFeed, MockMessageChanges, MockMessageLog,
-    MockMessageReader, MockRooms, MockScheduledStore, Moved, NewEntry, Outcome, Payload, Position, Priority,
-    ReadableMessage, Room, ScheduledState, StoredMessage, StoredScheduled, SystemEvent,
+    Anchor, Appended, Appointment, Attachment, Automation, ClientMessageId, Content, Digest, Draft, Error,
+    Filter, Header, HistoryQuery, LogPage, LogQuery, Mark, Marks, MarksMoved, Message, MessageSent,
+    MessageType, Messages, MessagesPorts, MockAttachments, MockCorrespondents, MockLiveFeed,
+    MockMessageChanges, MockMessageLog, MockMessageReader, MockRooms, MockScheduledStore, Moved, NewEntry,
+    Outcome, Payload, Position, Priority, ReadableMessage, Room, ScheduledState, StoredMessage,
+    StoredScheduled, SystemEvent,
 };
 
 /// Everything around the service, and what it was told.
@@ -503,6 +504,50 @@ async fn files_are_asked_for_and_kept_in_the_order_asked() {
     assert_eq!(entries.lock().unwrap().len(), 1);
 }
 
+/// What was taken back since, of the right to send it, of its files or of its time, was there when it was sent.
+#[tokio::test]
+async fn what_was_stored_is_answered_again_whatever_has_changed_since() {
+    let named =
+        |kind| Draft { client_message_id: Some(ClientMessageId::parse("n").unwrap()), ..Draft::empty(kind) };
+    let picture = Draft { attachments: vec![Uuid::from_u128(1).into()], ..named(MessageType::Image) };
+    let appointment = Appointment::parse(ManualClock::default().now(), 30, None, None).unwrap();
+    let visit = Draft { payload: Some(Payload::Appointment(appointment)), ..named(MessageType::Appointment) };
+    let brief = Draft { expires_at: Some(ManualClock::default().now()), ..draft("hola") };
+    let brief = Draft { client_message_id: picture.client_message_id.clone(), ..brief };
+    let patient = Caller { role: Role::Patient, ..caller() };
+    for (asked, room, code) in [
+        (&picture, Room { file_sharing: false, ..ROOM }, "file_sharing_disabled"),
+        (&picture, ROOM, "attachment_not_found"),
+        (&visit, ROOM, "clinicians_only"),
+        (&brief, ROOM, "validation_failed"),
+    ] {
+        for (was, expected) in [("stored", None), ("not", Some(code)), ("left", Some("not_found"))] {
+            let mut desk = Desk::default();
+            let _told = desk.listens();
+            desk.rooms.expect_room().returning(move |_| Ok(Some(room)));
+            desk.attachments.expect_attachable().returning(|_, _, _| Ok(Vec::new()));
+            let stored = desk.stored(1, "hola").await;
+            let is_in = was != "left";
+            desk.log.expect_position().returning(move |_, _| Ok(here().filter(|_| is_in)));
+            desk.log.expect_earlier().returning(move |_, _, _, _| {
+                Ok(match was {
+                    "stored" => Some(Appended::Repeat(stored.clone())),
+                    "left" => Some(Appended::NotAMember),
+                    _ => None,
+                })
+            });
+            let answer = desk.open().send(&patient, conversation(), asked.clone()).await;
+            match expected {
+                None => assert_eq!(
+                    answer.map(|sent| (sent.message.id, sent.created)).unwrap(),
+                    (message(1), false)
+                ),
+                Some(expected) => assert_eq!(answer.unwrap_err().code(), expected, "{code}: {was}"),
+            }
+        }
+    }
+}
+
 #[tokio::test]
 async fn nobody_passes_for_the_server_and_what_it_says_is_labelled() {
     let mut desk = Desk::default();
@@ -510,7 +555,7 @@ async fn nobody_passes_for_the_server_and_what_it_says_is_labelled() {
     desk.log.expect_position().returning(|_, _| Ok(here()));
     desk.correspondents.expect_role().returning(|_| Ok(Some(Role::Doctor)));
     let messages = desk.open();
-    let event = SystemEvent { event: "emergency_opened".to_owned(), data: Default::default() };
+    let event = SystemEvent::new("emergency_opened");
     let system = Draft { payload: Some(Payload::System(event)), ..Draft::empty(MessageType::System) };
     let automated = Draft { automation: Some(Automation { confidence: Some(0.5) }), ..draft("hola") };
     for disguised in [system.clone(), automated.clone()] {

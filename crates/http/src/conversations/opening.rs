@@ -23,7 +23,7 @@ use crate::state::State;
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct NewConversation {
-    /// What it is for.
+    /// What it is for. An `emergency` is not opened here but called: `POST /emergencies`.
     r#type: ConversationType,
     /// One line, at most 200 characters.
     #[schema(example = "Seguimiento - Hipertensión Arterial", min_length = 1, max_length = 200)]
@@ -214,7 +214,7 @@ async fn show_opened(state: &State, caller: &Caller, opened: Opened) -> Result<H
         (status = 409, description = "`direct_conversation_exists`: it is `details.conversation_id`. `idempotency_key_reused`: the key belongs to another request.", body = ProblemDetails, content_type = "application/problem+json"),
         (status = 413, response = TooLarge),
         (status = 415, response = NotJson),
-        (status = 422, description = "`validation_failed`, `clinician_required`, `moderator_required`, `patients_do_not_moderate`, `not_for_this_purpose`", body = ProblemDetails, content_type = "application/problem+json"),
+        (status = 422, description = "`validation_failed`, `clinician_required`, `moderator_required`, `patients_do_not_moderate`, `not_for_this_purpose`; `emergency_is_called`: not opened here but at `details.emergency_channel`.", body = ProblemDetails, content_type = "application/problem+json"),
         (status = 503, response = Unavailable),
     )
 )]

@@ -27,6 +27,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use super::s0;
 use crate::extract::parse_json;
 use crate::messages::{MessageTypeBody, NewMessage, attachments};
 use crate::problem::{Problem, ProblemDetails, Result, invalid};
@@ -182,7 +183,12 @@ impl Words for Documented {
     }
 
     fn error(&self, _: Option<String>, problem: ProblemDetails) -> ByteString {
-        let (data, now) = (problem.into_frame(), SystemClock.now());
+        let (mut data, now) = (problem.into_frame(), SystemClock.now());
+        if self.dialect == Dialect::S0
+            && let Some(details) = s0::details(&data["details"])
+        {
+            data["details"] = details;
+        }
         // Nobody sends an error.
         json!({
             "type": "error", "data": data, "timestamp": now,

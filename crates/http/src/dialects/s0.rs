@@ -120,6 +120,15 @@ fn last_message(canonical: &Value) -> Value {
     shown.into()
 }
 
+/// The details of a problem, which are the same in all documents (C-20) but for the way to help (S0-169); `None` if it
+/// names none.
+pub(super) fn details(canonical: &Value) -> Option<Value> {
+    canonical.get("emergency_channel")?;
+    let mut shown = canonical.clone();
+    shown["emergency_channel"] = json!("/api/chat/emergency/");
+    Some(shown)
+}
+
 /// A page of messages.
 pub(super) fn messages(canonical: &Value) -> Value {
     page(canonical, message)

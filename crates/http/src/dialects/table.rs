@@ -15,7 +15,7 @@ const PATCH: Method = Method::PATCH;
 const DELETE: Method = Method::DELETE;
 
 /// The documents.
-const S0: &str = "S0";
+pub(super) const S0: &str = "S0";
 const S1: &str = "S1";
 const S2: &str = "S2";
 const S4: &str = "S4";

@@ -16,7 +16,8 @@ use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use super::row::{Asked, Row, Show};
-use super::table::ROWS;
+use super::s0;
+use super::table::{ROWS, S0};
 use crate::extract::{Body, SignedIn};
 use crate::problem::{Problem, Result as Answer, invalid};
 use crate::state::State;
@@ -44,6 +45,7 @@ pub(crate) async fn translate(
         Ok(()) => {
             let response = next.call(request).await?.map_into_boxed_body();
             match row.show {
+                _ if !response.status().is_success() => present_problem(response, row),
                 Some(show) => present(response, show).await,
                 None => response,
             }
@@ -148,11 +150,20 @@ fn readdress(request: &mut ServiceRequest, method: Method, path: &str, query: &s
     request.head_mut().method = method;
 }
 
-/// Puts a good answer into documented words. Problems are the same in all of them (C-20).
+/// Puts a problem into documented words.
+fn present_problem(response: ServiceResponse<BoxBody>, row: &Row) -> ServiceResponse<BoxBody> {
+    let problem = response.response().error().and_then(|error| error.as_error::<Problem>());
+    match problem.filter(|_| row.source == S0).and_then(|problem| problem.with_details(s0::details)) {
+        Some(problem) => ServiceResponse::from_err(problem, response.into_parts().0),
+        None => response,
+    }
+}
+
+/// Puts a good answer into documented words.
 async fn present(response: ServiceResponse<BoxBody>, show: Show) -> ServiceResponse<BoxBody> {
     let json = HeaderValue::from_static("application/json");
     // What is only accepted is not yet what the document shows.
-    let is_shown = response.status().is_success() && response.status() != StatusCode::ACCEPTED;
+    let is_shown = response.status() != StatusCode::ACCEPTED;
     if !is_shown || response.headers().get(CONTENT_TYPE) != Some(&json) {
         return response;
     }

@@ -100,8 +100,6 @@ pub(crate) struct MessageBody {
     /// How urgent it is.
     #[schema(example = "normal")]
     priority: &'static str,
-    /// Whether a machine wrote it. Show that wherever you show the message.
-    is_automated: bool,
     /// How far it has come: `sent`, `delivered` to a device of every recipient, `read` by every recipient.
     #[schema(example = "delivered")]
     delivery_status: &'static str,
@@ -184,7 +182,7 @@ pub(crate) struct MetadataBody {
     is_forwarded: bool,
     /// Which, if you can read that one.
     forwarded_from: Option<Uuid>,
-    /// Whether a machine wrote it. Show that.
+    /// Whether a machine wrote it. Show that wherever you show the message.
     is_automated: bool,
     /// How sure the machine is, from 0 to 1, if it says so.
     #[schema(example = 0.87)]
@@ -216,7 +214,6 @@ impl From<&MessageView> for MessageBody {
             }),
             formatted_content: message.content.as_ref().map(|c| FormattedContentBody::of(c.as_str(), view)),
             priority: message.priority.as_str(),
-            is_automated: message.automation.is_some(),
             delivery_status: view.status.as_str(),
             read_by: view.read_by.iter().map(|(user, at)| ReadByBody::new(user.uuid(), *at)).collect(),
             reactions: view.reactions.iter().map(ReactionBody::from).collect(),

@@ -11,7 +11,10 @@ use uuid::Uuid;
 use super::MessageBody;
 use crate::extract::{Body, SignedIn};
 use crate::problem::{ProblemDetails, Result, invalid};
-use crate::responses::{Invalid, Malformed, NotFound, NotJson, TooLarge, Unauthenticated, Unavailable};
+use crate::responses::{
+    Invalid, Malformed, MalformedOrClosed, NotFound, NotJson, PaceExceeded, TooLarge, Unauthenticated,
+    Unavailable,
+};
 use crate::state::State;
 
 /// Other words for a message.
@@ -106,7 +109,7 @@ impl HistoryBody {
         (status = 409, description = "`edit_window_over`: send a correction; `stale`: it has another version; `already_corrected`; `message_gone`; `conversation_closed`", body = ProblemDetails, content_type = "application/problem+json"),
         (status = 413, response = TooLarge),
         (status = 415, response = NotJson),
-        (status = 422, response = Invalid),
+        (status = 422, description = "`validation_failed`: a field breaks a rule; `details` names both. `phi_not_allowed`, `content_not_allowed`: what it says may not be said there (`details.findings`).", body = ProblemDetails, content_type = "application/problem+json"),
         (status = 503, response = Unavailable),
     )
 )]
@@ -166,7 +169,7 @@ pub(super) async fn take_back(
     responses(
         (status = 200, description = "You had sent it before; this is what was stored then.", body = MessageBody),
         (status = 201, description = "The new message.", body = MessageBody),
-        (status = 400, response = Malformed),
+        (status = 400, response = MalformedOrClosed),
         (status = 401, response = Unauthenticated),
         (status = 403, description = "`not_the_sender`; `direct_chat_blocked`", body = ProblemDetails, content_type = "application/problem+json"),
         (status = 404, response = NotFound),
@@ -174,6 +177,7 @@ pub(super) async fn take_back(
         (status = 413, response = TooLarge),
         (status = 415, response = NotJson),
         (status = 422, response = Invalid),
+        (status = 429, response = PaceExceeded),
         (status = 503, response = Unavailable),
     )
 )]

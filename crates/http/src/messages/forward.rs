@@ -41,7 +41,8 @@ struct ForwardResult {
     /// The message there, unless it was refused.
     message: Option<MessageBody>,
     /// Why it was refused: `not_found`, `forwarding_not_allowed`, `conversation_closed`, `direct_chat_blocked`,
-    /// `clinicians_only`, `file_sharing_disabled`, `attachment_not_found`, `client_message_id_reused`, `unavailable`.
+    /// `clinicians_only`, `file_sharing_disabled`, `attachment_not_found`, `client_message_id_reused`,
+    /// `outside_chat_hours`, `rate_limited`, `phi_not_allowed`, `content_not_allowed`, `unavailable`.
     #[schema(example = "forwarding_not_allowed")]
     error: Option<&'static str>,
 }

@@ -16,7 +16,9 @@ use super::scheduled::ScheduledBody;
 use super::{MessageBody, MessageTypeBody, PriorityBody, WarningBody};
 use crate::extract::{Body, SignedIn};
 use crate::problem::{ProblemDetails, Result, invalid};
-use crate::responses::{Malformed, NotFound, NotJson, TooLarge, Unauthenticated, Unavailable};
+use crate::responses::{
+    MalformedOrClosed, NotFound, NotJson, PaceExceeded, TooLarge, Unauthenticated, Unavailable,
+};
 use crate::state::State;
 
 /// A message to send.
@@ -113,7 +115,8 @@ struct SentMessageBody {
 /// `client_message_id`: it is stored once.
 ///
 /// You may send 20 messages a minute; emergencies have a count of their own. What you repeat by its
-/// `client_message_id` does not count. The 21st is answered 429 `rate_limited`, with `Retry-After`.
+/// `client_message_id` does not count; what is to wait counts now, not when it is sent. The 21st is answered 429
+/// `rate_limited`, with `Retry-After`.
 #[utoipa::path(
     tag = "Messages",
     operation_id = "sendMessage",
@@ -124,7 +127,7 @@ struct SentMessageBody {
         (status = 200, description = "You had sent it before; this is what was stored then.", body = SentMessageBody),
         (status = 201, description = "Stored.", body = SentMessageBody),
         (status = 202, description = "It waits for `scheduled_for`.", body = ScheduledBody),
-        (status = 400, response = Malformed),
+        (status = 400, response = MalformedOrClosed),
         (status = 401, response = Unauthenticated),
         (status = 403, description = "`direct_chat_blocked`: a block stands between the two of this direct conversation; `clinicians_only`: only clinicians send appointments and prescriptions; `file_sharing_disabled`: files are not shared here.", body = ProblemDetails, content_type = "application/problem+json"),
         (status = 404, response = NotFound),
@@ -132,6 +135,7 @@ struct SentMessageBody {
         (status = 413, response = TooLarge),
         (status = 415, response = NotJson),
         (status = 422, description = "`phi_not_allowed`, `content_not_allowed`: what it holds may not be said there (`details.findings`). `validation_failed`: a field breaks a rule (`details.field`, `details.rule`); `attachment_not_found`: there are no such files, or none that you may attach (`details.file_ids`).", body = ProblemDetails, content_type = "application/problem+json"),
+        (status = 429, response = PaceExceeded),
         (status = 503, response = Unavailable),
     )
 )]

@@ -18,10 +18,11 @@ use std::sync::Arc;
 
 use snowball_stemmers_rs::{Algorithm, Stemmer};
 use unicode_normalization::UnicodeNormalization;
-use unicode_normalization::char::is_combining_mark;
 use unicode_segmentation::UnicodeSegmentation;
 
 pub use pattern::{Found, MAX_QUERY, MAX_WORDS, Pattern};
+
+use crate::text::fold;
 
 /// Changes whenever the same text gives other terms: what was indexed by another version is indexed again.
 pub const VERSION: i16 = 1;
@@ -29,11 +30,6 @@ pub const VERSION: i16 = 1;
 const MAX_WORD: usize = 64;
 /// Numbers of so many digits tell who someone is.
 const MAX_DIGITS: usize = 4;
-
-/// `text` in lower case and without accents.
-pub fn fold(text: &str) -> String {
-    text.nfkc().flat_map(char::to_lowercase).nfd().filter(|c| !is_combining_mark(*c)).collect()
-}
 
 /// A word of a text.
 #[derive(Clone, PartialEq, Eq)]

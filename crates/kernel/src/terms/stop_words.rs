@@ -26,6 +26,6 @@ mod tests {
     #[test]
     fn they_are_sorted_and_folded() {
         assert!(STOP_WORDS.windows(2).all(|pair| pair[0] < pair[1]));
-        assert!(STOP_WORDS.iter().all(|word| super::super::fold(word) == *word));
+        assert!(STOP_WORDS.iter().all(|word| crate::text::fold(word) == *word));
     }
 }

@@ -1,5 +1,6 @@
 use alivio_conversations::{EmergencyNumber, EmergencyPaged};
 use alivio_kernel::{BoxError, DomainEvent, Event};
+use alivio_messages::SystemEvent;
 use alivio_outbox::Reaction;
 use async_trait::async_trait;
 
@@ -30,6 +31,8 @@ impl Reaction for React {
         }
         let people = (paged.opened_by, paged.patient_id);
         let words = |language| emergency_escalated(language, self.number.as_str());
-        self.announcements.say(paged.conversation_id, people, &format!("event:{}", event.id), words).await
+        let happened = SystemEvent::new("emergency_escalated").with("emergency_id", paged.emergency_id);
+        let name = format!("event:{}", event.id);
+        self.announcements.say(paged.conversation_id, people, &name, happened, words).await
     }
 }

@@ -1,5 +1,6 @@
 use alivio_conversations::{EmergencyNumber, EmergencyOpened};
 use alivio_kernel::{BoxError, DomainEvent, Event};
+use alivio_messages::SystemEvent;
 use alivio_outbox::Reaction;
 use async_trait::async_trait;
 
@@ -27,6 +28,8 @@ impl Reaction for React {
         let opened: EmergencyOpened = event.read()?;
         let people = (opened.opened_by, opened.patient_id);
         let words = |language| emergency_opened(language, self.number.as_str());
-        self.announcements.say(opened.conversation_id, people, &format!("event:{}", event.id), words).await
+        let happened = SystemEvent::new("emergency_opened").with("emergency_id", opened.emergency_id);
+        let name = format!("event:{}", event.id);
+        self.announcements.say(opened.conversation_id, people, &name, happened, words).await
     }
 }

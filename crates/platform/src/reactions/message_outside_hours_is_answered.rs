@@ -1,6 +1,6 @@
 use alivio_conversations::Hours;
 use alivio_kernel::{BoxError, DomainEvent, Event};
-use alivio_messages::{MessageSent, Quiet};
+use alivio_messages::{MessageSent, Quiet, SystemEvent};
 use alivio_outbox::Reaction;
 use async_trait::async_trait;
 
@@ -36,6 +36,7 @@ impl Reaction for React {
         let opens = closed.next_open_at.map(|at| closed.zone.wall_moment(at));
         let words = |language| outside_hours(language, opens.as_deref(), closed.zone.as_str());
         let name = format!("closed_until:{period}");
-        self.announcements.say(sent.conversation_id, (answers_for, sent.sender_id), &name, words).await
+        let (people, happened) = ((answers_for, sent.sender_id), SystemEvent::new("written_outside_hours"));
+        self.announcements.say(sent.conversation_id, people, &name, happened, words).await
     }
 }

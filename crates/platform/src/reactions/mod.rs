@@ -17,10 +17,8 @@ mod emergency_paged_alerts_people;
 mod emergency_paged_sends_letters;
 mod emergency_resolved_tells_everyone;
 mod invitation_issued_sends_letter;
-mod message_deleted_is_indexed;
-mod message_edited_is_indexed;
+mod message_is_indexed;
 mod message_outside_hours_is_answered;
-mod message_sent_is_indexed;
 mod participant_added_reaches_everyone;
 mod participant_removed_narrows_sockets;
 mod password_changed_sends_letter;
@@ -107,9 +105,9 @@ pub(crate) fn all(around: &Around) -> Vec<Arc<dyn Reaction>> {
             around.conversations.clone(),
             around.people.clone(),
         )),
-        Arc::new(message_deleted_is_indexed::React::new(around.search.clone())),
-        Arc::new(message_edited_is_indexed::React::new(around.search.clone())),
-        Arc::new(message_sent_is_indexed::React::new(around.search.clone())),
+        Arc::new(message_is_indexed::React::to_deleted(around.search.clone())),
+        Arc::new(message_is_indexed::React::to_edited(around.search.clone())),
+        Arc::new(message_is_indexed::React::to_sent(around.search.clone())),
         Arc::new(password_changed_sends_letter::React::new(around.passwords.clone())),
         Arc::new(password_reset_requested_sends_letter::React::new(around.passwords.clone())),
         Arc::new(profile_changed_refreshes_names::React::new(around.people.clone())),

@@ -1,17 +1,17 @@
 //! `conversations::LinkStore`.
 
 use alivio_conversations::{Error, InvitationLink, LinkStore, TokenHash};
-use alivio_kernel::Event;
+use alivio_kernel::Effects;
 use alivio_kernel::ids::{ConversationId, InvitationLinkId, UserId, Uuid};
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
-use diesel::QueryableByName;
-use diesel::sql_types::{BigInt, Bool, Bytea, Integer, Jsonb, Nullable, Text, Timestamptz, Uuid as SqlUuid};
-use diesel_async::RunQueryDsl;
+use diesel::sql_types::{BigInt, Bool, Bytea, Integer, Nullable, Timestamptz, Uuid as SqlUuid};
+use diesel::{QueryResult, QueryableByName};
+use diesel_async::{AsyncConnection, RunQueryDsl};
 
 use super::{Done, unavailable};
-use crate::Database;
 use crate::sql::prepared;
+use crate::{Database, effects};
 
 const ISSUE: &str = "
     INSERT INTO invitation_links (id, conversation_id, token_hash, created_by, created_at, expires_at, max_uses)
@@ -30,11 +30,10 @@ const OF: &str = select_link!("conversation_id = $1 ORDER BY id DESC");
 const BY_HASH: &str = select_link!("token_hash = $1");
 
 const REVOKE: &str = "
-    WITH revoked AS (
-        UPDATE invitation_links SET revoked_at = coalesce(revoked_at, $3) WHERE id = $2 AND conversation_id = $1
-        RETURNING id
-    )
-    SELECT EXISTS (SELECT 1 FROM revoked) AS done";
+    UPDATE invitation_links SET revoked_at = $3 WHERE id = $2 AND conversation_id = $1 AND revoked_at IS NULL";
+
+const EXISTS: &str = "
+    SELECT EXISTS (SELECT 1 FROM invitation_links WHERE id = $2 AND conversation_id = $1) AS done";
 
 // Whoever changes the members meanwhile makes the others wait and then fail, so that each use sees those before it.
 const ADMIT: &str = "
@@ -57,14 +56,12 @@ const ADMIT: &str = "
             joined_at = excluded.joined_at, joined_seq = excluded.joined_seq, left_at = NULL, left_seq = NULL,
             delivered_up_to = excluded.delivered_up_to, read_up_to = excluded.read_up_to, own_total = 0, own_read = 0,
             archived_at = NULL, pinned_at = NULL, muted_at = NULL, muted_until = NULL
-    ), published AS (
-        INSERT INTO outbox (id, kind, payload, at, due_at) SELECT $6, $7, $8, $4, $4 FROM changed
     ), noted AS (
         INSERT INTO changes (conversation_id, kind, user_id, at) SELECT id, 'participant.joined', $3, $4 FROM changed
     )
-    SELECT EXISTS (SELECT 1 FROM good) AS good, EXISTS (SELECT 1 FROM changed) OR EXISTS (
+    SELECT EXISTS (SELECT 1 FROM good) AS good, EXISTS (SELECT 1 FROM changed) AS admitted, EXISTS (
         SELECT 1 FROM participants p WHERE p.conversation_id = $1 AND p.user_id = $3 AND p.left_seq IS NULL
-    ) AS done";
+    ) AS was_in";
 
 #[derive(QueryableByName)]
 struct LinkRow {
@@ -106,12 +103,14 @@ struct Admission {
     #[diesel(sql_type = Bool)]
     good: bool,
     #[diesel(sql_type = Bool)]
-    done: bool,
+    admitted: bool,
+    #[diesel(sql_type = Bool)]
+    was_in: bool,
 }
 
 #[async_trait]
 impl LinkStore for Database {
-    async fn issue(&self, link: &InvitationLink, hash: &TokenHash) -> Result<(), Error> {
+    async fn issue(&self, link: &InvitationLink, hash: &TokenHash, effects: Effects) -> Result<(), Error> {
         let query = diesel::sql_query(ISSUE)
             .bind::<SqlUuid, _>(link.id.uuid())
             .bind::<SqlUuid, _>(link.conversation_id.uuid())
@@ -121,8 +120,13 @@ impl LinkStore for Database {
             .bind::<Timestamptz, _>(link.expires_at)
             .bind::<Nullable<Integer>, _>(link.max_uses);
         let mut connection = self.connection().await.map_err(unavailable)?;
-        prepared(query).execute(&mut connection).await.map_err(unavailable)?;
-        Ok(())
+        let work: QueryResult<()> = connection
+            .transaction(async |connection| {
+                prepared(query).execute(connection).await?;
+                effects::store(connection, &effects).await
+            })
+            .await;
+        work.map_err(unavailable)
     }
 
     async fn of(&self, conversation: ConversationId) -> Result<Vec<InvitationLink>, Error> {
@@ -144,14 +148,26 @@ impl LinkStore for Database {
         conversation: ConversationId,
         link: InvitationLinkId,
         now: DateTime<Utc>,
+        effects: Effects,
     ) -> Result<bool, Error> {
-        let query = diesel::sql_query(REVOKE)
+        let revoke = diesel::sql_query(REVOKE)
             .bind::<SqlUuid, _>(conversation.uuid())
             .bind::<SqlUuid, _>(link.uuid())
             .bind::<Timestamptz, _>(now);
+        let exists =
+            diesel::sql_query(EXISTS).bind::<SqlUuid, _>(conversation.uuid()).bind::<SqlUuid, _>(link.uuid());
         let mut connection = self.connection().await.map_err(unavailable)?;
-        let row: Done = prepared(query).get_result(&mut connection).await.map_err(unavailable)?;
-        Ok(row.done)
+        let work: QueryResult<bool> = connection
+            .transaction(async |connection| {
+                if prepared(revoke).execute(connection).await? == 0 {
+                    let row: Done = prepared(exists).get_result(connection).await?;
+                    return Ok(row.done);
+                }
+                effects::store(connection, &effects).await?;
+                Ok(true)
+            })
+            .await;
+        work.map_err(unavailable)
     }
 
     async fn admit(
@@ -160,22 +176,28 @@ impl LinkStore for Database {
         members_version: i64,
         user: UserId,
         now: DateTime<Utc>,
-        event: Event,
+        effects: Effects,
     ) -> Result<(), Error> {
         let query = diesel::sql_query(ADMIT)
             .bind::<SqlUuid, _>(link.conversation_id.uuid())
             .bind::<BigInt, _>(members_version)
             .bind::<SqlUuid, _>(user.uuid())
             .bind::<Timestamptz, _>(now)
-            .bind::<SqlUuid, _>(link.id.uuid())
-            .bind::<SqlUuid, _>(event.id.uuid())
-            .bind::<Text, _>(event.kind)
-            .bind::<Jsonb, _>(event.payload);
+            .bind::<SqlUuid, _>(link.id.uuid());
         let mut connection = self.connection().await.map_err(unavailable)?;
-        let row: Admission = prepared(query).get_result(&mut connection).await.map_err(unavailable)?;
+        let work: QueryResult<Admission> = connection
+            .transaction(async |connection| {
+                let row: Admission = prepared(query).get_result(connection).await?;
+                if row.admitted {
+                    effects::store(connection, &effects).await?;
+                }
+                Ok(row)
+            })
+            .await;
+        let row = work.map_err(unavailable)?;
         self.ring();
         match row {
-            Admission { done: true, .. } => Ok(()),
+            Admission { admitted: true, .. } | Admission { was_in: true, .. } => Ok(()),
             Admission { good: false, .. } => Err(Error::NotFound),
             Admission { .. } => Err(Error::Stale),
         }

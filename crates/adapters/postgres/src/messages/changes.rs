@@ -13,11 +13,11 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use diesel::QueryableByName;
 use diesel::sql_types::{
-    Array, BigInt, Bool, Bytea, Integer, Nullable, SmallInt, Text, Timestamptz, Uuid as SqlUuid,
+    Array, BigInt, Bool, Bytea, Integer, Jsonb, Nullable, SmallInt, Text, Timestamptz, Uuid as SqlUuid,
 };
 use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
 
-use super::group_commit::offer;
+use super::group_commit::{findings, offer};
 use super::{MarksRow, MessageRow, unavailable};
 use crate::sql::prepared;
 use crate::{Database, effects};
@@ -124,6 +124,14 @@ const EDIT: &str = concat!(
     ) ",
     noted!("'message.updated'", "$4", "$3")
 );
+
+// The message is held: nobody else flags it meanwhile.
+const FLAG: &str = "
+    INSERT INTO message_reports (id, kind, conversation_id, message_id, sender_id, findings, created_at, updated_at)
+    SELECT $1, 'flag', m.conversation_id, m.id, m.sender_id, $3, $4, $4 FROM messages m
+    WHERE m.id = $2 AND NOT EXISTS (
+        SELECT 1 FROM message_reports r
+        WHERE r.message_id = m.id AND r.kind = 'flag' AND r.status = 'open' AND r.findings = $3)";
 
 const DELETE: &str = concat!(
     "WITH changed AS (
@@ -524,6 +532,14 @@ impl MessageChanges for Database {
                     .bind::<Timestamptz, _>(edit.at)
                     .bind::<SqlUuid, _>(edit.actor.uuid());
                 prepared(query).execute(connection).await?;
+                if let Some(flag) = &edit.flag {
+                    let query = diesel::sql_query(FLAG)
+                        .bind::<SqlUuid, _>(flag.id.uuid())
+                        .bind::<SqlUuid, _>(edit.message_id.uuid())
+                        .bind::<Jsonb, _>(findings(flag))
+                        .bind::<Timestamptz, _>(edit.at);
+                    prepared(query).execute(connection).await?;
+                }
                 Ok(effects::store(connection, effects).await?)
             })
             .await?;

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use alivio_kernel::ids::{ConversationId, UserId, Uuid};
 use alivio_kernel::{BoxError, Sealed};
-use alivio_messages::{Appended, Error, NewEntry, StoredMessage};
+use alivio_messages::{Appended, Error, NewEntry, NewFlag, StoredMessage};
 use chrono::{DateTime, Utc};
 use diesel::sql_types::{
     Array, BigInt, Bool, Bytea, Float, Jsonb, Nullable, Text, Timestamptz, Uuid as SqlUuid,
@@ -234,13 +234,17 @@ pub(super) async fn offer(
 fn flags(group: &[&NewEntry]) -> Value {
     let flag = |(ord, entry): (i64, &&NewEntry)| {
         let flag = entry.flag.as_ref()?;
-        let findings: Vec<_> = flag.findings.iter().map(|f| [f.kind.as_str(), f.rule]).collect();
         Some(json!({
             "ord": ord, "id": flag.id, "conversation_id": entry.conversation_id, "sender_id": entry.sender_id,
-            "findings": findings, "at": entry.created_at,
+            "findings": findings(flag), "at": entry.created_at,
         }))
     };
     (1..).zip(group).filter_map(flag).collect()
+}
+
+/// What was found, as it is stored: `[[kind, rule], …]`.
+pub(super) fn findings(flag: &NewFlag) -> Value {
+    flag.findings.iter().map(|f| json!([f.kind.as_str(), f.rule])).collect()
 }
 
 #[derive(QueryableByName)]

@@ -1,15 +1,14 @@
 //! How words are compared when people look for each other: without case, accents and punctuation.
 
-use unicode_normalization::UnicodeNormalization;
-use unicode_normalization::char::is_combining_mark;
+use alivio_kernel::text::fold;
 
-/// The words of `text`, folded: compatibility forms and accents are taken apart (NFKD), marks dropped, letters in
-/// lower case; a word is a run of letters and digits.
+/// The words of `text`, folded; a word is a run of letters and digits.
 pub fn fold_words(text: &str) -> Vec<String> {
-    let plain: String = text.nfkd().filter(|c| !is_combining_mark(*c)).flat_map(char::to_lowercase).collect();
-    // Taking the lower case of some letters gives a mark again.
-    let plain: String = plain.chars().filter(|c| !is_combining_mark(*c)).collect();
-    plain.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).map(str::to_owned).collect()
+    fold(text)
+        .split(|c: char| !c.is_alphanumeric())
+        .filter(|word| !word.is_empty())
+        .map(str::to_owned)
+        .collect()
 }
 
 /// The folded words of `text` in one line: equal for what people take for the same, and good to sort by.

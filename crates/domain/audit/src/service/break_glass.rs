@@ -100,8 +100,7 @@ impl BreakGlass {
             if audit.is_empty() {
                 audit.push(entry());
             }
-            let effects =
-                Effects { events: vec![Event::new(&*p.ids, now, &opened)], audit, ..Effects::default() };
+            let effects = Effects { events: vec![Event::new(&*p.ids, now, &opened)], audit };
             match p.grants.open(&grant, effects).await {
                 Ok(()) => {
                     return Ok(Grant {

@@ -124,7 +124,7 @@ fn parse_tags(raw: &[String]) -> Result<Vec<String>, FieldError> {
         if tag.contains(',') {
             return Err(FieldError::new(FIELD, Rule::Malformed));
         }
-        if !tags.iter().any(|other| folded(other) == folded(&tag)) {
+        if !tags.iter().any(|other| tag_key(other) == tag_key(&tag)) {
             tags.push(tag);
         }
     }
@@ -134,8 +134,9 @@ fn parse_tags(raw: &[String]) -> Result<Vec<String>, FieldError> {
     Ok(tags)
 }
 
-/// A word as it is compared: case and the usual accents do not matter.
-pub(crate) fn folded(text: &str) -> String {
+/// A tag as it is compared: case and the usual accents do not matter. Not [`text::fold`]: keyed digests of these are
+/// stored, and nobody could make them again from what `text::fold` gives.
+pub(crate) fn tag_key(tag: &str) -> String {
     let plain = |c: char| match c {
         'á' | 'à' | 'ä' | 'â' => 'a',
         'é' | 'è' | 'ë' | 'ê' => 'e',
@@ -145,7 +146,7 @@ pub(crate) fn folded(text: &str) -> String {
         'ñ' => 'n',
         other => other,
     };
-    text.to_lowercase().chars().map(plain).collect()
+    tag.to_lowercase().chars().map(plain).collect()
 }
 
 #[cfg(test)]

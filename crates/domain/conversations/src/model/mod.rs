@@ -24,7 +24,7 @@ pub use details::*;
 pub use emergency::*;
 pub use hours::*;
 pub use links::*;
-pub(crate) use metadata::folded;
+pub(crate) use metadata::tag_key;
 pub use metadata::{MAX_TAGS, Metadata, MetadataPatch, Priority};
 pub use personal::*;
 pub use schedule::*;

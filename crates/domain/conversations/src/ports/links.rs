@@ -1,5 +1,5 @@
 use alivio_kernel::ids::{ConversationId, InvitationLinkId, UserId};
-use alivio_kernel::{Event, Sensitive};
+use alivio_kernel::{Effects, Sensitive};
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
@@ -22,8 +22,8 @@ pub trait LinkSecrets: Send + Sync {
 #[cfg_attr(feature = "testing", mockall::automock)]
 #[async_trait]
 pub trait LinkStore: Send + Sync {
-    /// Stores a link that nobody has used.
-    async fn issue(&self, link: &InvitationLink, hash: &TokenHash) -> Result<(), Error>;
+    /// Stores a link that nobody has used, with its `effects`, together or not at all.
+    async fn issue(&self, link: &InvitationLink, hash: &TokenHash, effects: Effects) -> Result<(), Error>;
 
     /// The links of a conversation, the newest first.
     async fn of(&self, conversation: ConversationId) -> Result<Vec<InvitationLink>, Error>;
@@ -31,15 +31,17 @@ pub trait LinkStore: Send + Sync {
     /// The link with this hash, good or not.
     async fn by_hash(&self, hash: &TokenHash) -> Result<Option<InvitationLink>, Error>;
 
-    /// Withdraws a link; withdrawing it again changes nothing. `false` if the conversation has no such link.
+    /// Withdraws a link with `effects`, together or not at all; withdrawing it again changes nothing and MUST leave none.
+    /// `false` if the conversation has no such link.
     async fn revoke(
         &self,
         conversation: ConversationId,
         link: InvitationLinkId,
         now: DateTime<Utc>,
+        effects: Effects,
     ) -> Result<bool, Error>;
 
-    /// Lets `user` into the conversation as a member and counts that use, with `event`, together or not at all. Who is in
+    /// Lets `user` into the conversation as a member and counts that use, with `effects`, together or not at all. Who is in
     /// it already stays, and is not counted.
     ///
     /// MUST answer [`Error::Stale`] unless the members version still is `members_version`, and [`Error::NotFound`] if the
@@ -50,6 +52,6 @@ pub trait LinkStore: Send + Sync {
         members_version: i64,
         user: UserId,
         now: DateTime<Utc>,
-        event: Event,
+        effects: Effects,
     ) -> Result<(), Error>;
 }

@@ -335,7 +335,7 @@ impl Emergencies {
             return effects;
         }
         let due = now + self.ports.policy.acknowledge_within;
-        effects.timer(self.event(now, &AcknowledgementDue { emergency_id, level }), due)
+        effects.event(self.event(now, &AcknowledgementDue { emergency_id, level }).due(due))
     }
 
     fn joined(&self, caller: &Caller, emergency: &Emergency, now: DateTime<Utc>) -> Effects {

@@ -5,11 +5,11 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use alivio_kernel::ids::{ConversationId, UserId};
-use alivio_kernel::{Caller, FieldError, Page, PageSize, Rule, Sealer};
+use alivio_kernel::{Caller, FieldError, Page, PageSize, Rule, Sealer, text};
 use chrono::DateTime;
 
 use super::texts::{tag_digest, unseal};
-use crate::model::{context, folded};
+use crate::model::context;
 use crate::{
     Conversation, Error, Inbox, InboxAfter, InboxFilter, InboxPage, Names, Ordering, Progress, StoredLine,
     StoredTitle, Unread,
@@ -222,7 +222,7 @@ impl<M: Send + Sync> Inboxes<M> {
             } else {
                 others.iter().filter_map(|user| names.get(user)).cloned().collect::<Vec<_>>().join(", ")
             };
-            let shown = folded(&shown);
+            let shown = text::fold(&shown);
             if words.iter().all(|word| shown.contains(word)) {
                 found.push((shown, *id));
             }
@@ -270,9 +270,8 @@ impl<M: Send + Sync> Inboxes<M> {
 
 fn words(search: Option<&str>) -> Result<Vec<String>, FieldError> {
     let Some(search) = search else { return Ok(Vec::new()) };
-    let search =
-        alivio_kernel::text::parse("search", search, MAX_SEARCH, alivio_kernel::text::Lines::Single)?;
-    Ok(folded(&search).split_whitespace().map(str::to_owned).collect())
+    let search = text::parse("search", search, MAX_SEARCH, text::Lines::Single)?;
+    Ok(text::fold(&search).split_whitespace().map(str::to_owned).collect())
 }
 
 fn malformed() -> FieldError {

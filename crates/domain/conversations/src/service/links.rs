@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use alivio_kernel::ids::{ConversationId, InvitationLinkId};
-use alivio_kernel::{Caller, Sensitive};
+use alivio_kernel::{AuditEntry, Caller, Effects, Sensitive};
+use chrono::{DateTime, Utc};
 
 use super::Conversations;
 use super::changes::ATTEMPTS;
@@ -63,7 +64,8 @@ impl InvitationLinks {
             uses: 0,
             revoked_at: None,
         };
-        self.store.issue(&link, &self.secrets.hash(secret.expose())).await?;
+        let effects = self.audited(now, caller, "invitation_link.issued", link.id);
+        self.store.issue(&link, &self.secrets.hash(secret.expose()), effects).await?;
         Ok(IssuedLink { link, secret })
     }
 
@@ -88,7 +90,8 @@ impl InvitationLinks {
     ) -> Result<(), Error> {
         self.conversations.get(caller, id).await?.check_moderator(caller.user_id)?;
         let now = self.conversations.ports.clock.now();
-        if self.store.revoke(id, link, now).await? { Ok(()) } else { Err(Error::NotFound) }
+        let effects = self.audited(now, caller, "invitation_link.revoked", link);
+        if self.store.revoke(id, link, now, effects).await? { Ok(()) } else { Err(Error::NotFound) }
     }
 
     /// Comes in by a link, as if whoever made it added the caller now. Who is in already uses nothing up.
@@ -127,12 +130,24 @@ impl InvitationLinks {
                 added_by: host,
             };
             let (now, event) = self.conversations.event(&added);
-            match self.store.admit(&link, conversation.members_version, caller.user_id, now, event).await {
+            let effects = self.audited(now, caller, "invitation_link.used", link.id).event(event);
+            match self.store.admit(&link, conversation.members_version, caller.user_id, now, effects).await {
                 Err(Error::Stale) => {}
                 Err(other) => return Err(other),
                 Ok(()) => return self.conversations.get(caller, conversation.id).await,
             }
         }
         Err(Error::Stale)
+    }
+
+    fn audited(
+        &self,
+        now: DateTime<Utc>,
+        caller: &Caller,
+        action: &'static str,
+        link: InvitationLinkId,
+    ) -> Effects {
+        let entry = AuditEntry::by(&*self.conversations.ports.ids, now, caller, action);
+        Effects::default().audit(entry.on("invitation_link", link))
     }
 }

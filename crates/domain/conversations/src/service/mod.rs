@@ -62,13 +62,17 @@ impl Conversations {
     /// Opens a conversation. With a `key`, repeating the request answers the first result.
     ///
     /// # Errors
-    /// [`Error::NotAllowed`], [`Error::ClinicianRequired`], [`Error::DirectExists`], [`Error::KeyReused`].
+    /// [`Error::NotAllowed`], [`Error::ClinicianRequired`], [`Error::DirectExists`], [`Error::KeyReused`];
+    /// [`Error::EmergencyIsCalled`], see [`Emergencies::call`].
     pub async fn open(
         &self,
         caller: &Caller,
         draft: Draft,
         key: Option<IdempotencyKey>,
     ) -> Result<Opened, Error> {
+        if draft.kind == Kind::Emergency {
+            return Err(Error::EmergencyIsCalled);
+        }
         let (id, created) = self.create(caller, draft, key).await?;
         match created {
             Created::New => self.opened(caller, id, true).await,

@@ -4,7 +4,7 @@ use alivio_kernel::Sealer;
 use alivio_kernel::ids::ConversationId;
 use serde::{Deserialize, Serialize};
 
-use crate::model::{context, folded};
+use crate::model::{context, tag_key};
 use crate::{Conversation, Details, Error, Metadata, NewDetails, StoredConversation, StoredLabels};
 
 /// The words of [`Metadata`], as they are sealed.
@@ -16,7 +16,7 @@ struct Words {
 
 /// The keyed digest that a tag is found by.
 pub(super) fn tag_digest(sealer: &dyn Sealer, tag: &str) -> [u8; 16] {
-    sealer.blind_index("conversations.tags", folded(tag.trim()).as_bytes())
+    sealer.blind_index("conversations.tags", tag_key(tag.trim()).as_bytes())
 }
 
 pub(super) async fn seal_details(

@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use alivio_kernel::ids::{ConsultationId, ConversationId, InvitationLinkId, UserId};
-use alivio_kernel::{DomainEvent, Event, PageSize, Sealed, SystemIds};
+use alivio_kernel::{AuditEntry, DomainEvent, Effects, Event, PageSize, Sealed, SystemIds};
 use chrono::{DateTime, TimeDelta, Utc};
 
 use alivio_kernel::testing::together;
@@ -805,11 +805,14 @@ pub async fn a_link_reads_back_and_is_withdrawn(fixture: Fixture) {
     assert_eq!(scene.links.of(other).await.unwrap(), []);
     assert_eq!(scene.links.by_hash(&[4; 32]).await.unwrap(), Some(link.clone()));
     assert_eq!(scene.links.by_hash(&[5; 32]).await.unwrap(), None);
-    assert!(!scene.links.revoke(other, link.id, at(1)).await.unwrap());
+    assert!(!scene.revoke(other, &link, 1).await);
     for minutes in [2, 3] {
-        assert!(scene.links.revoke(group, link.id, at(minutes)).await.unwrap());
+        assert!(scene.revoke(group, &link, minutes).await);
     }
     assert_eq!(scene.links.of(group).await.unwrap()[0].revoked_at, Some(at(2)));
+    let mut audited = scene.world.audited().await;
+    audited.sort_unstable();
+    assert_eq!(audited, ["link.issued", "link.revoked"]);
 }
 
 /// However many come at once.
@@ -845,7 +848,9 @@ pub async fn a_link_that_is_not_good_lets_nobody_in(fixture: Fixture) {
     scene.admit(&link, 1, 99).await.unwrap();
     scene.admit(&link, 1, 99).await.unwrap();
     assert_eq!(scene.links.of(group).await.unwrap()[0].uses, 1);
-    scene.links.revoke(group, link.id, at(99)).await.unwrap();
+    let used = scene.world.audited().await.iter().filter(|action| *action == "link.used").count();
+    assert_eq!(used, 1);
+    scene.revoke(group, &link, 99).await;
     assert!(matches!(scene.admit(&link, 2, 99).await, Err(Error::NotFound)), "it was withdrawn");
     assert_eq!(scene.find(0, group).await.unwrap().conversation.participants.len(), 2);
 }
@@ -1036,15 +1041,20 @@ impl Scene {
             uses: 0,
             revoked_at: None,
         };
-        self.links.issue(&link, &[4; 32]).await.unwrap();
+        self.links.issue(&link, &[4; 32], audited("link.issued", 0)).await.unwrap();
         link
+    }
+
+    async fn revoke(&self, id: ConversationId, link: &InvitationLink, minutes: i64) -> bool {
+        let effects = audited("link.revoked", minutes);
+        self.links.revoke(id, link.id, at(minutes), effects).await.unwrap()
     }
 
     async fn admit(&self, link: &InvitationLink, person: usize, minutes: i64) -> Result<(), Error> {
         let (id, user) = (link.conversation_id, self.people[person]);
         let added = ParticipantAdded { conversation_id: id, user_id: user, added_by: self.people[0] };
-        let event = Event::new(&SystemIds, at(minutes), &added);
-        self.links.admit(link, self.version(id).await, user, at(minutes), event).await
+        let effects = audited("link.used", minutes).event(Event::new(&SystemIds, at(minutes), &added));
+        self.links.admit(link, self.version(id).await, user, at(minutes), effects).await
     }
 
     async fn events<E: DomainEvent>(&self) -> Vec<Event> {
@@ -1052,6 +1062,10 @@ impl Scene {
         events.retain(|event| event.kind == E::KIND);
         events
     }
+}
+
+fn audited(action: &'static str, minutes: i64) -> Effects {
+    Effects::default().audit(AuditEntry::by_machine(&SystemIds, at(minutes), action))
 }
 
 fn at(minutes: i64) -> DateTime<Utc> {

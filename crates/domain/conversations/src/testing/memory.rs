@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use alivio_kernel::ids::{ConversationId, UserId};
-use alivio_kernel::{Event, SystemIds};
+use alivio_kernel::{AuditEntry, Effects, Event, SystemIds};
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
@@ -32,6 +32,7 @@ type Row = (StoredConversation, Option<(IdempotencyKey, [u8; 16])>);
 struct State {
     rows: Vec<Row>,
     events: Vec<Event>,
+    audit: Vec<AuditEntry>,
     /// Everyone who was ever removed, and from where.
     removed: Vec<(ConversationId, UserId)>,
     kept: HashMap<(ConversationId, UserId), Personal>,
@@ -337,6 +338,10 @@ impl World for Memory {
     async fn events(&self) -> Vec<Event> {
         self.lock().await.events.clone()
     }
+
+    async fn audited(&self) -> Vec<String> {
+        self.lock().await.audit.iter().map(|entry| entry.action.to_owned()).collect()
+    }
 }
 
 #[async_trait]
@@ -418,8 +423,10 @@ impl Inbox<()> for Memory {
 
 #[async_trait]
 impl LinkStore for Memory {
-    async fn issue(&self, link: &InvitationLink, hash: &TokenHash) -> Result<(), Error> {
-        self.lock().await.links.push((link.clone(), *hash));
+    async fn issue(&self, link: &InvitationLink, hash: &TokenHash, effects: Effects) -> Result<(), Error> {
+        let mut state = self.lock().await;
+        state.links.push((link.clone(), *hash));
+        state.audit.extend(effects.audit);
         Ok(())
     }
 
@@ -439,11 +446,17 @@ impl LinkStore for Memory {
         conversation: ConversationId,
         id: alivio_kernel::ids::InvitationLinkId,
         now: DateTime<Utc>,
+        effects: Effects,
     ) -> Result<bool, Error> {
         let mut state = self.lock().await;
         let mut links = state.links.iter_mut().map(|(link, _)| link);
         let link = links.find(|link| link.id == id && link.conversation_id == conversation);
-        Ok(link.map(|link| link.revoked_at = link.revoked_at.or(Some(now))).is_some())
+        let Some(link) = link else { return Ok(false) };
+        if link.revoked_at.is_none() {
+            link.revoked_at = Some(now);
+            state.audit.extend(effects.audit);
+        }
+        Ok(true)
     }
 
     async fn admit(
@@ -452,7 +465,7 @@ impl LinkStore for Memory {
         members_version: i64,
         user_id: UserId,
         now: DateTime<Utc>,
-        event: Event,
+        effects: Effects,
     ) -> Result<(), Error> {
         let mut state = self.lock().await;
         let id = link.conversation_id;
@@ -471,7 +484,8 @@ impl LinkStore for Memory {
         for (used, _) in state.links.iter_mut().filter(|(other, _)| other.id == link.id) {
             used.uses += 1;
         }
-        state.events.push(event);
+        state.events.extend(effects.events);
+        state.audit.extend(effects.audit);
         Ok(())
     }
 }

@@ -44,6 +44,8 @@ pub trait World: Send + Sync {
     async fn message(&self, conversation: ConversationId, sender: UserId, at: DateTime<Utc>);
     /// All that the outbox has received so far, in any order.
     async fn events(&self) -> Vec<Event>;
+    /// What the audit trail says was done so far, in any order.
+    async fn audited(&self) -> Vec<String>;
 }
 
 #[cfg(test)]

@@ -5,11 +5,11 @@ use std::collections::HashSet;
 use std::ops::Range;
 
 use alivio_kernel::ids::UserId;
+use alivio_kernel::text::fold;
 use pulldown_cmark::{CodeBlockKind, Event, LinkType, Options, Parser, Tag, TextMergeWithOffset};
 
 use super::Mention;
 use super::text_run::{Part, is_page, parts};
-use crate::words::fold;
 
 /// Elements inside each other. What is deeper loses its element, not its text.
 const MAX_DEPTH: usize = 16;

@@ -246,21 +246,6 @@ pub struct Report {
     pub note: Option<Remark>,
 }
 
-/// A message that those who moderate have taken away.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Removed {
-    /// Where.
-    pub conversation_id: ConversationId,
-    /// The message.
-    pub message_id: MessageId,
-    /// Its place in the log.
-    pub seq: i64,
-    /// By whom.
-    pub by: UserId,
-    /// When.
-    pub at: DateTime<Utc>,
-}
-
 #[cfg(test)]
 mod tests {
     use alivio_kernel::ids::Uuid;

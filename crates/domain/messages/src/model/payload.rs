@@ -215,6 +215,20 @@ pub struct SystemEvent {
     pub data: BTreeMap<String, Uuid>,
 }
 
+impl SystemEvent {
+    /// `event` happened.
+    pub fn new(event: &str) -> Self {
+        Self { event: event.to_owned(), data: BTreeMap::new() }
+    }
+
+    /// To what.
+    #[must_use]
+    pub fn with(mut self, name: &str, id: impl Into<Uuid>) -> Self {
+        self.data.insert(name.to_owned(), id.into());
+        self
+    }
+}
+
 fn line(field: &'static str, raw: Option<&str>, max: usize) -> Result<Option<String>, FieldError> {
     raw.map(|raw| text::parse(field, raw, max, Lines::Single)).transpose()
 }

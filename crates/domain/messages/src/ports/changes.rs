@@ -5,7 +5,7 @@ use alivio_kernel::{Effects, Sealed};
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
-use super::{Appended, NewEntry, StoredMessage};
+use super::{Appended, NewEntry, NewFlag, StoredMessage};
 use crate::{Aftermath, Change, Emoji, Error, Marks, Receipt, Standing};
 
 /// A message that someone can read, and how things are for them.
@@ -30,6 +30,8 @@ pub struct Edit {
     pub content: Sealed,
     /// When.
     pub at: DateTime<Utc>,
+    /// For those who moderate, if something was found in the new words.
+    pub flag: Option<NewFlag>,
 }
 
 /// A message that is taken back.
@@ -142,7 +144,8 @@ pub trait MessageChanges: Send + Sync {
     async fn aftermath(&self, messages: &[Spot]) -> Result<HashMap<MessageId, Aftermath>, Error>;
 
     /// Gives a message other words, and keeps the former ones. Of many edits of one wording one MUST win; the others
-    /// get [`Error::Stale`]. So does an edit of what is gone or corrected by now.
+    /// get [`Error::Stale`]. So does an edit of what is gone or corrected by now. A flag is stored with it, unless one of
+    /// the message that says the same is still open.
     async fn edit(&self, edit: &Edit, effects: &Effects) -> Result<(), Error>;
 
     /// Takes a message back, for good. Whether this call did it: it may have been gone.

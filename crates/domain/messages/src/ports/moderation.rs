@@ -5,9 +5,9 @@ use chrono::{DateTime, Utc};
 
 use super::StoredMessage;
 use crate::screening::Finding;
-use crate::{Error, Removed, ReportHeader, ReportKind, ReportReason, ReportStatus};
+use crate::{Error, ReportHeader, ReportKind, ReportReason, ReportStatus};
 
-/// What the rules have found in a message that is about to enter the log.
+/// What the rules have found in words that are about to be stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewFlag {
     /// The id of the item for those who moderate.
@@ -122,6 +122,6 @@ pub trait ModerationStore: Send + Sync {
     /// Stores a step with its `effects`; [`Error::Stale`] unless the item is at the version before.
     ///
     /// If the message is taken away, that is noted among the changes of the conversation in the same transaction, and
-    /// told; `None` if it was gone already.
-    async fn decide(&self, decision: &Decision, effects: Effects) -> Result<Option<Removed>, Error>;
+    /// told. Says whether this call took it away: `false` if it was gone already.
+    async fn decide(&self, decision: &Decision, effects: Effects) -> Result<bool, Error>;
 }

@@ -60,12 +60,19 @@ pub struct StoredScheduled {
 pub enum Scheduled {
     /// It waits for its time.
     New,
-    /// The same was asked for before, and this is what was made then.
-    Repeat(ScheduledMessageId),
-    /// The client message id belongs to another one.
-    Reused,
+    /// One of that name was made before.
+    Earlier(Earlier),
     /// The sender is not in the conversation.
     NotAMember,
+}
+
+/// What was made under a name before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Earlier {
+    /// The same was asked for, and this is what was made then.
+    Same(ScheduledMessageId),
+    /// The client message id belongs to another one.
+    Other,
 }
 
 /// Another wording or another time.
@@ -93,6 +100,15 @@ pub struct ScheduledChange {
 pub trait ScheduledStore: Send + Sync {
     /// Stores a message with its timer, together. One `(conversation, sender, client_message_id)` MUST make one.
     async fn create(&self, new: &NewScheduled) -> Result<Scheduled, Error>;
+
+    /// What `sender` made there under that name, if anything.
+    async fn earlier(
+        &self,
+        sender: UserId,
+        conversation: ConversationId,
+        name: &ClientMessageId,
+        fingerprint: [u8; 16],
+    ) -> Result<Option<Earlier>, Error>;
 
     /// One of `sender`'s.
     async fn find(&self, sender: UserId, id: ScheduledMessageId) -> Result<Option<StoredScheduled>, Error>;

@@ -2,7 +2,9 @@
 
 use std::ops::Range;
 
-use crate::words::{fold, in_word, pieces};
+use alivio_kernel::text::fold;
+
+use crate::words::{in_word, pieces};
 
 /// The rules that `text` breaks, each once, sorted.
 pub(super) fn rules(text: &str) -> Vec<&'static str> {

@@ -3,7 +3,9 @@
 use std::collections::HashSet;
 use std::sync::LazyLock;
 
-use crate::words::{fold, in_word, pieces};
+use alivio_kernel::text::fold;
+
+use crate::words::{in_word, pieces};
 
 /// Words of one term.
 const LONGEST: usize = 5;

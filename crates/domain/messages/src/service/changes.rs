@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use alivio_kernel::ids::{ConversationId, MessageId, UserId};
-use alivio_kernel::{AuditEntry, Caller, Effects, Event, Page, PageSize};
+use alivio_kernel::{AuditEntry, Caller, DomainError, Effects, ErrorKind, Event, Page, PageSize};
 use chrono::{DateTime, Utc};
 
 use super::read::acquaint;
@@ -11,9 +11,9 @@ use super::sending::Admitted;
 use super::{Messages, Sent};
 use crate::screening::{Verdict, screen};
 use crate::{
-    Aftermath, Anchor, Appended, Change, Content, Correction, CorrectionReason, Deletion, Draft, Edit, Emoji,
-    Error, Found, Mark, Marks, Message, MessageChanged, MessageDeleted, MessageEdited, MessageSent, Moved,
-    NewEntry, PURGE_GRACE, React, Receipt, Room, Spot, StoredMessage, TakenBackBy,
+    Aftermath, Anchor, Change, Content, Correction, CorrectionReason, Deletion, Draft, Edit, Emoji, Error,
+    Found, Mark, Marks, Message, MessageChanged, MessageDeleted, MessageEdited, MessageSent, Moved, NewEntry,
+    PURGE_GRACE, React, Receipt, Room, Spot, StoredMessage, TakenBackBy,
 };
 
 /// Messages that are taken back or destroyed at once.
@@ -70,9 +70,10 @@ impl Messages {
         let room = self.room(&found).await?;
         standing.edit(&found, caller.user_id, &room, &p.policy, version, now)?;
         // What may not be said there is not said by an edit either.
-        if let Verdict::Refused(findings) = p.screening.judge(&room, screen(content.as_str(), 1)) {
-            return Err(Error::NotAllowed(findings));
-        }
+        let flag = match p.screening.judge(&room, screen(content.as_str(), 1)) {
+            Verdict::Sent { flags, .. } => self.flag(flags),
+            Verdict::Refused(findings) => return Err(Error::NotAllowed(findings)),
+        };
         let mut next = found.header.clone();
         next.version += 1;
         let sealed = p.sealer.seal(&Content::context(&next), content.as_str().as_bytes()).await?;
@@ -87,6 +88,7 @@ impl Messages {
             replaces: found.version,
             content: sealed,
             at: now,
+            flag,
         };
         p.changes.edit(&edit, &Effects::default().event(Event::new(&*p.ids, now, &edited))).await?;
         self.tell(message, Change::Edited, Some(caller.user_id), now).await
@@ -138,15 +140,41 @@ impl Messages {
         let now = p.clock.now();
         let Found { message: found, standing } = self.find(caller, message, now).await?;
         let conversation = found.conversation_id;
-        match standing.correct(&found, caller.user_id, now) {
-            // It may be the very same one, sent again: the log knows.
-            Err(Error::AlreadyCorrected { .. }) if draft.client_message_id.is_some() => {}
-            may => may?,
-        }
         let draft = Draft { corrects: Some(message), ..draft };
         draft.check()?;
-        let admitted = self.admit((caller.user_id, caller.role), conversation, &draft, now).await?;
-        let Admitted { step, quiet, warnings, flag } = admitted;
+        let admitted = match standing.correct(&found, caller.user_id, now) {
+            Ok(()) => self.admit((caller.user_id, caller.role), conversation, &draft, now).await,
+            Err(refusal) => Err(refusal),
+        };
+        let admitted = match admitted {
+            // It may be the very same one, sent again: the log knows.
+            Err(refusal) if draft.client_message_id.is_some() && refusal.kind() != ErrorKind::Unavailable => {
+                return self.sent_before(caller.user_id, conversation, &draft, refusal).await;
+            }
+            admitted => admitted?,
+        };
+        let step = admitted.step;
+        let sent = self.append_correction(caller, &found, draft, reason, admitted, now).await;
+        if !matches!(&sent, Ok(sent) if sent.created) {
+            self.give_back(step.as_ref()).await?;
+            return sent;
+        }
+        self.tell(message, Change::Corrected, Some(caller.user_id), now).await?;
+        sent
+    }
+
+    async fn append_correction(
+        &self,
+        caller: &Caller,
+        found: &StoredMessage,
+        draft: Draft,
+        reason: Option<CorrectionReason>,
+        admitted: Admitted,
+        now: DateTime<Utc>,
+    ) -> Result<Sent, Error> {
+        let p = &self.ports;
+        let (message, conversation) = (found.id, found.conversation_id);
+        let Admitted { quiet, warnings, flag, .. } = admitted;
         let header = self.header(caller.user_id, conversation, &draft, now)?;
         let sent = MessageSent {
             conversation_id: conversation,
@@ -155,10 +183,7 @@ impl Messages {
             seq: 0,
             quiet,
         };
-        let content = match &draft.content {
-            Some(words) => Some(p.sealer.seal(&Content::context(&header), words.as_str().as_bytes()).await?),
-            None => None,
-        };
+        let content = self.seal_words(&header, draft.content.as_ref()).await?;
         let reason = match &reason {
             Some(reason) => {
                 let place = CorrectionReason::context(message, conversation);
@@ -186,15 +211,7 @@ impl Messages {
             },
             appended => appended,
         }?;
-        let is_new = matches!(appended, Appended::Stored { .. });
-        let sent = self.appended(caller.user_id, appended, header, (draft.content, None), warnings).await?;
-        if !sent.created {
-            self.give_back(step.as_ref()).await?;
-        }
-        if is_new {
-            self.tell(message, Change::Corrected, Some(caller.user_id), now).await?;
-        }
-        Ok(sent)
+        self.appended(caller.user_id, appended, header, (draft.content, None), warnings).await
     }
 
     /// Sets or clears a reaction of the caller. Idempotent.

@@ -67,10 +67,6 @@ impl Messages {
         name: Option<&ClientMessageId>,
     ) -> Result<Sent, Error> {
         self.position(caller, to).await?;
-        let stays = to == source.conversation_id || !is_care;
-        if !stays && !self.ports.correspondents.may_know(source.conversation_id, to).await? {
-            return Err(Error::ForwardingNotAllowed);
-        }
         let files = source.payload.iter().flat_map(Payload::attachments).map(|file| file.file_id);
         let payload = source.payload.clone().filter(|payload| payload.belongs_to().is_some());
         let draft = Draft {
@@ -82,6 +78,10 @@ impl Messages {
             forwarded_from: Some(source.id),
             ..Draft::empty(source.message_type)
         };
+        let stays = to == source.conversation_id || !is_care;
+        if !stays && !self.ports.correspondents.may_know(source.conversation_id, to).await? {
+            return self.sent_before(caller.user_id, to, &draft, Error::ForwardingNotAllowed).await;
+        }
         self.send(caller, to, draft).await
     }
 }

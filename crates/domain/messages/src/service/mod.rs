@@ -26,9 +26,9 @@ use crate::{
     Aftermath, Anchor, Appended, Attachments, Automation, ChangeLog, ChangePolicy, ClientMessageId, Content,
     Correspondents, Draft, DraftStore, Error, GrantedLog, Header, HistoryQuery, Hours, LiveFeed, Mark, Marks,
     MarksMoved, Message, MessageChanges, MessageLog, MessageReader, MessageSent, MessageType, Moved,
-    NewEntry, Pace, Pass, Payload, Position, Rooms, ScheduledStore, Source, StoredMessage,
+    NewEntry, Pace, Pass, Payload, Position, Rooms, ScheduledStore, Source, StoredMessage, SystemEvent,
 };
-use sending::Admitted;
+use sending::{Admitted, is_before_the_log};
 
 pub use moderation::*;
 pub use retention::*;
@@ -127,7 +127,7 @@ impl Messages {
     /// Sends a message. Returns once it is safe; those connected are told before this returns.
     ///
     /// What a patient writes while it is closed is refused before anything is stored, or stored quietly, as those who
-    /// are closed wish. Who repeats a message that was stored in time gets it, whatever the hour.
+    /// are closed wish. Who repeats a message that was stored gets it, whatever has changed since.
     ///
     /// # Errors
     /// [`Error::NotFound`], [`Error::TooMany`], [`Error::OutsideHours`], [`Error::NotAllowed`], [`Error::Closed`],
@@ -176,29 +176,36 @@ impl Messages {
         draft: Draft,
     ) -> Result<Sent, Error> {
         draft.check()?;
-        let p = &self.ports;
-        let now = p.clock.now();
+        match self.try_send((sender, role), conversation, &draft).await {
+            Err(refusal) if is_before_the_log(&refusal) => {
+                self.sent_before(sender, conversation, &draft, refusal).await
+            }
+            sent => sent,
+        }
+    }
+
+    async fn try_send(
+        &self,
+        sender: (UserId, Role),
+        conversation: ConversationId,
+        draft: &Draft,
+    ) -> Result<Sent, Error> {
+        let now = self.ports.clock.now();
         // What a machine of ours says obeys nobody's pace and no hours.
         if draft.automation.is_some() {
-            return self.put((sender, role), conversation, draft, Admitted::default(), now).await;
+            return self.put(sender, conversation, draft, Admitted::default(), now).await;
         }
-        let admitted = match self.admit((sender, role), conversation, &draft, now).await {
-            Ok(admitted) => admitted,
-            Err(refusal @ (Error::TooMany { .. } | Error::OutsideHours(_) | Error::NotAllowed(_))) => {
-                return self.sent_before(sender, conversation, &draft, refusal).await;
-            }
-            Err(error) => return Err(error),
-        };
+        let admitted = self.admit(sender, conversation, draft, now).await?;
         let step = admitted.step;
-        let sent = self.put((sender, role), conversation, draft, admitted, now).await;
+        let sent = self.put(sender, conversation, draft, admitted, now).await;
         if !matches!(&sent, Ok(sent) if sent.created) {
             self.give_back(step.as_ref()).await?;
         }
         sent
     }
 
-    /// Puts words of ours into a conversation, on behalf of `sender`, who is in it and whose doing they are about: shown
-    /// as automated wherever they are. Saying it again under the same `name` says it once. Not for callers.
+    /// Says in a conversation what happened there, in words of ours, on behalf of `sender`, who is in it and whose doing it
+    /// is: shown as automated wherever it is. Saying it again under the same `name` says it once. Not for callers.
     ///
     /// # Errors
     /// [`Error::NotFound`] if they are not in it, [`Error::Closed`], [`Error::Blocked`].
@@ -206,11 +213,16 @@ impl Messages {
         &self,
         sender: UserId,
         conversation: ConversationId,
-        content: Content,
+        (event, content): (SystemEvent, Content),
         name: ClientMessageId,
     ) -> Result<Sent, Error> {
-        let (client_message_id, source) = (Some(name), Source::parse("alivio")?);
-        let draft = Draft { client_message_id, source, ..Draft::text(content) };
+        let draft = Draft {
+            content: Some(content),
+            payload: Some(Payload::System(event)),
+            client_message_id: Some(name),
+            source: Source::parse("alivio")?,
+            ..Draft::empty(MessageType::System)
+        };
         self.send_automated(sender, conversation, draft).await
     }
 
@@ -218,13 +230,13 @@ impl Messages {
         &self,
         (sender, role): (UserId, Role),
         conversation: ConversationId,
-        draft: Draft,
+        draft: &Draft,
         admitted: Admitted,
         now: DateTime<Utc>,
     ) -> Result<Sent, Error> {
         let p = &self.ports;
         let Admitted { quiet, warnings, flag, .. } = admitted;
-        let header = self.header(sender, conversation, &draft, now)?;
+        let header = self.header(sender, conversation, draft, now)?;
         let sent = MessageSent {
             conversation_id: conversation,
             message_id: header.id,
@@ -236,12 +248,9 @@ impl Messages {
         if !p.sealer.has_key(Scope::Conversation(conversation)).await? {
             self.position_of(sender, conversation).await?;
         }
-        let payload = self.payload_of(sender, role, conversation, &draft).await?;
-        let fingerprint = self.fingerprint(conversation, &draft)?;
-        let sealed = match &draft.content {
-            Some(words) => Some(p.sealer.seal(&Content::context(&header), words.as_str().as_bytes()).await?),
-            None => None,
-        };
+        let payload = self.payload_of(sender, role, conversation, draft).await?;
+        let fingerprint = self.fingerprint(conversation, draft)?;
+        let sealed = self.seal_words(&header, draft.content.as_ref()).await?;
         let sealed_payload = self.seal_payload(&header, payload.as_ref()).await?;
         let key_id = sealed.as_ref().or(sealed_payload.as_ref()).and_then(Sealed::key_id);
         let header = Header { key_id, ..header };
@@ -254,7 +263,7 @@ impl Messages {
             flag,
         };
         let appended = p.log.append(entry).await?;
-        self.appended(sender, appended, header, (draft.content, payload), warnings).await
+        self.appended(sender, appended, header, (draft.content.clone(), payload), warnings).await
     }
 
     /// What is known of a message before it is in the log.
@@ -369,6 +378,11 @@ impl Messages {
             return Err(FieldError::new("attachments", Rule::Malformed).into());
         }
         Ok(Some(Payload::Attachments(found)))
+    }
+
+    async fn seal_words(&self, header: &Header, words: Option<&Content>) -> Result<Option<Sealed>, Error> {
+        let Some(words) = words else { return Ok(None) };
+        Ok(Some(self.ports.sealer.seal(&Content::context(header), words.as_str().as_bytes()).await?))
     }
 
     async fn seal_payload(

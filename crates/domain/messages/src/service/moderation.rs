@@ -187,8 +187,9 @@ impl Moderation {
             effects = effects.event(Event::new(&*p.ids, now, &deleted));
         }
         let decision = Decision { header, note: sealed, removes };
-        if let Some(removed) = p.store.decide(&decision, effects).await? {
-            self.messages.tell(removed.message_id, Change::Deleted, Some(caller.user_id), now).await?;
+        if p.store.decide(&decision, effects).await? {
+            let message = decision.header.message_id;
+            self.messages.tell(message, Change::Deleted, Some(caller.user_id), now).await?;
         }
         Ok(decision.header)
     }

@@ -6,8 +6,9 @@ use chrono::{DateTime, Utc};
 use super::Messages;
 use crate::model::{KeptDraft, check_time};
 use crate::{
-    ClientMessageId, Content, Draft, Error, NewScheduled, Outcome, Priority, Scheduled, ScheduledChange,
-    ScheduledMessage, ScheduledMessageDue, ScheduledState, StoredDraft, StoredScheduled, UnsentDraft,
+    ClientMessageId, Content, Draft, Earlier, Error, NewScheduled, Outcome, Priority, Scheduled,
+    ScheduledChange, ScheduledMessage, ScheduledMessageDue, ScheduledState, Step, StoredDraft,
+    StoredScheduled, UnsentDraft,
 };
 
 /// Another wording, priority or time; what is `None` stays.
@@ -22,8 +23,9 @@ pub struct Rewrite {
 }
 
 impl Messages {
-    /// Puts a message off until `draft.scheduled_for` (S0-64). All rules are looked at now and again then. Returns
-    /// whether this call made it.
+    /// Puts a message off until `draft.scheduled_for` (S0-64). All rules are looked at now and again then, but for the
+    /// pace: it counts as sent now. Returns whether this call made it. Who repeats one that was made gets it, whatever
+    /// has changed since.
     ///
     /// # Errors
     /// As [`Messages::send`], as far as that can be told now; a field error for a time that is not within a year.
@@ -36,10 +38,50 @@ impl Messages {
         let p = &self.ports;
         let now = p.clock.now();
         let due_at = draft.scheduled_for.unwrap_or(now);
-        check_time(due_at, now)?;
         self.position(caller, conversation).await?;
         self.refuse_disguise(&draft)?;
-        self.payload_of(caller.user_id, caller.role, conversation, &draft).await?;
+        let fingerprint = self.scheduled_fingerprint(conversation, &draft, due_at)?;
+        let step = match self.admit_scheduled(caller, conversation, &draft, due_at, now).await {
+            Ok(step) => step,
+            Err(error) if error.kind() == ErrorKind::Unavailable => return Err(error),
+            Err(refusal) => {
+                let Some(name) = &draft.client_message_id else { return Err(refusal) };
+                let earlier = p.scheduled.earlier(caller.user_id, conversation, name, fingerprint).await?;
+                return self.scheduled_before(caller, earlier.ok_or(refusal)?).await;
+            }
+        };
+        let made = self.put_off(caller, conversation, &draft, fingerprint, due_at, now).await;
+        if !matches!(made, Ok((_, true))) {
+            self.give_back(Some(&step)).await?;
+        }
+        made
+    }
+
+    /// Admits a message that is to be sent at `due_at`, as far as that can be told now, and counts it.
+    async fn admit_scheduled(
+        &self,
+        caller: &Caller,
+        conversation: ConversationId,
+        draft: &Draft,
+        due_at: DateTime<Utc>,
+        now: DateTime<Utc>,
+    ) -> Result<Step, Error> {
+        check_time(due_at, now)?;
+        self.payload_of(caller.user_id, caller.role, conversation, draft).await?;
+        let room = self.ports.rooms.room(conversation).await?.ok_or(Error::NotFound)?;
+        Ok(self.keep_pace(caller.user_id, &room, draft, now).await?.0)
+    }
+
+    async fn put_off(
+        &self,
+        caller: &Caller,
+        conversation: ConversationId,
+        draft: &Draft,
+        fingerprint: [u8; 16],
+        due_at: DateTime<Utc>,
+        now: DateTime<Utc>,
+    ) -> Result<(ScheduledMessage, bool), Error> {
+        let p = &self.ports;
         let id = ScheduledMessageId::generate(&*p.ids);
         let new = NewScheduled {
             id,
@@ -49,8 +91,8 @@ impl Messages {
                 Some(name) => name,
                 None => ClientMessageId::parse(&id.to_string())?,
             },
-            fingerprint: self.scheduled_fingerprint(conversation, &draft, due_at)?,
-            draft: self.seal_draft(id, conversation, 1, &draft).await?,
+            fingerprint,
+            draft: self.seal_draft(id, conversation, 1, draft).await?,
             due_at,
             created_at: now,
             timer: self.timer(id, now, due_at),
@@ -60,9 +102,20 @@ impl Messages {
                 p.live.scheduled_changed(caller.user_id, id, ScheduledState::Pending).await;
                 Ok((self.scheduled_message(caller, id).await?, true))
             }
-            Scheduled::Repeat(earlier) => Ok((self.scheduled_message(caller, earlier).await?, false)),
-            Scheduled::Reused => Err(Error::ClientMessageIdReused),
+            Scheduled::Earlier(earlier) => self.scheduled_before(caller, earlier).await,
             Scheduled::NotAMember => Err(Error::NotFound),
+        }
+    }
+
+    /// What was made under a name before.
+    async fn scheduled_before(
+        &self,
+        caller: &Caller,
+        earlier: Earlier,
+    ) -> Result<(ScheduledMessage, bool), Error> {
+        match earlier {
+            Earlier::Same(id) => Ok((self.scheduled_message(caller, id).await?, false)),
+            Earlier::Other => Err(Error::ClientMessageIdReused),
         }
     }
 

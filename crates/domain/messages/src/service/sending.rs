@@ -36,13 +36,13 @@ impl Messages {
     ) -> Result<Admitted, Error> {
         let p = &self.ports;
         let room = p.rooms.room(conversation).await?.ok_or(Error::NotFound)?;
-        let step = self.step(sender.0, &room, draft, now);
-        let times = match &step {
-            Some(step) => match p.pace.take(step).await? {
-                Taken::Passed { times } => times,
-                Taken::TooMany { limit, wait } => return Err(Error::TooMany { limit, wait }),
-            },
-            None => 1,
+        // Machines have their own limits, and what was scheduled was counted then.
+        let counts = draft.automation.is_none() && draft.scheduled_for.is_none();
+        let (step, times) = if counts {
+            let (step, times) = self.keep_pace(sender.0, &room, draft, now).await?;
+            (Some(step), times)
+        } else {
+            (None, 1)
         };
         let judged = self.judge(sender, conversation, draft, &room, times, now).await;
         if judged.is_err() {
@@ -68,12 +68,15 @@ impl Messages {
         };
         match p.screening.judge(room, screen(words(draft), times)) {
             Verdict::Sent { warnings, flags } => {
-                let flag =
-                    (!flags.is_empty()).then(|| NewFlag { id: ReportId::generate(&*p.ids), findings: flags });
-                Ok(Admitted { step: None, quiet, warnings, flag })
+                Ok(Admitted { step: None, quiet, warnings, flag: self.flag(flags) })
             }
             Verdict::Refused(findings) => Err(Error::NotAllowed(findings)),
         }
+    }
+
+    /// What those who moderate are to judge; nothing, if nothing was found.
+    pub(super) fn flag(&self, findings: Vec<Finding>) -> Option<NewFlag> {
+        (!findings.is_empty()).then(|| NewFlag { id: ReportId::generate(&*self.ports.ids), findings })
     }
 
     /// What a message that is refused was before, if it was sent already: that is no new one.
@@ -101,17 +104,26 @@ impl Messages {
         }
     }
 
-    /// What counts for the pace: what a person sends now. Machines have their own limits, and what was scheduled was
-    /// decided before.
-    fn step(&self, sender: UserId, room: &Room, draft: &Draft, at: DateTime<Utc>) -> Option<Step> {
-        if draft.automation.is_some() || draft.scheduled_for.is_some() {
-            return None;
-        }
+    /// Counts what a person sends, or puts off; and says how often they have said the same.
+    ///
+    /// # Errors
+    /// [`Error::TooMany`].
+    pub(super) async fn keep_pace(
+        &self,
+        sender: UserId,
+        room: &Room,
+        draft: &Draft,
+        at: DateTime<Utc>,
+    ) -> Result<(Step, u32), Error> {
         let text = same_text_key(words(draft)).map(|key| {
             // Only ever compared with what the same person has said.
             self.ports.sealer.fingerprint(Scope::User(sender), key.as_bytes())
         });
-        Some(Step { sender, emergency: room.is_emergency, text, at })
+        let step = Step { sender, emergency: room.is_emergency, text, at };
+        match self.ports.pace.take(&step).await? {
+            Taken::Passed { times } => Ok((step, times)),
+            Taken::TooMany { limit, wait } => Err(Error::TooMany { limit, wait }),
+        }
     }
 
     /// Takes back what was counted for a message that was not stored.
@@ -121,6 +133,21 @@ impl Messages {
             None => Ok(()),
         }
     }
+}
+
+/// Whether a message is refused before the log is asked for it. What made it one that may not be sent may have come after
+/// it was sent: so the log is asked then.
+pub(super) const fn is_before_the_log(refusal: &Error) -> bool {
+    matches!(
+        refusal,
+        Error::TooMany { .. }
+            | Error::OutsideHours(_)
+            | Error::NotAllowed(_)
+            | Error::CliniciansOnly
+            | Error::FileSharingDisabled
+            | Error::AttachmentNotFound(_)
+            | Error::Field(_)
+    )
 }
 
 /// The words of a draft; none, if it has none.

@@ -9,16 +9,17 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use alivio_kernel::ids::{ConversationId, MessageId, UserId};
+use alivio_kernel::ids::{ConversationId, MessageId, ReportId, UserId};
 use alivio_kernel::testing::together;
 use alivio_kernel::{DomainEvent, Effects, Event, Sealed, SystemIds};
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::ChangesFixture;
+use crate::screening::{Finding, FindingKind};
 use crate::{
     Aftermath, Anchor, Appended, ClientMessageId, Correction, Current, Deletion, Edit, Emoji, Error, Header,
-    MAX_EMOJI, Mark, MessageChanges, MessageDeleted, MessageEdited, MessageLog, MessageSent, NewEntry, React,
-    Spot, StoredMessage,
+    MAX_EMOJI, Mark, MessageChanges, MessageDeleted, MessageEdited, MessageLog, MessageSent, NewEntry,
+    NewFlag, React, Spot, StoredMessage,
 };
 
 /// Tests your [`MessageChanges`]: one `#[tokio::test]` for every case in [`testing::message_changes`].
@@ -36,6 +37,7 @@ macro_rules! message_changes_conformance {
             $crate::message_changes_conformance! { @cases $fresh;
                 an_edit_keeps_every_former_wording
                 of_two_hundred_parallel_edits_each_wording_gives_way_once
+                a_flag_is_stored_with_its_edit_and_not_without
                 parallel_corrections_make_one_chain
                 a_correction_sent_again_is_the_same_message
                 what_was_taken_back_stays_so
@@ -107,6 +109,27 @@ pub async fn of_two_hundred_parallel_edits_each_wording_gives_way_once(fixture: 
     assert_eq!(versions.iter().map(|w| w.version).collect::<Vec<_>>(), [1, 2]);
     assert_eq!(room.current(message.id).await.message.version, 3);
     assert_eq!(room.events_of(MessageEdited::KIND).await, 2);
+}
+
+/// What is found in the new words MUST be stored with them or not at all; and once, while nobody has looked at it.
+pub async fn a_flag_is_stored_with_its_edit_and_not_without(fixture: ChangesFixture) {
+    let room = Room::of(fixture, 1).await;
+    let message = room.says(0).await;
+    let flagged = |replaces: u32, rule: &'static str| {
+        let findings = vec![Finding { kind: FindingKind::Phi, rule }];
+        let flag = NewFlag { id: ReportId::generate(&SystemIds), findings };
+        Edit { flag: Some(flag), ..room.new_edit(0, message.id, replaces) }
+    };
+    let edits = [flagged(1, "phone"), flagged(2, "phone"), flagged(3, "email")];
+    for edit in &edits {
+        room.changes.edit(edit, &edited(edit)).await.unwrap();
+    }
+    let late = flagged(1, "national_id");
+    assert!(matches!(room.changes.edit(&late, &edited(&late)).await, Err(Error::Stale)));
+    let mut stored = room.world.flags().await;
+    stored.sort_unstable();
+    let flag = |n: usize| (edits[n].flag.as_ref().unwrap().id, message.id);
+    assert_eq!(stored, [flag(0), flag(2)]);
 }
 
 /// A message MUST be corrected once; those that come too late leave no message, no gap and no event.
@@ -659,7 +682,14 @@ impl Room {
     fn new_edit(&self, who: usize, message_id: MessageId, replaces: u32) -> Edit {
         let version = replaces + 1;
         let actor = self.members[who];
-        Edit { message_id, actor, replaces, content: wording(version), at: at(i64::from(version)) }
+        Edit {
+            message_id,
+            actor,
+            replaces,
+            content: wording(version),
+            at: at(i64::from(version)),
+            flag: None,
+        }
     }
 
     async fn edit(&self, who: usize, message: MessageId, replaces: u32) -> Result<(), Error> {

@@ -17,8 +17,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::World;
 use crate::{
-    ClientMessageId, DraftStore, NewScheduled, Outcome, Scheduled, ScheduledChange, ScheduledMessageDue,
-    ScheduledState, ScheduledStore, StoredDraft,
+    ClientMessageId, DraftStore, Earlier, NewScheduled, Outcome, Scheduled, ScheduledChange,
+    ScheduledMessageDue, ScheduledState, ScheduledStore, StoredDraft,
 };
 
 /// Tests your [`ScheduledStore`] and [`DraftStore`]: one `#[tokio::test]` for every case.
@@ -72,15 +72,25 @@ pub async fn one_name_makes_one_message_with_one_timer(stores: Stores) {
     let store = &stores.scheduled;
     let outcomes = together(attempts.map(|new| {
         let store = Arc::clone(store);
-        async move { (new.id, store.create(&new).await.unwrap()) }
+        async move { (new.id, store.create(&new).await.unwrap(), new.fingerprint) }
     }))
     .await;
-    let made: Vec<_> = outcomes.iter().filter(|(_, outcome)| *outcome == Scheduled::New).collect();
-    let [(id, _)] = &*made else { panic!("{} made", made.len()) };
-    assert_eq!(outcomes.iter().filter(|(_, o)| *o == Scheduled::Repeat(*id)).count(), 49);
+    let made: Vec<_> = outcomes.iter().filter(|(_, outcome, _)| *outcome == Scheduled::New).collect();
+    let [(id, ..)] = &*made else { panic!("{} made", made.len()) };
+    assert_eq!(outcomes.iter().filter(|(_, o, _)| *o == Scheduled::Earlier(Earlier::Same(*id))).count(), 49);
     let other = NewScheduled { fingerprint: [9; 16], ..first };
-    assert_eq!(store.create(&other).await.unwrap(), Scheduled::Reused);
+    assert_eq!(store.create(&other).await.unwrap(), Scheduled::Earlier(Earlier::Other));
     assert_eq!(stores.timers().await, 1);
+    let stranger = stores.world.user().await;
+    for (sender, said, fingerprint, expected) in [
+        (user, "s-1", made[0].2, Some(Earlier::Same(*id))),
+        (user, "s-1", [9; 16], Some(Earlier::Other)),
+        (user, "s-2", made[0].2, None),
+        (stranger, "s-1", made[0].2, None),
+    ] {
+        let earlier = store.earlier(sender, conversation, &name(said), fingerprint).await.unwrap();
+        assert_eq!(earlier, expected, "{said}");
+    }
 }
 
 /// [`Scheduled::NotAMember`], and nothing is stored.
