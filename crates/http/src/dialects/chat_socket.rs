@@ -183,7 +183,7 @@ impl Words for Documented {
     }
 
     fn error(&self, _: Option<String>, problem: ProblemDetails) -> ByteString {
-        let (mut data, now) = (problem.into_frame(), SystemClock.now());
+        let (mut data, now) = (json!(problem.into_frame()), SystemClock.now());
         if self.dialect == Dialect::S0
             && let Some(details) = s0::details(&data["details"])
         {
