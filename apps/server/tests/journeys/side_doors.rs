@@ -121,7 +121,12 @@ impl Play {
     }
 
     async fn ask(&mut self, who: usize, method: Method, path: &str, body: Value) -> (u16, Value) {
-        let answer = self.people[who].actor.request(Request::new(method.clone(), path).json(&body)).await;
+        let (actor, request) = (&self.people[who].actor, Request::new(method.clone(), path).json(&body));
+        // A connection that nobody used for a while may be closed the moment it is used again, unread.
+        let answer = match actor.try_request(request.clone()).await {
+            Ok(answer) => answer,
+            Err(_) => actor.request(request).await,
+        };
         self.story.push(format!("{who} {method} {path} {body} → {}", answer.status));
         (answer.status, answer.json)
     }
