@@ -63,7 +63,7 @@ check-architecture:
 advisories:
     "$(.ci/tools cargo-deny)" --workspace check advisories
 
-# Write openapi/openapi.json and openapi/dialects.json anew
+# Write openapi/openapi.json, openapi/dialects.json and openapi/asyncapi.json anew
 [group("API document")]
 openapi:
     .ci/openapi write

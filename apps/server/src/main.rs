@@ -39,6 +39,9 @@ enum Command {
         /// Print that of the documented dialects instead
         #[arg(long)]
         dialects: bool,
+        /// Print the AsyncAPI document of the WebSocket instead
+        #[arg(long, conflicts_with = "dialects")]
+        asyncapi: bool,
     },
     /// Check the configuration and every dependency
     Doctor,
@@ -67,8 +70,8 @@ async fn main() -> ExitCode {
 }
 
 async fn run(command: Command) -> Result<(), BoxError> {
-    if let Command::Openapi { dialects } = command {
-        return print_openapi(dialects);
+    if let Command::Openapi { dialects, asyncapi } = command {
+        return print_openapi(dialects, asyncapi);
     }
     let config = Config::from_environment()?;
     start_logging(&config)?;
@@ -96,9 +99,11 @@ async fn run(command: Command) -> Result<(), BoxError> {
     }
 }
 
-fn print_openapi(dialects: bool) -> Result<(), BoxError> {
+fn print_openapi(dialects: bool, asyncapi: bool) -> Result<(), BoxError> {
     let document = if dialects {
         serde_json::to_string_pretty(&alivio_http::dialects())?
+    } else if asyncapi {
+        serde_json::to_string_pretty(&alivio_http::asyncapi())?
     } else {
         alivio_http::openapi().to_pretty_json()?
     };

@@ -110,6 +110,11 @@ pub fn dialects() -> serde_json::Value {
     dialects::document(&serde_json::to_value(openapi()).unwrap_or_default())
 }
 
+/// The AsyncAPI document of the WebSocket, as committed and as served at `/asyncapi.json`.
+pub fn asyncapi() -> serde_json::Value {
+    realtime::document()
+}
+
 fn routes(config: &mut utoipa_actix_web::service_config::ServiceConfig<'_>) {
     config.configure(health::routes).service(
         utoipa_actix_web::scope::scope("/api/v1")

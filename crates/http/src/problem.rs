@@ -191,7 +191,21 @@ pub(crate) struct ProblemDetails {
 
 impl ProblemDetails {
     /// The part that a WebSocket `error` frame carries.
-    pub(crate) fn into_frame(self) -> Value {
-        serde_json::json!({"error": self.error, "message": self.message, "details": self.details})
+    pub(crate) fn into_frame(self) -> FrameProblem {
+        FrameProblem { error: self.error, message: self.message, details: self.details }
     }
+}
+
+/// Why a command was refused. Rely on `error`; `message` is for people and comes in the language of `Accept-Language`.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct FrameProblem {
+    /// A stable code.
+    #[schema(example = "validation_failed")]
+    error: String,
+    /// What went wrong, for people.
+    #[schema(example = "A field has an invalid value.")]
+    message: String,
+    /// Facts a client can act on.
+    #[schema(value_type = Object, example = json!({"field": "content", "rule": "too_long", "max": 5000}))]
+    details: Value,
 }

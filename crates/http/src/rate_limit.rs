@@ -89,6 +89,7 @@ const CLASSES: &[(&str, Class)] = &[
     ("/docs", Class::Free),
     ("/openapi.json", Class::Free),
     ("/dialects.json", Class::Free),
+    ("/asyncapi.json", Class::Free),
 ];
 
 /// `pattern` is that of the route and not the path as asked for, which has many spellings.

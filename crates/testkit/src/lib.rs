@@ -8,10 +8,12 @@
 //! | [`actor`], [`socket`] | someone signed in, over HTTP and WebSocket |
 //! | [`history`] | actors whose doings are written down, for the checker |
 //! | [`proxy`] | a way to something, on which things get lost |
+//! | [`contract`] | what the document says of the socket's frames; every frame that arrives is held against it |
 //! | [`conformance`] | suites for the ports that no domain owns |
 
 pub mod actor;
 pub mod conformance;
+pub mod contract;
 pub mod database;
 pub mod history;
 pub mod proxy;

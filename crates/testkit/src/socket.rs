@@ -6,7 +6,7 @@
     reason = "a test library: a failure is a failed test"
 )]
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -23,6 +23,7 @@ use tokio_tungstenite::tungstenite::protocol::frame::Frame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 use tokio_tungstenite::tungstenite::{Bytes, Error, Message};
 
+use crate::contract;
 use crate::server::PATIENCE;
 
 /// How to ask for a WebSocket.
@@ -96,7 +97,7 @@ impl Connect {
     pub(crate) async fn send(self, base: &str) -> Result<Socket, Refused> {
         let greeted = self.greeted;
         let (stream, headers) = self.open(base).await?;
-        let mut socket = Socket::new(stream, headers);
+        let mut socket = Socket::new(stream, headers, greeted);
         if greeted {
             let ready = socket.try_find(|frame| frame["type"] == "ready").await;
             let ready = ready.ok_or_else(Refused::nobody_there)?;
@@ -156,6 +157,8 @@ pub struct Socket {
     sink: SplitSink<WebSocketStream<TcpStream>, Message>,
     incoming: mpsc::UnboundedReceiver<Result<Value, End>>,
     kept: VecDeque<Value>,
+    /// The commands that were not answered yet; `None` if the socket does not speak the canonical words.
+    asked: Option<HashMap<String, Value>>,
     end: Option<End>,
     /// The headers of the handshake's answer.
     pub headers: HeaderMap,
@@ -164,12 +167,13 @@ pub struct Socket {
 }
 
 impl Socket {
-    fn new(stream: WebSocketStream<TcpStream>, headers: HeaderMap) -> Self {
+    fn new(stream: WebSocketStream<TcpStream>, headers: HeaderMap, canonical: bool) -> Self {
         let (sink, stream) = stream.split();
         let (sender, incoming) = mpsc::unbounded_channel();
         // Reads whatever the test is doing: a client that does not is told to go as too slow.
         tokio::spawn(read_all(stream, sender));
-        Self { sink, incoming, kept: VecDeque::new(), end: None, headers, ready: Value::Null }
+        let asked = canonical.then(HashMap::new);
+        Self { sink, incoming, kept: VecDeque::new(), asked, end: None, headers, ready: Value::Null }
     }
 
     /// Sends a command, adding a new `ref`, which is returned.
@@ -185,7 +189,11 @@ impl Socket {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         let reference = format!("r{}", NEXT.fetch_add(1, Ordering::Relaxed));
         command["ref"] = json!(reference);
-        self.try_text(&command.to_string()).await.then_some(reference)
+        let text = command.to_string();
+        if let Some(asked) = &mut self.asked {
+            asked.insert(reference.clone(), command);
+        }
+        self.try_text(&text).await.then_some(reference)
     }
 
     /// Sends a frame of text as it is.
@@ -399,12 +407,31 @@ impl Socket {
         self.kept.drain(..).collect()
     }
 
+    /// Holds a frame against the document, and the command that it acknowledges, too.
+    fn check(&mut self, frame: &Value) {
+        let Some(asked) = &mut self.asked else { return };
+        let name = frame["type"].as_str().unwrap_or_default();
+        if name != "ack" {
+            contract::check(name, frame);
+            return;
+        }
+        let Some(command) = frame["ref"].as_str().and_then(|reference| asked.remove(reference)) else {
+            return;
+        };
+        let name = command["type"].as_str().unwrap_or_default();
+        contract::check(name, &command);
+        contract::check(&format!("{name}.ack"), frame);
+    }
+
     async fn receive(&mut self) -> Option<Value> {
         if self.end.is_some() {
             return None;
         }
         match self.incoming.recv().await {
-            Some(Ok(frame)) => Some(frame),
+            Some(Ok(frame)) => {
+                self.check(&frame);
+                Some(frame)
+            }
             Some(Err(end)) => {
                 self.end = Some(end);
                 None

@@ -2,9 +2,11 @@
 
 use std::process::{Command, Output, Stdio};
 
-use alivio_testkit::server::{ANA, LUIS, MARIA, eventually};
+use alivio_testkit::server::{ANA, CARLOS, LUIS, MARIA, eventually};
+use futures_util::future::join3;
 use serde_json::json;
 
+use crate::audit::sql;
 use crate::{World, list, text, unused_id};
 
 /// Runs `alivio` beside the server.
@@ -48,27 +50,74 @@ async fn encryption_is_told_as_it_is() {
     assert!(!document.contains("end-to-end") && !document.contains("e2ee"));
 }
 
+/// How many data keys there are of which `condition` holds.
+async fn keys(world: &World, condition: &str) -> i64 {
+    let query = format!("SELECT count(*) FROM data_keys WHERE {condition}");
+    sql(world).await.query_one(&query, &[]).await.expect("a count").get(0)
+}
+
+/// CR-05: no request fails, over REST or a socket, writing or reading; afterwards everything opens, under the new keys.
 #[tokio::test]
 async fn keys_rotate_while_everybody_talks() {
+    const AT_LEAST: usize = 5;
     let world = World::new().await;
-    let [ana, maria] = world.sign_in_all([ANA, MARIA]).await;
+    let [ana, maria, carlos] = world.sign_in_all([ANA, MARIA, CARLOS]).await;
     let conversation = ana.open_direct(&maria.id).await;
     let before = ana.send(&conversation, "antes").await;
+    let mut said = vec!["antes".to_owned()];
     for (round, arguments) in [&["rotate-keys"][..], &["rotate-keys", "--data-keys"]].into_iter().enumerate()
     {
+        let mut heard = ana.connect_to(&conversation).await;
         let rotation = tokio::spawn(ended(operator(&world, arguments)));
-        let mut sent = 0;
-        while !rotation.is_finished() || sent < 5 {
-            // Old keys and new ones; each must be answered.
-            let group = maria.open_group(&format!("Grupo {sent}"), &[&ana]).await;
-            maria.send(&group, "nuevo").await;
-            ana.send(&conversation, &format!("durante {round} {sent}")).await;
-            assert_eq!(ana.history(&group).await.len(), 1);
-            sent += 1;
+        let by_rest = async {
+            let mut sent = Vec::new();
+            while !rotation.is_finished() || sent.len() < AT_LEAST {
+                // Old keys and new ones; each must be answered.
+                let group = maria.open_group(&format!("Grupo {}", sent.len()), &[&ana]).await;
+                maria.send(&group, "nuevo").await;
+                let words = format!("durante {round} {}", sent.len());
+                ana.send(&conversation, &words).await;
+                sent.push(words);
+                assert_eq!(ana.history(&group).await.len(), 1);
+            }
+            sent
+        };
+        let by_socket = async {
+            let (mut socket, mut sent) = (maria.connect_to(&conversation).await, Vec::new());
+            while !rotation.is_finished() || sent.len() < AT_LEAST {
+                let words = format!("por el enchufe {round} {}", sent.len());
+                socket.send(&conversation, &words.replace(' ', "-"), &words).await;
+                sent.push(words);
+            }
+            sent
+        };
+        let reading = async {
+            let mut reads = 0;
+            while !rotation.is_finished() || reads < AT_LEAST {
+                let history = ana.history(&conversation).await;
+                assert!(history.iter().all(|message| message["content"].is_string()), "{history:#?}");
+                let draft = format!("/conversations/{conversation}/draft");
+                maria.put(&draft, &json!({"content": "a medias"})).await.expect(200);
+                maria.get(&draft).await.expect(200);
+                carlos.get("/me/profile").await.expect(200);
+                ana.get("/search?query=durante").await.expect(200);
+                reads += 1;
+            }
+        };
+        let (by_rest, by_socket, ()) = join3(by_rest, by_socket, reading).await;
+        for _ in 0..by_rest.len() + by_socket.len() {
+            assert!(heard.next_event("message.created").await["data"]["content"].is_string());
         }
-        let (succeeded, said) = rotation.await.expect("no panic");
-        assert!(succeeded, "{said}");
-        assert!(said.contains(&format!("key-encryption key {} is in use", round + 2)), "{said}");
+        said.extend(by_rest.into_iter().chain(by_socket));
+        let (succeeded, told) = rotation.await.expect("no panic");
+        assert!(succeeded, "{told}");
+        let current = round + 2;
+        assert!(told.contains(&format!("key-encryption key {current} is in use")), "{told}");
+        assert_eq!(
+            keys(&world, &format!("kek_version <> {current}")).await,
+            0,
+            "all are wrapped by the new key"
+        );
     }
     // The new file opens everything, for a node that has nothing else.
     world.terminate().await;
@@ -76,10 +125,19 @@ async fn keys_rotate_while_everybody_talks() {
     let [ana] = world.sign_in_all([ANA]).await;
     let history = ana.history(&conversation).await;
     assert_eq!(history[0]["encryption"], before["encryption"]);
-    assert!(history.iter().all(|message| message["content"].is_string()));
+    let mut found: Vec<_> = history.iter().map(|message| text(message, "content")).collect();
+    found.sort_unstable();
+    said.sort_unstable();
+    assert_eq!(found, said);
     // Retired keys open only.
     let after = ana.send(&conversation, "después").await;
-    assert_ne!(after["encryption"]["key_id"], before["encryption"]["key_id"]);
+    let (old, new) = (text(&before["encryption"], "key_id"), text(&after["encryption"], "key_id"));
+    assert_ne!(old, new);
+    assert_eq!(keys(&world, &format!("id = '{old}' AND state = 'decrypt_only'")).await, 1);
+    assert_eq!(keys(&world, &format!("id = '{new}' AND state = 'active' AND version > 1")).await, 1);
+    let of_one = "state = 'active' GROUP BY scope_kind, scope_id HAVING count(*) > 1";
+    let doubled = format!("EXISTS (SELECT 1 FROM data_keys WHERE {of_one})");
+    assert_eq!(keys(&world, &doubled).await, 0, "a scope has one key that seals");
 }
 
 #[tokio::test]

@@ -167,7 +167,8 @@ async fn only_listed_pages_may_ask() {
 async fn the_doors_that_are_open_to_everyone() {
     let world = World::new().await;
     let anonymous = world.anonymous();
-    for path in ["/health", "/health/live", "/health/ready", "//api/health", "//openapi.json"] {
+    let documents = ["//openapi.json", "//dialects.json", "//asyncapi.json"];
+    for path in ["/health", "/health/live", "/health/ready", "//api/health"].into_iter().chain(documents) {
         let answer = anonymous.get(path).await;
         assert_eq!(answer.header("content-type").as_deref(), Some("application/json"), "{path}");
         answer.expect(200);
@@ -177,8 +178,19 @@ async fn the_doors_that_are_open_to_everyone() {
     assert!(docs.text.contains("swagger"), "{}", docs.text);
     let document = anonymous.get("//openapi.json").await.expect(200);
     assert!(text(&document, "openapi").starts_with("3."), "{}", document["openapi"]);
-    // Offline: nothing on the page comes from elsewhere.
-    assert!(!docs.text.contains("https://") && !docs.text.contains("//cdn"), "{}", docs.text);
+    let realtime = anonymous.get("//docs/realtime").await;
+    assert_eq!(realtime.status, 200);
+    let script = anonymous.get("//docs/realtime.js").await;
+    assert_eq!(script.header("content-type").as_deref(), Some("text/javascript; charset=utf-8"));
+    // Offline: nothing on the pages comes from elsewhere, and nothing in them may run but their scripts.
+    for page in [&docs, &realtime, &script] {
+        assert!(!page.text.contains("https://") && !page.text.contains("//cdn"), "{}", page.text);
+    }
+    for page in [&docs, &realtime] {
+        let policy = page.header("content-security-policy").expect("a policy");
+        assert!(policy.contains("default-src 'self'") && !policy.contains("script-src"), "{policy}");
+        assert!(!page.text.contains("<script>") && !page.text.contains(" onclick"), "{}", page.text);
+    }
     // A health check tells nobody where things are.
     let health = anonymous.get("/health/ready").await;
     for secret in ["postgres://", "password", world.database.name()] {

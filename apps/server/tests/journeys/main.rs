@@ -6,11 +6,14 @@
 
 mod accounts;
 mod administration;
+mod asyncapi;
 mod audit;
 mod bad_input;
 mod blocks;
 mod break_glass;
+mod canaries;
 mod changes;
+
 mod chat;
 mod contacts;
 mod conversation_settings;
@@ -53,6 +56,7 @@ mod screening;
 mod search;
 mod second_factor;
 mod sessions;
+mod side_doors;
 mod sockets;
 
 use std::ops::Deref;

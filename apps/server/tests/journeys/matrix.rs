@@ -58,7 +58,9 @@ const TABLE: &[(&str, &str, &str)] = &[
     ("GET /api/v1/health/ready", "",                                       "200  200  200  200  200  200  200  200  200  200"),
     ("GET /openapi.json", "",                                              "200  200  200  200  200  200  200  200  200  200"),
     ("GET /dialects.json", "",                                             "200  200  200  200  200  200  200  200  200  200"),
+    ("GET /asyncapi.json", "",                                             "200  200  200  200  200  200  200  200  200  200"),
     ("GET /docs", "",                                                      "200  200  200  200  200  200  200  200  200  200"),
+    ("GET /docs/realtime", "",                                             "200  200  200  200  200  200  200  200  200  200"),
     ("GET /docs/{file}", "",                                               "200  200  200  200  200  200  200  200  200  200"),
 
     ("POST /api/v1/auth/login", r#"{"email":"{email}","password":"{password}"}"#,
@@ -261,10 +263,12 @@ const TABLE: &[(&str, &str, &str)] = &[
 ];
 
 /// Routes that the document does not hold: pages, the documents' own sockets, and what comes over a socket.
-const UNDOCUMENTED: [&str; 7] = [
+const UNDOCUMENTED: [&str; 9] = [
     "GET /openapi.json",
     "GET /dialects.json",
+    "GET /asyncapi.json",
     "GET /docs",
+    "GET /docs/realtime",
     "GET /docs/{}",
     "WS /api/v1/ws",
     "WS /ws/chat/{}",

@@ -31,7 +31,7 @@ use super::s0;
 use crate::extract::parse_json;
 use crate::messages::{MessageTypeBody, NewMessage, attachments};
 use crate::problem::{Problem, ProblemDetails, Result, invalid};
-use crate::realtime::{Act, Credential, Refusal, Request, Words, check_origin, credential, open};
+use crate::realtime::{Act, Answer, Credential, Refusal, Request, Words, check_origin, credential, open};
 use crate::state::State;
 
 /// Messages per `mark_read`.
@@ -178,12 +178,12 @@ impl Words for Documented {
         Some(self.envelope(kind, frame, sender, &data))
     }
 
-    fn ack(&self, _: Option<String>, _: Value) -> Option<ByteString> {
+    fn ack(&self, _: Option<String>, _: Answer) -> Option<ByteString> {
         None
     }
 
     fn error(&self, _: Option<String>, problem: ProblemDetails) -> ByteString {
-        let (mut data, now) = (problem.into_frame(), SystemClock.now());
+        let (mut data, now) = (json!(problem.into_frame()), SystemClock.now());
         if self.dialect == Dialect::S0
             && let Some(details) = s0::details(&data["details"])
         {

@@ -1,4 +1,4 @@
-//! The document and a page to try it: works without any other server, and signs in by itself.
+//! The documents and pages to try them: work without any other server, and sign in by themselves.
 
 use std::sync::LazyLock;
 
@@ -12,9 +12,13 @@ use crate::problem::{Problem, Result};
 
 const PAGE: &str = include_str!("index.html");
 const SCRIPT: &str = include_str!("page.js");
+const REALTIME_PAGE: &str = include_str!("realtime.html");
+const REALTIME_SCRIPT: &str = include_str!("realtime.js");
 /// Made once, for the first who asks.
 static DIALECTS: LazyLock<Bytes> =
     LazyLock::new(|| serde_json::to_vec(&crate::dialects()).unwrap_or_default().into());
+static ASYNCAPI: LazyLock<Bytes> =
+    LazyLock::new(|| serde_json::to_vec(&crate::asyncapi()).unwrap_or_default().into());
 /// Swagger UI styles elements inline and draws its icons from data addresses.
 const POLICY: &str =
     "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; frame-ancestors 'none'";
@@ -29,18 +33,37 @@ async fn dialects() -> HttpResponse {
     HttpResponse::Ok().content_type(ContentType::json()).body(DIALECTS.clone())
 }
 
+#[get("/asyncapi.json")]
+async fn asyncapi() -> HttpResponse {
+    HttpResponse::Ok().content_type(ContentType::json()).body(ASYNCAPI.clone())
+}
+
 #[get("/docs")]
 async fn page() -> HttpResponse {
+    html(PAGE)
+}
+
+#[get("/docs/realtime")]
+async fn realtime() -> HttpResponse {
+    html(REALTIME_PAGE)
+}
+
+fn html(content: &'static str) -> HttpResponse {
     HttpResponse::Ok()
         .content_type(ContentType::html())
         .insert_header((CONTENT_SECURITY_POLICY, POLICY))
-        .body(PAGE)
+        .body(content)
 }
 
 #[get("/docs/{file}")]
 async fn asset(file: web::Path<String>) -> Result<HttpResponse> {
-    if file.as_str() == "page.js" {
-        return Ok(HttpResponse::Ok().content_type("text/javascript; charset=utf-8").body(SCRIPT));
+    let script = match file.as_str() {
+        "page.js" => Some(SCRIPT),
+        "realtime.js" => Some(REALTIME_SCRIPT),
+        _ => None,
+    };
+    if let Some(script) = script {
+        return Ok(HttpResponse::Ok().content_type("text/javascript; charset=utf-8").body(script));
     }
     let config = std::sync::Arc::new(Config::from("/openapi.json"));
     let found = utoipa_swagger_ui::serve(&file, config).ok().flatten().ok_or_else(Problem::not_found)?;
@@ -51,5 +74,11 @@ async fn asset(file: web::Path<String>) -> Result<HttpResponse> {
 }
 
 pub(crate) fn routes(config: &mut web::ServiceConfig) {
-    config.service(openapi).service(dialects).service(page).service(asset);
+    config
+        .service(openapi)
+        .service(dialects)
+        .service(asyncapi)
+        .service(page)
+        .service(realtime)
+        .service(asset);
 }

@@ -18,7 +18,7 @@ mod warnings;
 pub(crate) use body::{MessageBody, MessagePage, MessageTypeBody, PriorityBody};
 pub(crate) use history::HistoryParams;
 pub(crate) use marks::ReadMarkerBody;
-pub(crate) use payload::attachments;
+pub(crate) use payload::{PayloadBody, attachments};
 pub(crate) use send::NewMessage;
 pub(crate) use warnings::WarningBody;
 

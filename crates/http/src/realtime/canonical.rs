@@ -1,27 +1,29 @@
 //! The canonical words: dotted types, `ref`, `ack`, `error`.
 
+use actix_web::http::StatusCode;
 use alivio_accounts::ChosenPresence;
-use alivio_kernel::ids::{ConversationId, UserId};
+use alivio_kernel::ids::ConversationId;
 use alivio_kernel::{FieldError, Rule};
-use alivio_messages::{Anchor, ClientMessageId, Content, Emoji, Mark, MarksMoved};
-use alivio_platform::live::{Frame, Happening, LiveSession, TYPING_LIFETIME, Vocabulary};
+use alivio_messages::{Anchor, ClientMessageId, Content, Emoji, Mark};
+use alivio_platform::live::{Frame, LiveSession, Vocabulary};
 use bytestring::ByteString;
-use chrono::{DateTime, Utc};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
-use uuid::Uuid;
+use serde_json::Value;
 
+use super::answers::{AckFrame, Answer, ErrorFrame, Ready, ReadyFrame};
+use super::commands::{
+    Ack, Conversations, Delete, Edit, Kind, MAX_REF, MAX_SUBSCRIBE, Ping, Presence, Reaction, Read, Resume,
+    Send, Typing,
+};
+use super::events::Event;
 use super::{Act, Command, Listen, Refusal, Request, Words};
 use crate::extract::parse_json;
-use crate::messages::{MessageBody, MessageTypeBody, NewMessage, PriorityBody};
+use crate::messages::NewMessage;
 use crate::problem::{Problem, ProblemDetails, invalid};
 
 /// The version of the envelope.
-const VERSION: u8 = 1;
-/// Conversations per `subscribe`.
-const MAX_SUBSCRIBE: usize = 100;
-const MAX_REF: usize = 128;
+pub(super) const VERSION: u8 = 1;
 
 pub(super) struct Canonical;
 
@@ -34,45 +36,6 @@ struct Head {
     r#ref: Option<String>,
 }
 
-macro_rules! commands {
-    ($($name:ident { $($(#[$attribute:meta])* $field:ident: $type:ty),* })*) => { $(
-        #[derive(Deserialize)]
-        #[serde(deny_unknown_fields)]
-        struct $name {
-            #[serde(rename = "type")] _type: String,
-            #[serde(default, rename = "ref")] _ref: Option<String>,
-            $($(#[$attribute])* $field: $type),*
-        }
-    )* };
-}
-
-commands! {
-    Conversations { conversation_ids: Vec<Uuid> }
-    Send {
-        conversation_id: Uuid,
-        client_message_id: String,
-        content: Option<String>,
-        #[serde(default)] message_type: MessageTypeBody,
-        #[serde(default)] priority: PriorityBody,
-        #[serde(default)] attachments: Vec<Uuid>,
-        payload: Option<Value>,
-        reply_to: Option<Uuid>,
-        source: Option<String>,
-        client_sent_at: Option<DateTime<Utc>>,
-        expires_in_seconds: Option<i64>,
-        expires_at: Option<DateTime<Utc>>
-    }
-    Edit { message_id: Uuid, content: String, #[serde(default)] version: Option<u32> }
-    Delete { message_id: Uuid }
-    Reaction { message_id: Uuid, emoji: String }
-    Resume { conversation_id: Uuid, last_seq: i64, last_revision: Option<i64> }
-    Typing { conversation_id: Uuid, is_typing: bool }
-    Read { conversation_id: Uuid, message_id: Uuid }
-    Ack { conversation_id: Uuid, up_to_seq: i64 }
-    Presence { presence: String }
-    Ping { }
-}
-
 impl Words for Canonical {
     fn vocabulary(&self) -> Vocabulary {
         Vocabulary::Canonical
@@ -80,8 +43,8 @@ impl Words for Canonical {
 
     fn greeting(&self, session: &LiveSession) -> Option<ByteString> {
         let caller = session.caller();
-        let data = json!({"user_id": caller.user_id, "session_id": caller.session_id});
-        Some(text(&json!({"v": VERSION, "type": "ready", "data": data})))
+        let data = Ready { user_id: caller.user_id.uuid(), session_id: caller.session_id.uuid() };
+        Some(text(&ReadyFrame { v: VERSION, r#type: "ready", data }))
     }
 
     fn read(&self, text: &str) -> Result<Request, Refusal> {
@@ -99,111 +62,16 @@ impl Words for Canonical {
     }
 
     fn event(&self, frame: &Frame) -> Option<ByteString> {
-        Some(match &frame.what {
-            Happening::MessageCreated { view, .. } => text(&Event {
-                id: view.message.id.uuid(),
-                seq: Some(view.message.seq),
-                ..Event::new("message.created", frame, view.message.sender_id, MessageBody::from(&**view))
-            }),
-            Happening::MessageChanged { change, revision, actor, view, .. } => text(&Event {
-                seq: Some(view.message.seq),
-                revision: Some(*revision),
-                ..Event::new(change.kind(), frame, *actor, MessageBody::from(&**view))
-            }),
-            Happening::Typing { person, is_typing } => text(&Event::new(
-                "typing",
-                frame,
-                person.id,
-                json!({
-                    "user_id": person.id, "is_typing": is_typing, "expires_in_ms": TYPING_LIFETIME.as_millis(),
-                }),
-            )),
-            Happening::MarksMoved(MarksMoved { mark, marks, message_id, .. }) => {
-                let kind = match mark {
-                    Mark::Delivered => "receipt.delivered",
-                    Mark::Read => "receipt.read",
-                };
-                text(&Event::new(
-                    kind,
-                    frame,
-                    marks.user_id,
-                    json!({
-                        "user_id": marks.user_id, "message_id": message_id,
-                        "delivered_up_to": marks.delivered_up_to, "read_up_to": marks.read_up_to,
-                    }),
-                ))
-            }
-            Happening::UnreadChanged { user_id, unread } => {
-                let data = json!({"conversation_id": frame.conversation_id, "unread_count": unread});
-                text(&Event::new("unread.changed", frame, *user_id, data))
-            }
-            Happening::Gap { last_seq, last_revision } => {
-                let data = json!({"last_seq": last_seq, "last_revision": last_revision});
-                text(&Event::new("sync.gap", frame, None, data))
-            }
-            Happening::SessionRevoked { reason } => {
-                text(&Event::new("session.revoked", frame, None, json!({"reason": reason})))
-            }
-            Happening::PresenceChanged { user_id, presence, last_seen_at, .. } => text(&Event::new(
-                "presence.changed",
-                frame,
-                *user_id,
-                json!({
-                    "user_id": user_id, "presence": presence.as_str(), "is_online": presence.is_online(),
-                    "last_seen_at": last_seen_at,
-                }),
-            )),
-            Happening::ConversationCreated { created_by } => {
-                let data = json!({"conversation_id": frame.conversation_id});
-                text(&Event::new("conversation.created", frame, *created_by, data))
-            }
-            Happening::ConversationUpdated { updated_by } => {
-                let data = json!({"conversation_id": frame.conversation_id});
-                text(&Event::new("conversation.updated", frame, *updated_by, data))
-            }
-            Happening::ParticipantJoined { person, added_by } => {
-                text(&Event::new("participant.joined", frame, *added_by, json!({"user_id": person.id})))
-            }
-            Happening::BreakGlass { grant_id, admin_id } => {
-                let data = json!({
-                    "conversation_id": frame.conversation_id, "grant_id": grant_id, "admin_id": admin_id,
-                });
-                text(&Event::new("access.break_glass", frame, *admin_id, data))
-            }
-            Happening::ScheduledChanged { sender_id, id, state } => {
-                let data = json!({"scheduled_message_id": id, "state": state.as_str()});
-                text(&Event::new("scheduled_message.changed", frame, *sender_id, data))
-            }
-            Happening::DraftChanged { user_id, conversation_id } => {
-                let data = json!({"conversation_id": conversation_id});
-                text(&Event::new("draft.changed", frame, *user_id, data))
-            }
-            Happening::EmergencyPaged { emergency_id, opened_by, level } => {
-                let data = json!({
-                    "emergency_id": emergency_id, "conversation_id": frame.conversation_id, "level": level,
-                });
-                text(&Event::new("emergency.paged", frame, *opened_by, data))
-            }
-            Happening::EmergencyAcknowledged { emergency_id, acknowledged_by } => {
-                let data = json!({"emergency_id": emergency_id, "acknowledged_by": acknowledged_by});
-                text(&Event::new("emergency.acknowledged", frame, *acknowledged_by, data))
-            }
-            Happening::EmergencyResolved { emergency_id, resolved_by } => {
-                let data = json!({"emergency_id": emergency_id, "resolved_by": resolved_by});
-                text(&Event::new("emergency.resolved", frame, *resolved_by, data))
-            }
-            Happening::ParticipantRemoved { person, removed_by } => {
-                text(&Event::new("participant.removed", frame, *removed_by, json!({"user_id": person.id})))
-            }
-        })
+        Some(text(&Event::from(frame)))
     }
 
-    fn ack(&self, reference: Option<String>, data: Value) -> Option<ByteString> {
-        Some(text(&json!({"v": VERSION, "type": "ack", "ref": reference, "data": data})))
+    fn ack(&self, reference: Option<String>, data: Answer) -> Option<ByteString> {
+        Some(text(&AckFrame { v: VERSION, r#type: "ack", r#ref: reference, data }))
     }
 
     fn error(&self, reference: Option<String>, problem: ProblemDetails) -> ByteString {
-        text(&json!({"v": VERSION, "type": "error", "ref": reference, "data": problem.into_frame()}))
+        let data = problem.into_frame();
+        text(&ErrorFrame { v: VERSION, r#type: "error", r#ref: reference, data })
     }
 }
 
@@ -213,7 +81,7 @@ fn reference_of(text: &str) -> Option<String> {
     value.get("ref")?.as_str().filter(|r| r.len() <= MAX_REF).map(str::to_owned)
 }
 
-fn command(kind: &str, text: &str) -> Result<Command, Problem> {
+fn command(name: &str, text: &str) -> Result<Command, Problem> {
     fn body<T: DeserializeOwned>(text: &str) -> Result<T, Problem> {
         parse_json(text.as_bytes())
     }
@@ -226,16 +94,19 @@ fn command(kind: &str, text: &str) -> Result<Command, Problem> {
         };
         Err(invalid(FieldError::new("conversation_ids", rule)))
     }
+    let Some(kind) = Kind::named(name) else {
+        return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "unknown_command"));
+    };
     let act = match kind {
-        "subscribe" => return Ok(Listen::Subscribe(ids(text)?).into()),
-        "unsubscribe" => return Ok(Listen::Unsubscribe(ids(text)?).into()),
-        "resume" => {
+        Kind::Subscribe => return Ok(Listen::Subscribe(ids(text)?).into()),
+        Kind::Unsubscribe => return Ok(Listen::Unsubscribe(ids(text)?).into()),
+        Kind::Resume => {
             let Resume { conversation_id, last_seq, last_revision, .. } = body(text)?;
             return Ok(
                 Listen::Resume { conversation: conversation_id.into(), last_seq, last_revision }.into()
             );
         }
-        "message.send" => {
+        Kind::Send => {
             let send: Send = body(text)?;
             // Checked here, as it may be absent elsewhere.
             ClientMessageId::parse(&send.client_message_id).map_err(invalid)?;
@@ -255,79 +126,44 @@ fn command(kind: &str, text: &str) -> Result<Command, Problem> {
             };
             Act::Send { conversation: send.conversation_id.into(), draft: new.parse()? }
         }
-        "message.edit" => {
+        Kind::Edit => {
             let Edit { message_id, content, version, .. } = body(text)?;
             let content = Content::parse(&content).map_err(invalid)?;
             Act::Edit { message: message_id.into(), content, version }
         }
-        "message.delete" => {
+        Kind::Delete => {
             let Delete { message_id, .. } = body(text)?;
             Act::Delete { message: message_id.into() }
         }
-        "reaction.set" | "reaction.clear" => {
+        Kind::SetReaction | Kind::ClearReaction => {
             let Reaction { message_id, emoji, .. } = body(text)?;
             let emoji = Emoji::parse(&emoji).map_err(invalid)?;
-            Act::React { message: message_id.into(), emoji, is_set: kind == "reaction.set" }
+            Act::React { message: message_id.into(), emoji, is_set: matches!(kind, Kind::SetReaction) }
         }
-        "typing.set" => {
+        Kind::Typing => {
             let Typing { conversation_id, is_typing, .. } = body(text)?;
             Act::Typing { conversation: conversation_id.into(), is_typing }
         }
-        "read.set" => {
+        Kind::Read => {
             let Read { conversation_id, message_id, .. } = body(text)?;
             let target = Anchor::Message(message_id.into());
             Act::Advance { conversation: conversation_id.into(), mark: Mark::Read, target }
         }
-        "ack" => {
+        Kind::Ack => {
             let Ack { conversation_id, up_to_seq, .. } = body(text)?;
             let target = Anchor::Seq(up_to_seq);
             Act::Advance { conversation: conversation_id.into(), mark: Mark::Delivered, target }
         }
-        "presence.set" => {
+        Kind::Presence => {
             let Presence { presence, .. } = body(text)?;
             Act::ShowAs(ChosenPresence::parse(&presence).map_err(invalid)?)
         }
-        "ping" => {
+        Kind::Ping => {
             let Ping { .. } = body(text)?;
             Act::Ping
         }
-        _ => return Err(Problem::new(actix_web::http::StatusCode::UNPROCESSABLE_ENTITY, "unknown_command")),
     };
     Ok(act.into())
-}
-
-#[derive(Serialize)]
-struct Event<T> {
-    v: u8,
-    id: Uuid,
-    r#type: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    seq: Option<i64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    revision: Option<i64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    conversation_id: Option<ConversationId>,
-    at: DateTime<Utc>,
-    /// Nobody, when a time was over.
-    actor: Option<UserId>,
-    data: T,
-}
-
-impl<T> Event<T> {
-    fn new(kind: &'static str, frame: &Frame, actor: impl Into<Option<UserId>>, data: T) -> Self {
-        let (conversation_id, at) = (frame.conversation_id, frame.at);
-        Self {
-            v: VERSION,
-            id: frame.id,
-            r#type: kind,
-            seq: None,
-            revision: None,
-            conversation_id,
-            at,
-            actor: actor.into(),
-            data,
-        }
-    }
 }
 
 /// Our own types always serialise.
@@ -337,6 +173,8 @@ pub(crate) fn text(value: &impl Serialize) -> ByteString {
 
 #[cfg(test)]
 mod tests {
+    use uuid::Uuid;
+
     use super::*;
 
     fn refusal(text: &str) -> (Option<String>, &'static str) {

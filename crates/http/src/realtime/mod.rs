@@ -1,7 +1,11 @@
 //! `GET /api/v1/ws`: one socket per device, many conversations.
 
+mod answers;
 mod authenticate;
 mod canonical;
+mod commands;
+mod document;
+mod events;
 mod socket;
 
 use actix_web::{HttpRequest, HttpResponse, get, post, web};
@@ -10,7 +14,9 @@ use alivio_platform::live::LiveSession;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+pub(crate) use answers::Answer;
 pub(crate) use authenticate::{Credential, check_origin, credential};
+pub(crate) use document::document;
 pub(crate) use socket::{Act, Command, Listen, Refusal, Request, Words, open};
 
 use crate::extract::SignedIn;
@@ -54,35 +60,14 @@ async fn issue_ticket(state: web::Data<State>, SignedIn(caller): SignedIn) -> Re
 /// Sign in by `Authorization: Bearer …`, by the subprotocols `alivio.v1, bearer.<access token>` or
 /// `alivio.v1, ticket.<ticket>`, or by `?ticket=…`. All frames are JSON text of at most 64 KiB.
 ///
-/// **Commands** carry a `type` and a `ref` of your choice, and are answered by `ack` or `error` with the same
-/// `ref`:
-///
-/// | type | fields | `ack.data` |
-/// |---|---|---|
-/// | `subscribe` | `conversation_ids` (at most 100) | `subscriptions[]`: `conversation_id`, `last_seq`, `last_revision`, `marks[]`, `online[]` |
-/// | `unsubscribe` | `conversation_ids` | |
-/// | `resume` | `conversation_id`, `last_seq`, `last_revision`? | all that was missed arrives first; then `last_seq`, `last_revision`, `replayed`, `replayed_changes`, `gap`, `marks[]`, `online[]` |
-/// | `message.send` | `conversation_id`, `client_message_id`, `content`, `message_type`?, `priority`? | `message_id`, `seq`, `created_at`, `created`, `warnings[]` |
-/// | `message.edit` | `message_id`, `content`, `version`? | `message_id`, `version`, `edited_at` |
-/// | `message.delete` | `message_id` | `message_id` |
-/// | `reaction.set`, `reaction.clear` | `message_id`, `emoji` | `message_id`, `emoji` |
-/// | `typing.set` | `conversation_id`, `is_typing` | |
-/// | `read.set` | `conversation_id`, `message_id` | a read marker |
-/// | `ack` | `conversation_id`, `up_to_seq` | a read marker: this device has all messages up to there |
-/// | `presence.set` | `presence`: `online`, `away` or `busy` | `presence` |
-/// | `ping` | | `at` |
+/// **Commands** carry a `type` and a `ref` of your choice, and are answered by `ack` or `error` with the same `ref`.
+/// **Events** carry `v`, `id`, `type`, `conversation_id` (but for `presence.changed` and `session.revoked`), `at`, `actor`,
+/// `data`, and messages their `seq`, changes of messages their `revision`. `/asyncapi.json` describes each of them;
+/// `/docs/realtime` shows them, and lets you try.
 ///
 /// `online` names those you see online: it agrees with their presence by REST. `typing.set` and receipts reach nobody
-/// while a block stands between the two of a direct conversation.
-///
-/// **Events** carry `v`, `id`, `type`, `conversation_id` (but for `presence.changed`, which concerns a person), `at`,
-/// `actor`, `data`, and messages their `seq`, changes of messages their `revision`:
-/// `message.created`, `message.updated`, `message.deleted`, `message.corrected` and `message.reacted` (all with the whole
-/// message as it is now; with `actor: null` when it had expired), `typing`, `receipt.delivered`, `receipt.read`, `presence.changed`, `conversation.created`, `conversation.updated`,
-/// `participant.joined`, `participant.removed`, `access.break_glass` (an administrator may read the conversation,
-/// see `GET /me/access-log`), `unread.changed` (to your own devices, whatever they listen to, when you have read on on one
-/// of them: `conversation_id`, `unread_count`), `sync.gap`, and as the last word `session.revoked` (`reason`, as the
-/// closing frame says it).
+/// while a block stands between the two of a direct conversation. Events about messages hold the whole message as it is
+/// now.
 ///
 /// **Coming back.** In each conversation messages are numbered by `seq` 1, 2, 3 …, and changes of messages (an edit, a
 /// deletion, an expiry, a correction, a reaction set or cleared) by `revision` 1, 2, 3 … Keep, for each conversation, the

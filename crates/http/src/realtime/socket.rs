@@ -1,6 +1,5 @@
 //! The loop of a socket, whatever words it speaks.
 
-use std::collections::HashSet;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,21 +8,24 @@ use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 use actix_ws::{AggregatedMessage, AggregatedMessageStream, CloseCode, CloseReason, ProtocolError};
 use alivio_accounts::ChosenPresence;
-use alivio_kernel::ids::{ConversationId, MessageId, UserId};
+use alivio_kernel::ids::{ConversationId, MessageId};
 use alivio_kernel::{Clock, SystemClock};
-use alivio_messages::{Anchor, Content, Draft, Emoji, Error, Mark, Marks, Position};
+use alivio_messages::{Anchor, Content, Draft, Emoji, Error, Mark};
 use alivio_platform::live::{Desk, Fate, Frame, Inbox, LiveSession, Resumed, Verdict, Vocabulary};
 use bytestring::ByteString;
 use chrono::{DateTime, Utc};
 use futures_util::future::LocalBoxFuture;
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
-use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior};
 
+use super::answers::{
+    Answer, Deletion, Edition, Nothing, Pong, ReactionAnswer, Resumption, Sent, ShownPresence, Standing,
+    Subscriptions,
+};
 use super::authenticate::PROTOCOL;
 use crate::catalogue::Language;
-use crate::messages::ReadMarkerBody;
+use crate::messages::{ReadMarkerBody, WarningBody};
 use crate::problem::{Problem, ProblemDetails, Result};
 use crate::state::State;
 
@@ -99,7 +101,7 @@ impl From<Act> for Command {
 }
 
 /// A command that has begun, and the device's name for it.
-type Running = LocalBoxFuture<'static, (Option<String>, Result<Value>)>;
+type Running = LocalBoxFuture<'static, (Option<String>, Result<Answer>)>;
 
 /// The question whether the session goes on.
 type Checking = LocalBoxFuture<'static, std::result::Result<bool, alivio_accounts::Error>>;
@@ -125,7 +127,7 @@ pub(crate) trait Words: 'static {
     /// `None` if these words cannot tell such an event.
     fn event(&self, frame: &Frame) -> Option<ByteString>;
     /// `None` if these words have no acknowledgements.
-    fn ack(&self, reference: Option<String>, data: Value) -> Option<ByteString>;
+    fn ack(&self, reference: Option<String>, data: Answer) -> Option<ByteString>;
     fn error(&self, reference: Option<String>, problem: ProblemDetails) -> ByteString;
 }
 
@@ -433,7 +435,7 @@ impl<W: Words> Socket<W> {
     async fn answer(
         &mut self,
         reference: Option<String>,
-        outcome: Result<Value>,
+        outcome: Result<Answer>,
     ) -> std::result::Result<(), End> {
         let answer = match outcome {
             Ok(data) => self.words.ack(reference, data),
@@ -446,7 +448,7 @@ impl<W: Words> Socket<W> {
     }
 
     /// Changes what the socket sends, so nothing else is sent meanwhile.
-    async fn listen(&mut self, listen: Listen) -> std::result::Result<Result<Value>, End> {
+    async fn listen(&mut self, listen: Listen) -> std::result::Result<Result<Answer>, End> {
         if let Err(error) = self.session.touch().await {
             return Ok(Err(error.into()));
         }
@@ -455,14 +457,14 @@ impl<W: Words> Socket<W> {
                 Ok(positions) => {
                     let online = self.session.online(&positions).await;
                     let positions = positions.iter();
-                    let subscriptions = positions.map(|(id, position)| describe(&online, *id, position));
-                    Ok(json!({"subscriptions": subscriptions.collect::<Vec<_>>()}))
+                    let subscriptions = positions.map(|(id, position)| Standing::new(&online, *id, position));
+                    Ok(Answer::Subscribed(Subscriptions { subscriptions: subscriptions.collect() }))
                 }
                 Err(error) => Err(error.into()),
             },
             Listen::Unsubscribe(conversations) => {
                 self.session.unsubscribe(&conversations);
-                Ok(json!({}))
+                Ok(Answer::Nothing(Nothing {}))
             }
             Listen::Resume { conversation, last_seq, last_revision } => {
                 match self.session.resume(conversation, last_seq, last_revision).await {
@@ -478,7 +480,7 @@ impl<W: Words> Socket<W> {
         &mut self,
         conversation: ConversationId,
         Resumed { mut position, gap }: Resumed,
-    ) -> std::result::Result<Result<Value>, End> {
+    ) -> std::result::Result<Result<Answer>, End> {
         if let Some(gap) = &gap {
             self.tell(gap).await?;
         }
@@ -494,11 +496,12 @@ impl<W: Words> Socket<W> {
         let position = [(conversation, position)];
         let online = self.session.online(&position).await;
         let [(_, position)] = &position;
-        let mut data = describe(&online, conversation, position);
-        data["replayed"] = json!(replayed.messages);
-        data["replayed_changes"] = json!(replayed.changes);
-        data["gap"] = json!(gap.is_some());
-        Ok(Ok(data))
+        Ok(Ok(Answer::Resumed(Resumption {
+            standing: Standing::new(&online, conversation, position),
+            replayed: replayed.messages,
+            replayed_changes: replayed.changes,
+            gap: gap.is_some(),
+        })))
     }
 }
 
@@ -516,39 +519,38 @@ async fn finished<T>(running: &mut Option<LocalBoxFuture<'static, T>>) -> T {
     }
 }
 
-async fn perform(desk: &Desk, act: Act) -> Result<Value> {
+async fn perform(desk: &Desk, act: Act) -> Result<Answer> {
     if act.is_activity() {
         desk.touch().await?;
     }
-    let marker = |conversation, moved| Ok(json!(ReadMarkerBody::new(conversation, &moved)));
+    let marker = |conversation, moved| Ok(Answer::Marker(ReadMarkerBody::new(conversation, &moved)));
     match act {
         Act::Send { conversation, draft } => {
             let sent = desk.send(conversation, draft).await?;
-            Ok(json!({
-                "message_id": sent.message.id,
-                "seq": sent.message.seq,
-                "created_at": sent.message.created_at,
-                "created": sent.created,
-                "warnings": crate::messages::WarningBody::all(&sent.warnings),
+            Ok(Answer::Sent(Sent {
+                message_id: sent.message.id.uuid(),
+                seq: sent.message.seq,
+                created_at: sent.message.created_at,
+                created: sent.created,
+                warnings: WarningBody::all(&sent.warnings),
             }))
         }
         Act::Edit { message, content, version } => {
-            let changed = desk.edit(message, content, version).await?;
-            Ok(json!({
-                "message_id": message, "version": changed.message.version, "edited_at": changed.message.edited_at,
-            }))
+            let now = desk.edit(message, content, version).await?.message;
+            let (version, edited_at) = (now.version, now.edited_at);
+            Ok(Answer::Edited(Edition { message_id: message.uuid(), version, edited_at }))
         }
         Act::Delete { message } => {
             desk.delete(message).await?;
-            Ok(json!({"message_id": message}))
+            Ok(Answer::Deleted(Deletion { message_id: message.uuid() }))
         }
         Act::React { message, emoji, is_set } => {
             desk.react(message, emoji, is_set).await?;
-            Ok(json!({"message_id": message, "emoji": emoji.as_str()}))
+            Ok(Answer::Reacted(ReactionAnswer { message_id: message.uuid(), emoji: emoji.as_str() }))
         }
         Act::Typing { conversation, is_typing } => {
             desk.type_in(conversation, is_typing).await?;
-            Ok(json!({}))
+            Ok(Answer::Nothing(Nothing {}))
         }
         Act::Advance { conversation, mark, target } => {
             marker(conversation, desk.advance(conversation, mark, target).await?)
@@ -558,20 +560,8 @@ async fn perform(desk: &Desk, act: Act) -> Result<Value> {
         }
         Act::ShowAs(chosen) => {
             desk.show_as(chosen).await?;
-            Ok(json!({"presence": chosen.as_str()}))
+            Ok(Answer::ShownAs(ShownPresence { presence: chosen.as_str() }))
         }
-        Act::Ping => Ok(json!({"at": SystemClock.now()})),
+        Act::Ping => Ok(Answer::Pong(Pong { at: SystemClock.now() })),
     }
-}
-
-/// Where a conversation stands, for a device that begins to listen.
-fn describe(online: &HashSet<UserId>, conversation: ConversationId, position: &Position) -> Value {
-    let marks = |m: &Marks| json!({"user_id": m.user_id, "delivered_up_to": m.delivered_up_to, "read_up_to": m.read_up_to});
-    json!({
-        "conversation_id": conversation,
-        "last_seq": position.last_seq,
-        "last_revision": position.last_revision,
-        "marks": position.marks.iter().map(marks).collect::<Vec<_>>(),
-        "online": position.marks.iter().map(|m| m.user_id).filter(|id| online.contains(id)).collect::<Vec<_>>(),
-    })
 }
