@@ -68,11 +68,14 @@ async fn the_socket_says_all_that_its_document_says() {
     seen.call(&mut at_ana, typing).await;
     seen.call(&mut at_ana, json!({"type": "ack", "conversation_id": group, "up_to_seq": 1})).await;
     seen.call(&mut at_ana, json!({"type": "read.set", "conversation_id": group, "message_id": id})).await;
+    seen.hear(&mut at_ana, &["unread.changed"]).await;
     seen.call(&mut at_ana, json!({"type": "presence.set", "presence": "busy"})).await;
     let events = ["typing", "receipt.delivered", "receipt.read", "presence.changed"];
     seen.hear(&mut at_maria, &events).await;
     seen.call(&mut at_ana, json!({"type": "ping"})).await;
     seen.call(&mut at_ana, json!({"type": "resume", "conversation_id": group, "last_seq": 0})).await;
+    seen.call(&mut at_ana, json!({"type": "resume", "conversation_id": group, "last_seq": 1_000_000})).await;
+    seen.hear(&mut at_ana, &["sync.gap"]).await;
     at_ana.call_refused(json!({"type": "fly"})).await;
     seen.0.insert("error".to_owned());
 
@@ -111,6 +114,9 @@ async fn the_socket_says_all_that_its_document_says() {
         carlos.post(&format!("/emergencies/{emergency}/{step}"), &json!({})).await.expect(200);
     }
     seen.hear(&mut at_luis, &["emergency.acknowledged", "emergency.resolved"]).await;
+
+    luis.post("/auth/logout", &json!({})).await.expect(204);
+    seen.hear(&mut at_luis, &["session.revoked"]).await;
 
     let documented: BTreeSet<_> = contract::known().map(str::to_owned).collect();
     assert_eq!(seen.0, documented, "what is documented, and what is");

@@ -20,6 +20,16 @@ async fn cursor(actor: &Actor) -> String {
 
 /// All that happened since, page by page, once `enough` holds of it: what others have not finished is not told yet.
 async fn catch_up(actor: &Actor, since: &str, enough: impl Fn(&[Value]) -> bool) -> Vec<Value> {
+    follow(actor, since, enough).await.0
+}
+
+/// Where to go on once the feed has told of `kind`: a cursor of now may lie before what others hold up.
+async fn cursor_after(actor: &Actor, since: &str, kind: &str) -> String {
+    follow(actor, since, |changes| kinds(changes).contains(&kind)).await.1
+}
+
+/// What [`catch_up`] gives, and where to go on.
+async fn follow(actor: &Actor, since: &str, enough: impl Fn(&[Value]) -> bool) -> (Vec<Value>, String) {
     let (mut since, mut changes) = (since.to_owned(), Vec::new());
     eventually("it has caught up", async || {
         let page = actor.get(&format!("/changes?limit=4&since={since}")).await.expect(200);
@@ -29,7 +39,7 @@ async fn catch_up(actor: &Actor, since: &str, enough: impl Fn(&[Value]) -> bool)
         page["has_more"] == false && enough(&changes)
     })
     .await;
-    changes
+    (changes, since)
 }
 
 fn kinds(changes: &[Value]) -> Vec<&str> {
@@ -40,8 +50,9 @@ fn kinds(changes: &[Value]) -> Vec<&str> {
 async fn whoever_comes_back_learns_what_happened_in_order() {
     let world = World::new().await;
     let [ana, maria, carlos] = world.sign_in_all([ANA, MARIA, CARLOS]).await;
+    let (of_ana, of_carlos) = (cursor(&ana).await, cursor(&carlos).await);
     let conversation = maria.open_group("Equipo", &[&ana]).await;
-    let since = cursor(&ana).await;
+    let since = cursor_after(&ana, &of_ana, "conversation.created").await;
 
     let said = maria.send(&conversation, "¿Cómo se encuentra?").await;
     maria.read_up_to(&conversation, text(&said, "id")).await;
@@ -65,7 +76,7 @@ async fn whoever_comes_back_learns_what_happened_in_order() {
     assert_eq!((text(opened, "conversation_id"), text(&opened["conversation"], "id")), (&*other, &*other));
 
     // Carlos learns of himself, and of nothing that was said before.
-    let since_ever = cursor(&carlos).await;
+    let since_ever = cursor_after(&carlos, &of_carlos, "participant.joined").await;
     let later = maria.send(&conversation, "Bienvenido").await;
     let told = catch_up(&carlos, &since_ever, |changes| !changes.is_empty()).await;
     assert_eq!(told.len(), 1);

@@ -132,6 +132,7 @@ async fn everything_is_heard_once(nodes: &Nodes) {
         (carlos.id.as_str(), 1)
     );
     at_carlos.next_event("receipt.read").await;
+    at_carlos.next_event("unread.changed").await;
 
     let began = Instant::now();
     patch(&maria, &format!("/conversations/{group}"), json!({"title": "Guardia de noche"})).await;
