@@ -274,7 +274,7 @@ async fn presence_crosses_nodes() {
 
     let mut at_maria = maria.connect().await;
     // Before that she may hear that María has gone, who was here to see that the nodes are connected.
-    at_ana.find(|frame| of_maria(frame) && frame["data"]["presence"] == "online").await;
+    while at_ana.find(of_maria).await["data"]["presence"] != "online" {}
     assert_eq!(shown().await, "online");
     let online = at_ana.subscribe(&[&conversation]).await["subscriptions"][0]["online"].clone();
     assert!(online.as_array().is_some_and(|online| online.contains(&json!(maria.id))), "{online}");

@@ -181,7 +181,6 @@ impl Messages {
     }
 
     /// The correction, and the number of the change of what it corrects.
-
     async fn append_correction(
         &self,
         caller: &Caller,
