@@ -1,5 +1,6 @@
 //! The OpenAPI document, made from the routes themselves, and what can be told from it.
 
+use std::collections::HashMap;
 use std::collections::btree_map::Entry;
 
 use actix_router::ResourceDef;
@@ -121,11 +122,13 @@ pub(crate) fn add_rate_limits(api: &mut Api) {
 pub(crate) struct Document {
     pub(crate) json: Bytes,
     methods: Vec<(ResourceDef, Vec<Method>)>,
+    /// Those of paths without parameters.
+    plain: HashMap<String, Vec<Method>>,
 }
 
 impl Document {
     pub(crate) fn new(api: &Api) -> Self {
-        let mut methods = Vec::new();
+        let (mut methods, mut plain) = (Vec::new(), HashMap::new());
         for (path, item) in &api.paths.paths {
             let operations = [
                 (HttpMethod::Get, &item.get, Method::GET),
@@ -135,9 +138,19 @@ impl Document {
                 (HttpMethod::Patch, &item.patch, Method::PATCH),
             ];
             let present = operations.into_iter().filter(|(_, operation, _)| operation.is_some());
-            methods.push((ResourceDef::new(path.as_str()), present.map(|(_, _, method)| method).collect()));
+            let present: Vec<_> = present.map(|(_, _, method)| method).collect();
+            if !path.contains('{') {
+                plain.insert(path.clone(), present.clone());
+            }
+            methods.push((ResourceDef::new(path.as_str()), present));
         }
-        Self { json: serde_json::to_vec(api).unwrap_or_default().into(), methods }
+        Self { json: serde_json::to_vec(api).unwrap_or_default().into(), methods, plain }
+    }
+
+    /// Whether `path` has no parameters and no such method: a path with parameters that looks like it is not meant.
+    pub(crate) fn refuses(&self, path: &str, method: &Method) -> bool {
+        let is_safe = [Method::HEAD, Method::OPTIONS].contains(method);
+        !is_safe && self.plain.get(path).is_some_and(|methods| !methods.contains(method))
     }
 
     /// The methods that `path` has, if there is such a path. A path without parameters comes first, as in
@@ -162,6 +175,9 @@ mod tests {
             Some(&[Method::GET, Method::DELETE, Method::PATCH][..])
         );
         assert_eq!(document.methods("/api/v1/nowhere"), None);
+        assert!(document.refuses("/api/v1/messages/mark-read", &Method::PATCH));
+        assert!(!document.refuses("/api/v1/messages/mark-read", &Method::POST));
+        assert!(!document.refuses("/api/v1/messages/x", &Method::PATCH));
     }
 
     #[test]
@@ -184,6 +200,9 @@ mod tests {
                     assert!(responses.contains_key("429"), "{name}");
                     let is_open = operation.get("security").is_none();
                     assert!(is_open || responses.contains_key("401"), "{name}");
+                }
+                if path.contains('{') {
+                    assert!(responses.contains_key("422"), "{name}");
                 }
                 if operation.get("requestBody").is_some() {
                     for status in ["400", "413", "415", "422"] {

@@ -119,6 +119,7 @@ enum EmergencyFilter {
 #[into_params(parameter_in = Query)]
 struct EmergencyParams {
     /// Only those that are not resolved, or only those that are.
+    #[param(inline)]
     status: Option<EmergencyFilter>,
     /// Where the page starts: `next_cursor` of the page before.
     cursor: Option<String>,

@@ -43,11 +43,11 @@ mod sessions;
 mod state;
 
 use actix_cors::Cors;
-use actix_web::body::MessageBody;
+use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{ServiceFactory, ServiceRequest, ServiceResponse};
 use actix_web::http::StatusCode;
 use actix_web::http::header::{ALLOW, HeaderName, HeaderValue};
-use actix_web::middleware::{NormalizePath, from_fn};
+use actix_web::middleware::{Next, NormalizePath, from_fn};
 use actix_web::{App, Error, HttpRequest, HttpResponse, web};
 use utoipa::OpenApi;
 use utoipa_actix_web::AppExt;
@@ -89,6 +89,7 @@ pub fn app(
         .configure(docs::routes)
         .configure(dialects::routes)
         .default_service(web::to(nowhere))
+        .wrap(from_fn(keep_to_methods))
         .wrap(from_fn(dialects::within))
         .wrap(from_fn(rate_limit::limit))
         .wrap(NormalizePath::trim())
@@ -170,6 +171,19 @@ fn cors(config: &HttpConfig) -> Cors {
         .block_on_origin_mismatch(false)
         .max_age(600);
     config.allowed_origins.iter().fold(cors, |cors, origin| cors.allowed_origin(origin))
+}
+
+/// Refuses methods that a path without parameters does not have, before a path with parameters takes them for its own.
+async fn keep_to_methods(
+    document: web::Data<Document>,
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<BoxBody>, Error> {
+    if document.refuses(request.path(), request.method()) {
+        let response = nowhere(request.request().clone(), document).await;
+        return Ok(request.into_response(response));
+    }
+    Ok(next.call(request).await?.map_into_boxed_body())
 }
 
 /// A path that does not exist, or not with this method.

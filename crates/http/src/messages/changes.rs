@@ -143,6 +143,7 @@ pub(super) async fn edit(
         (status = 403, description = "`not_the_sender`; `message_deletion_disabled`; `direct_chat_blocked`", body = ProblemDetails, content_type = "application/problem+json"),
         (status = 404, response = NotFound),
         (status = 409, description = "`conversation_closed`", body = ProblemDetails, content_type = "application/problem+json"),
+        (status = 422, response = Invalid),
         (status = 503, response = Unavailable),
     )
 )]
@@ -209,6 +210,7 @@ pub(super) async fn correct(
         (status = 200, description = "Its wordings.", body = HistoryBody),
         (status = 401, response = Unauthenticated),
         (status = 404, response = NotFound),
+        (status = 422, response = Invalid),
         (status = 503, response = Unavailable),
     )
 )]

@@ -78,6 +78,7 @@ pub(crate) struct LogParams {
     /// Those that were taken back or have expired, too, without their words.
     include_deleted: Option<bool>,
     /// `-timestamp`: newest first, as usual. `timestamp`: oldest first, as usual with `after` alone.
+    #[param(inline)]
     ordering: Option<Ordering>,
     /// The page's number from 1, for clients that do not use cursors. Not with `before` or `after`. Only the newest
     /// 10,000 entries are reached by numbers.
