@@ -274,7 +274,7 @@ pub fn write(lines: &[Line], end: &End, mut to: impl Write) -> io::Result<()> {
     to.flush()
 }
 
-/// Reads what [`write`] has written.
+/// Reads what [`write()`] has written.
 ///
 /// # Errors
 /// Those of `from`, and of a file that is none of ours.

@@ -4,7 +4,7 @@
 //! could lose but calls, and those are hints. Channels are sharded, a thing's calls always on the same one.
 //!
 //! One task keeps the line: it connects, listens, sends what waits, and begins anew after a pause when anything fails
-//! or takes longer than [`PATIENCE`]. Nobody waits for it.
+//! or takes longer than a second. Nobody waits for it.
 
 mod line;
 mod queue;
