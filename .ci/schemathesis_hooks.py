@@ -10,12 +10,15 @@ import schemathesis
 # Operations that end the session they are called with, or others of the same person.
 ENDS_SESSIONS = r"/auth/(logout|logout-all|sessions.*|password/change|change-password)$"
 # Operations of those who run the clinic, and of those who run the installation.
-OF_THE_CLINIC = r"/admin/(?!users)|/auth/invitations"
+OF_THE_CLINIC = r"/admin/(?!users)|/auth/invitations|/moderation/"
 OF_THE_INSTALLATION = r"/admin/users"
+# Only patients call for help.
+OF_A_PATIENT = {"path_regex": r"/emergencies$", "method": "POST"}
 # An access token lives for ten minutes.
 REFRESH_AFTER_SECONDS = 420
 
 
+PATIENT = "ana.lopez@clinic.example"
 DOCTOR = "maria.martinez@clinic.example"
 STUDENT = "aisha.rehman@clinic.example"
 CLINIC = "admin@clinic.example"
@@ -66,13 +69,15 @@ def person(email: str) -> type:
     schemathesis.auth(refresh_interval=REFRESH_AFTER_SECONDS)
     .skip_for(path_regex=ENDS_SESSIONS)
     .skip_for(path_regex=OF_THE_CLINIC)
+    .skip_for(**OF_A_PATIENT)
     .skip_for(path_regex=OF_THE_INSTALLATION)(person(DOCTOR))
 )
 schemathesis.auth(refresh_interval=None).apply_to(path_regex=ENDS_SESSIONS)(person(STUDENT))
 schemathesis.auth(refresh_interval=REFRESH_AFTER_SECONDS).apply_to(path_regex=OF_THE_CLINIC)(person(CLINIC))
+schemathesis.auth(refresh_interval=REFRESH_AFTER_SECONDS).apply_to(**OF_A_PATIENT)(person(PATIENT))
 schemathesis.auth(refresh_interval=REFRESH_AFTER_SECONDS).apply_to(path_regex=OF_THE_INSTALLATION)(person(INSTALLATION))
 
-for known in (DOCTOR, STUDENT, CLINIC, INSTALLATION):
+for known in (PATIENT, DOCTOR, STUDENT, CLINIC, INSTALLATION):
     sign_in(known)
 
 
