@@ -180,8 +180,10 @@ async fn keep_to_methods(
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     if document.refuses(request.path(), request.method()) {
-        let response = nowhere(request.request().clone(), document).await;
-        return Ok(request.into_response(response));
+        let (request, _) = request.into_parts();
+        // Not by `into_response`, which forgets the problem that the response is to be filled in from.
+        let response = nowhere(request.clone(), document).await;
+        return Ok(ServiceResponse::new(request, response));
     }
     Ok(next.call(request).await?.map_into_boxed_body())
 }

@@ -59,6 +59,9 @@ const NOTED_TWICE: &str = "
     END $$;
     CREATE TRIGGER twice AFTER INSERT ON changes FOR EACH ROW EXECUTE FUNCTION twice();";
 
+/// Days that a bug is given to show.
+const DAYS: usize = 4;
+
 const BUGS: [(Bug, Rule); 20] = [
     (Bug::Planted("commit_lost"), Rule::Lost),
     (Bug::Planted("refused_stored"), Rule::Phantom),
@@ -99,9 +102,21 @@ async fn broken_by(bug: Bug) -> Vec<alivio_checker::Violation> {
     check(&lines, &end)
 }
 
+/// What is broken on the first day on which `rule` is: whoever comes back may have missed too little to show a bug.
+async fn seen(bug: Bug, rule: Rule) -> Vec<alivio_checker::Violation> {
+    let mut found = Vec::new();
+    for _ in 0..DAYS {
+        found = broken_by(bug).await;
+        if found.iter().any(|violation| violation.rule == rule) {
+            break;
+        }
+    }
+    found
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_planted_bug_is_seen_by_its_rule() {
-    let runs = BUGS.iter().map(async |(bug, rule)| (*bug, *rule, broken_by(*bug).await));
+    let runs = BUGS.iter().map(async |(bug, rule)| (*bug, *rule, seen(*bug, *rule).await));
     let mut runs = futures_util::stream::iter(runs).buffer_unordered(AT_A_TIME);
     let mut missed = Vec::new();
     while let Some((bug, rule, found)) = runs.next().await {
