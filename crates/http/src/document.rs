@@ -121,14 +121,15 @@ pub(crate) fn add_rate_limits(api: &mut Api) {
 #[derive(Clone)]
 pub(crate) struct Document {
     pub(crate) json: Bytes,
-    methods: Vec<(ResourceDef, Vec<Method>)>,
     /// Those of paths without parameters.
     plain: HashMap<String, Vec<Method>>,
+    /// Those of the others.
+    patterns: Vec<(ResourceDef, Vec<Method>)>,
 }
 
 impl Document {
     pub(crate) fn new(api: &Api) -> Self {
-        let (mut methods, mut plain) = (Vec::new(), HashMap::new());
+        let (mut plain, mut patterns) = (HashMap::new(), Vec::new());
         for (path, item) in &api.paths.paths {
             let operations = [
                 (HttpMethod::Get, &item.get, Method::GET),
@@ -139,12 +140,13 @@ impl Document {
             ];
             let present = operations.into_iter().filter(|(_, operation, _)| operation.is_some());
             let present: Vec<_> = present.map(|(_, _, method)| method).collect();
-            if !path.contains('{') {
-                plain.insert(path.clone(), present.clone());
+            if path.contains('{') {
+                patterns.push((ResourceDef::new(path.as_str()), present));
+            } else {
+                plain.insert(path.clone(), present);
             }
-            methods.push((ResourceDef::new(path.as_str()), present));
         }
-        Self { json: serde_json::to_vec(api).unwrap_or_default().into(), methods, plain }
+        Self { json: serde_json::to_vec(api).unwrap_or_default().into(), plain, patterns }
     }
 
     /// Whether `path` has no parameters and no such method: a path with parameters that looks like it is not meant.
@@ -156,9 +158,8 @@ impl Document {
     /// The methods that `path` has, if there is such a path. A path without parameters comes first, as in
     /// routing.
     pub(crate) fn methods(&self, path: &str) -> Option<&[Method]> {
-        let matching = self.methods.iter().filter(|(pattern, _)| pattern.is_match(path));
-        let (_, methods) = matching.min_by_key(|(pattern, _)| pattern.pattern() != Some(path))?;
-        Some(methods)
+        let matching = || self.patterns.iter().find(|(pattern, _)| pattern.is_match(path));
+        self.plain.get(path).or_else(|| matching().map(|(_, methods)| methods)).map(Vec::as_slice)
     }
 }
 
