@@ -55,6 +55,12 @@ impl TestRedis {
         format!("redis://127.0.0.1:{}", self.port)
     }
 
+    /// Its port on this machine.
+    #[must_use]
+    pub const fn port(&self) -> u16 {
+        self.port
+    }
+
     /// SIGKILL. Returns when the process is gone.
     pub fn kill(&self) {
         if let Some(mut child) = self.process.lock().unwrap_or_else(PoisonError::into_inner).take() {
