@@ -304,7 +304,9 @@ impl Scribe {
                     },
                 };
                 let Some(frame) = frame else { continue 'connections };
-                let is_mine = frame["data"]["user_id"] == self.who.user;
+                // People hear of all their conversations.
+                let is_mine =
+                    frame["data"]["user_id"] == self.who.user && frame["conversation_id"] == conversation;
                 match frame["type"].as_str() {
                     Some("message.created") => {
                         let seen = seen(&frame["data"]);

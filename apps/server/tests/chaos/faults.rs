@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use alivio_testkit::history::connect;
-use alivio_testkit::server::{TestServer, signal};
+use alivio_testkit::server::{TestServer, eventually, signal};
 use tokio::time::sleep;
 use tokio_postgres::Client;
 
@@ -12,6 +12,8 @@ use crate::stage::{DATABASE, Stage};
 
 /// Between two faults people get so long to do something: half of that, and up to as much again.
 const QUIET: Duration = Duration::from_millis(900);
+/// So many times as long, once each kind has come up: now much is to be said.
+const CALM: u32 = 6;
 
 macro_rules! faults {
     ($($(#[$doc:meta])* $fault:ident,)*) => {
@@ -97,13 +99,15 @@ pub(crate) struct Planned {
 /// The faults of a run, for ever: each kind once, then each kind again in another order.
 pub(crate) fn plan(seed: u64) -> impl Iterator<Item = Planned> {
     let mut chance = Chance::new(seed);
-    let mut round = Vec::new();
+    let (mut round, mut planned) = (Vec::new(), 0);
     std::iter::from_fn(move || {
         if round.is_empty() {
             round.extend(Fault::ALL);
             chance.shuffle(&mut round);
         }
-        let quiet = QUIET.mul_f64(0.5) + Duration::from_millis(chance.below(900));
+        let patience = if planned < Fault::ALL.len() { QUIET } else { QUIET * CALM };
+        planned += 1;
+        let quiet = patience / 2 + Duration::from_millis(chance.below(patience.as_millis() as u64));
         let (node, moment) = (chance.below(2) as usize, Duration::from_millis(100 + chance.below(400)));
         round.pop().map(|fault| Planned { quiet, fault, node, moment })
     })
@@ -228,8 +232,15 @@ impl Fault {
     }
 }
 
+/// A connection of our own, as soon as PostgreSQL has recovered from what was before.
 async fn client(stage: &Stage) -> Client {
-    connect(&stage.database_url()).await.expect("PostgreSQL")
+    let (url, mut client) = (stage.database_url(), None);
+    eventually("PostgreSQL is back", async || {
+        client = connect(&url).await.ok();
+        client.is_some()
+    })
+    .await;
+    client.expect("a connection")
 }
 
 /// The backends that work for the servers.
@@ -250,6 +261,9 @@ async fn kill_a_backend(client: &Client) {
     let found = client.query_opt(&format!("SELECT pid {BACKENDS} LIMIT 1"), &[]).await.expect("a backend");
     if let Some(row) = found {
         signal("KILL", row.get::<_, i32>(0).unsigned_abs());
+        // Until it is our turn.
+        let ended = client.batch_execute("SELECT pg_sleep(30)").await;
+        assert!(ended.is_err(), "PostgreSQL goes on as if nothing had happened");
     }
 }
 

@@ -156,10 +156,9 @@ impl Cast {
         for n in 0..ROOMS {
             let id = maria.open_group("Guardia", &[carlos, aisha]).await;
             let room = Arc::new(Room { id, said: Mutex::default() });
-            for (node, actor) in [(n, maria), (n + 1, carlos)] {
+            for (node, actor) in [(n, maria), (n, carlos), (n + 1, carlos)] {
                 acting.spawn(write_over_socket(casting.part(&room, actor, node)));
             }
-            acting.spawn(write_over_rest(casting.part(&room, carlos, n)));
             // She is sent away now and then, and does not know.
             acting.spawn(write_over_rest(casting.part(&room, aisha, n + 1)));
             acting.spawn(write_twice(casting.parts(&room, carlos)));
