@@ -338,6 +338,7 @@ pub(crate) fn assemble(ports: Ports) -> (Platform, Relay, Housekeeping, Fellowsh
         notifications,
         mailbox: ports.mailbox.clone(),
         people,
+        epoch: ports.epoch,
         nodes,
         mentions,
         dependencies: ports.dependencies.clone().into(),

@@ -10,6 +10,7 @@ use alivio_audit::{AuditReader, GrantStore};
 use alivio_conversations::{
     ChatHours, ConversationStore, EmergencyPolicy, EmergencyStore, HoursStore, Inbox, LinkStore, TitleStore,
 };
+use alivio_kernel::ids::Uuid;
 use alivio_kernel::sealing::Tokeniser;
 use alivio_kernel::{AuditSink, BoxError, Clock, IdSource, NodeBus, Sealer};
 use alivio_messages::screening::ScreeningPolicy;
@@ -149,6 +150,8 @@ pub struct Ports {
     pub outbox_wake: Arc<Notify>,
     /// Events that every node is to hear of.
     pub broadcasts: Arc<dyn Broadcasts>,
+    /// Which history of the installation this is: another one from when a backup was restored.
+    pub epoch: Uuid,
     /// The way to the other nodes; [`LoneNode`](alivio_kernel::LoneNode) if there is none.
     pub node_bus: Arc<dyn NodeBus>,
     /// What we depend on.
