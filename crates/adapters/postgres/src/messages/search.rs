@@ -73,16 +73,15 @@ const NOT_INDEXED: &str = concat!(
 // Whoever takes the message back waits for this, and takes it out of the index afterwards.
 const PUT: &str = "
     WITH entries AS (
-        SELECT e ->> 'message_id' AS message_id, e FROM jsonb_array_elements($2) AS e
+        SELECT * FROM unnest($2::uuid[], $3::integer[], $4::text[]) AS e (message_id, version, tokens)
     ), present AS (
-        SELECT m.id, m.conversation_id, m.seq, m.version, e.e -> 'tokens' AS tokens
-        FROM entries e JOIN messages m ON m.id = e.message_id::uuid AND m.version = (e.e ->> 'version')::integer
+        SELECT m.id, m.conversation_id, m.seq, m.version, e.tokens
+        FROM entries e JOIN messages m ON m.id = e.message_id AND m.version = e.version
         WHERE m.deleted_at IS NULL AND m.content IS NOT NULL
         ORDER BY m.id FOR SHARE OF m
     )
     INSERT INTO message_tokens (message_id, conversation_id, seq, version, index_version, tokens)
-    SELECT p.id, p.conversation_id, p.seq, p.version, $1,
-        ARRAY(SELECT token::bigint FROM jsonb_array_elements_text(p.tokens) AS token)
+    SELECT p.id, p.conversation_id, p.seq, p.version, $1, p.tokens::bigint[]
     FROM present p
     WHERE NOT EXISTS (
         SELECT FROM data_keys k
@@ -190,15 +189,18 @@ impl SearchIndex for Database {
     }
 
     async fn put(&self, index_version: i16, entries: &[IndexEntry]) -> Result<(), Error> {
-        let row = |entry: &IndexEntry| {
-            // As texts: a JSON number need not hold 64 bits.
-            let tokens: Vec<String> = entry.tokens.iter().map(i64::to_string).collect();
-            serde_json::json!({"message_id": entry.message_id, "version": entry.version, "tokens": tokens})
-        };
-        let rows: serde_json::Value = entries.iter().map(row).collect();
+        let ids: Vec<Uuid> = entries.iter().map(|entry| entry.message_id.uuid()).collect();
+        let versions: Vec<i32> = entries.iter().map(|entry| entry.version.cast_signed()).collect();
+        // As one text each: arrays of PostgreSQL hold no arrays of different lengths.
+        let tokens = entries.iter().map(|entry| {
+            let tokens: Vec<_> = entry.tokens.iter().map(i64::to_string).collect();
+            format!("{{{}}}", tokens.join(","))
+        });
         let query = diesel::sql_query(PUT)
             .bind::<SmallInt, _>(index_version)
-            .bind::<diesel::sql_types::Jsonb, _>(rows);
+            .bind::<Array<SqlUuid>, _>(ids)
+            .bind::<Array<Integer>, _>(versions)
+            .bind::<Array<Text>, _>(tokens.collect::<Vec<_>>());
         let mut connection = self.connection().await.map_err(unavailable)?;
         prepared(query).execute(&mut connection).await.map_err(unavailable)?;
         Ok(())
