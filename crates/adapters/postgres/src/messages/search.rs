@@ -7,10 +7,10 @@ use alivio_messages::{
 };
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
-use diesel::QueryableByName;
 use diesel::sql_types::{
     Array, BigInt, Bool, Integer, Nullable, SmallInt, Text, Timestamptz, Uuid as SqlUuid,
 };
+use diesel::{OptionalExtension, QueryableByName};
 use diesel_async::{AsyncConnection, RunQueryDsl, SimpleAsyncConnection};
 
 use super::{MessageRow, unavailable};
@@ -60,12 +60,16 @@ const FIND: &str = concat!(
 
 const TO_INDEX: &str = concat!("SELECT ", message_columns!(), " FROM messages m WHERE m.id = ANY ($1)");
 
+/// So many messages are looked at by one query: where all are in the index, one query for all would never come back.
+const STRETCH: i64 = 20_000;
+const END_OF_STRETCH: &str = "SELECT m.id FROM messages m WHERE m.id > $1 ORDER BY m.id OFFSET $2 LIMIT 1";
+
 const NOT_INDEXED: &str = concat!(
     "SELECT ",
     message_columns!(),
     " FROM messages m
     LEFT JOIN message_tokens t ON t.message_id = m.id AND t.index_version = $1 AND t.version = m.version
-    WHERE m.id > $2 AND t.message_id IS NULL
+    WHERE m.id > $2 AND ($5::uuid IS NULL OR m.id <= $5) AND t.message_id IS NULL
       AND m.deleted_at IS NULL AND m.content IS NOT NULL AND (m.expires_at IS NULL OR m.expires_at > $3)
     ORDER BY m.id LIMIT $4"
 );
@@ -179,13 +183,25 @@ impl SearchIndex for Database {
         now: DateTime<Utc>,
         limit: i64,
     ) -> Result<Vec<StoredMessage>, Error> {
-        let query = diesel::sql_query(NOT_INDEXED)
-            .bind::<SmallInt, _>(index_version)
-            .bind::<SqlUuid, _>(after.map_or(Uuid::nil(), |id| id.uuid()))
-            .bind::<Timestamptz, _>(now)
-            .bind::<BigInt, _>(limit);
         let mut connection = self.connection().await.map_err(unavailable)?;
-        restored(prepared(query).load(&mut connection).await.map_err(unavailable)?)
+        let mut after = after.map_or(Uuid::nil(), |id| id.uuid());
+        loop {
+            let query =
+                diesel::sql_query(END_OF_STRETCH).bind::<SqlUuid, _>(after).bind::<BigInt, _>(STRETCH - 1);
+            let end: Option<Place> =
+                prepared(query).get_result(&mut connection).await.optional().map_err(unavailable)?;
+            let query = diesel::sql_query(NOT_INDEXED)
+                .bind::<SmallInt, _>(index_version)
+                .bind::<SqlUuid, _>(after)
+                .bind::<Timestamptz, _>(now)
+                .bind::<BigInt, _>(limit)
+                .bind::<Nullable<SqlUuid>, _>(end.as_ref().map(|end| end.id));
+            let found = restored(prepared(query).load(&mut connection).await.map_err(unavailable)?)?;
+            match end {
+                Some(end) if found.is_empty() => after = end.id,
+                _ => return Ok(found),
+            }
+        }
     }
 
     async fn put(&self, index_version: i16, entries: &[IndexEntry]) -> Result<(), Error> {
@@ -219,6 +235,12 @@ impl SearchIndex for Database {
         prepared(query).execute(&mut connection).await.map_err(unavailable)?;
         Ok(())
     }
+}
+
+#[derive(QueryableByName)]
+struct Place {
+    #[diesel(sql_type = SqlUuid)]
+    id: Uuid,
 }
 
 #[derive(QueryableByName)]
