@@ -46,7 +46,7 @@ impl Default for HttpConfig {
 #[derive(Clone)]
 pub struct State {
     /// The product.
-    pub platform: Platform,
+    pub platform: Arc<Platform>,
     /// How the edge behaves.
     pub config: HttpConfig,
     /// Turns true when the server is about to go away.
@@ -59,7 +59,7 @@ impl State {
     /// The state of a server that goes away when `stopping` turns true. Clones count requests together.
     pub fn new(platform: Platform, config: HttpConfig, stopping: watch::Receiver<bool>) -> Self {
         let limits = Arc::new(RateLimits::new(&config.rates));
-        Self { platform, config, stopping, limits }
+        Self { platform: Arc::new(platform), config, stopping, limits }
     }
 
     /// The state of the app that serves `request`.

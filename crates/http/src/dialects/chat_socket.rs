@@ -14,6 +14,8 @@
 //! | people come and go | | `user_status {action: user_joined, user_left}` |
 //! | a command was refused | `error`, in neither document | `error` |
 
+use std::sync::Arc;
+
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, get, web};
 use alivio_accounts::UserSummary;
@@ -52,7 +54,7 @@ pub(super) async fn open_chat(
     };
     let conversation = ConversationId::from(conversation.into_inner());
     let dialect = Dialect::of(request.query_string())?;
-    let (mut session, inbox) = LiveSession::connect(state.platform.clone(), live.caller);
+    let (mut session, inbox) = LiveSession::connect(Arc::clone(&state.platform), live.caller);
     session.subscribe(&[conversation]).await?;
     open(&request, body, &state, (session, inbox), live.expires_at, Documented { conversation, dialect })
 }

@@ -8,6 +8,8 @@ mod document;
 mod events;
 mod socket;
 
+use std::sync::Arc;
+
 use actix_web::{HttpRequest, HttpResponse, get, post, web};
 use alivio_accounts::TICKET_LIFETIME;
 use alivio_platform::live::LiveSession;
@@ -116,7 +118,7 @@ async fn open_socket(
         Credential::Token(token) => state.platform.accounts.authenticate(&token).await?,
         Credential::Ticket(ticket) => state.platform.accounts.redeem_ticket(&ticket).await?,
     };
-    let (session, inbox) = LiveSession::connect(state.platform.clone(), live.caller);
+    let (session, inbox) = LiveSession::connect(Arc::clone(&state.platform), live.caller);
     open(&request, body, &state, (session, inbox), live.expires_at, canonical::Canonical)
 }
 

@@ -52,7 +52,7 @@ pub struct Resumed {
 /// could come in between: the hub shows it as it was sent, and its change has been passed over.
 pub struct LiveSession {
     caller: Caller,
-    platform: Platform,
+    platform: Arc<Platform>,
     socket: Arc<Socket>,
     subscriptions: HashMap<ConversationId, Subscription>,
     /// Where the hub knows the socket: also where it has not been admitted yet.
@@ -61,7 +61,7 @@ pub struct LiveSession {
 
 impl LiveSession {
     /// Connects a device of the caller.
-    pub fn connect(platform: Platform, caller: Caller) -> (Self, Inbox) {
+    pub fn connect(platform: Arc<Platform>, caller: Caller) -> (Self, Inbox) {
         let (socket, inbox) = platform.hub.connect(&caller);
         platform.presence.arrived(caller.user_id);
         (Self { caller, platform, socket, subscriptions: HashMap::new(), topics: HashSet::new() }, inbox)
@@ -343,7 +343,7 @@ impl LiveSession {
 
     /// What the device can do while it listens.
     pub fn desk(&self) -> Desk {
-        Desk::new(self.caller, self.platform.clone(), Arc::clone(&self.socket))
+        Desk::new(self.caller, Arc::clone(&self.platform), Arc::clone(&self.socket))
     }
 
     /// Those of the people in `positions` whom the caller sees online. None, if that cannot be told now.
