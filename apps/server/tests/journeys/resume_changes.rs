@@ -13,6 +13,7 @@ use tokio::sync::watch;
 
 use crate::audit::sql;
 use crate::edits::edit;
+use crate::encryption::{ended, operator};
 use crate::{FAST, World, list, number, text};
 
 const THUMB: &str = "%F0%9F%91%8D";
@@ -453,4 +454,10 @@ async fn a_device_of_before_a_backup_was_restored_begins_anew() {
     // Live again.
     maria.send(&conversation, "tres").await;
     assert_eq!(number(&at_ana.next_event("message.created").await, "seq"), 3);
+
+    // Nothing shows that files were put back.
+    let (done, told) = ended(operator(&world, &["new-epoch"])).await;
+    assert!(done, "{told}");
+    world.server.restart().await;
+    assert_ne!(ana.connect().await.ready["epoch"], now);
 }
