@@ -42,7 +42,7 @@ pub(crate) const SETTINGS: &[Setting] = &[
     setting(
         "REDIS_URL",
         "",
-        "a Redis of your own (7.0 or newer), `redis://host:6379` or `rediss://user:password@host:6379`, by which several nodes call to each other; unset, each looks twice a second",
+        "a Redis of your own (7.0 or newer), `redis://host:6379` or `rediss://user:password@host:6379`, or one address of a cluster, by which several nodes call to each other and share limits; unset, each looks twice a second and counts by itself",
     ),
     setting(
         "ALIVIO_KEYS_FILE",
@@ -120,11 +120,7 @@ pub(crate) const SETTINGS: &[Setting] = &[
     ),
     setting("ALIVIO_RATE_WRITES_PER_MINUTE", "300", "requests that change something per minute and account"),
     setting("ALIVIO_RATE_READS_PER_MINUTE", "1200", "requests that only read per minute and account"),
-    setting(
-        "ALIVIO_RATE_MESSAGES_PER_MINUTE",
-        "20",
-        "messages that one person may send in any minute, counted by each node",
-    ),
+    setting("ALIVIO_RATE_MESSAGES_PER_MINUTE", "20", "messages that one person may send in any minute"),
     setting(
         "ALIVIO_RATE_EMERGENCY_MESSAGES_PER_MINUTE",
         "120",
@@ -164,6 +160,11 @@ pub(crate) const SETTINGS: &[Setting] = &[
         "ALIVIO_SOCKET_COMMANDS_PER_SECOND",
         "50",
         "commands that one socket may send per second; twice as many at once",
+    ),
+    setting(
+        "ALIVIO_SOCKETS_PER_PERSON",
+        "10",
+        "sockets that one person may have open at once, over all nodes as far as these hear each other; the next is refused",
     ),
     setting(
         "ALIVIO_SOCKET_HEARTBEAT_SECONDS",
@@ -268,6 +269,7 @@ pub(crate) struct Config {
     pub(crate) directory: DirectoryPolicy,
     pub(crate) database_connections: usize,
     pub(crate) socket_commands_per_second: NonZeroU32,
+    pub(crate) sockets_per_person: NonZeroUsize,
     pub(crate) socket_heartbeat: Duration,
     pub(crate) sign_in_policy: SignInPolicy,
     pub(crate) chat_hours: ChatHours,
@@ -394,6 +396,12 @@ impl Config {
                 get("ALIVIO_SOCKET_COMMANDS_PER_SECOND"),
                 "ALIVIO_SOCKET_COMMANDS_PER_SECOND",
                 "50",
+                "a number from 1",
+            )?,
+            sockets_per_person: number(
+                get("ALIVIO_SOCKETS_PER_PERSON"),
+                "ALIVIO_SOCKETS_PER_PERSON",
+                "10",
                 "a number from 1",
             )?,
             socket_heartbeat: heartbeat(get("ALIVIO_SOCKET_HEARTBEAT_SECONDS"))?,
@@ -666,6 +674,7 @@ mod tests {
             ("ALIVIO_SCREENING_PROFANITY", "drop"),
             ("ALIVIO_SCREENING_PHI_IN_CARE", "block"),
             ("ALIVIO_SCREENING_PHI_IN_CASES", "off"),
+            ("ALIVIO_SOCKETS_PER_PERSON", "0"),
             ("ALIVIO_SOCKET_HEARTBEAT_SECONDS", "0"),
             ("ALIVIO_SOCKET_HEARTBEAT_SECONDS", "51"),
             ("ALIVIO_MAX_SESSIONS", "0"),

@@ -1,8 +1,12 @@
 //! `alivio serve`: runs until it is told to stop, and then lets everyone finish.
 
+use std::any::Any;
 use std::io::Write;
+use std::time::Duration;
 
 use actix_web::HttpServer;
+#[cfg(target_os = "linux")]
+use actix_web::rt::net::TcpStream;
 use alivio_http::{HttpConfig, State, app};
 use alivio_kernel::BoxError;
 use alivio_platform::live::Fate;
@@ -12,6 +16,11 @@ use tokio::sync::watch;
 
 use crate::assembly::{Storage, platform};
 use crate::config::{Config, Environment};
+
+/// How long a connection may take to say what it wants.
+const HANDSHAKE: Duration = Duration::from_secs(5);
+/// How long the other side of a connection may take nothing of what it is sent.
+const STUCK: Duration = Duration::from_secs(30);
 
 /// Serves.
 pub(crate) async fn serve(config: Config) -> Result<(), BoxError> {
@@ -55,6 +64,7 @@ async fn run(config: &Config, storage: &Storage, stop: impl Future<Output = ()>)
     let http = HttpConfig {
         allowed_origins: config.allowed_origins.clone(),
         socket_commands_per_second: config.socket_commands_per_second,
+        sockets_per_person: config.sockets_per_person,
         socket_heartbeat: config.socket_heartbeat,
         // Browsers take no such cookie without TLS, which nobody has on their own machine.
         secure_cookies: config.environment == Environment::Production || !config.bind.ip().is_loopback(),
@@ -66,6 +76,9 @@ async fn run(config: &Config, storage: &Storage, stop: impl Future<Output = ()>)
     let server = HttpServer::new(move || app(state.clone()))
         // Small frames must not wait for the other side to confirm the last one (Nagle's algorithm).
         .tcp_nodelay(true)
+        // Who connects and asks nothing is let go (WS-09).
+        .client_request_timeout(HANDSHAKE)
+        .on_connect(|connection, _| lose_patience(connection))
         .bind(config.bind)
         .map_err(|error| format!("cannot listen on {} (ALIVIO_BIND): {error}", config.bind))?
         .disable_signals()
@@ -97,6 +110,20 @@ async fn run(config: &Config, storage: &Storage, stop: impl Future<Output = ()>)
     tracing::info!("server.stopped");
     Ok(())
 }
+
+/// Lets the system drop the connection when the other side has taken nothing for [`STUCK`] (WS-08): while there is no
+/// room for what was written, nobody else would find out that there is nothing more to be written.
+#[cfg(target_os = "linux")]
+fn lose_patience(connection: &dyn Any) {
+    let Some(stream) = connection.downcast_ref::<TcpStream>() else { return };
+    if let Err(error) = socket2::SockRef::from(stream).set_tcp_user_timeout(Some(STUCK)) {
+        tracing::warn!(%error, "server.patience_not_set");
+    }
+}
+
+/// Others keep it for as long as they please.
+#[cfg(not(target_os = "linux"))]
+const fn lose_patience(_: &dyn Any) {}
 
 /// Tells whoever started us where to go.
 fn announce(url: &str, demo: Option<&DemoClinic>) -> std::io::Result<()> {

@@ -44,6 +44,7 @@ mod moderation;
 mod my_messages;
 mod nodes;
 mod outage;
+mod partitions;
 mod presence;
 mod privacy;
 mod profiles;
@@ -56,7 +57,9 @@ mod screening;
 mod search;
 mod second_factor;
 mod sessions;
+mod shared_limits;
 mod side_doors;
+mod socket_attacks;
 mod sockets;
 
 use std::ops::Deref;

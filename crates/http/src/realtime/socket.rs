@@ -4,8 +4,9 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
+use actix_web::error::PayloadError;
 use actix_web::http::StatusCode;
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::{FromRequest, HttpRequest, HttpResponse, web};
 use actix_ws::{AggregatedMessage, AggregatedMessageStream, CloseCode, CloseReason, ProtocolError};
 use alivio_accounts::ChosenPresence;
 use alivio_kernel::ids::{ConversationId, MessageId};
@@ -14,6 +15,7 @@ use alivio_messages::{Anchor, Content, Draft, Emoji, Error, Mark};
 use alivio_platform::live::{Desk, Fate, Frame, Inbox, LiveSession, Resumed, Verdict, Vocabulary};
 use bytestring::ByteString;
 use chrono::{DateTime, Utc};
+use futures_util::FutureExt;
 use futures_util::future::LocalBoxFuture;
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use tokio::sync::watch;
@@ -24,15 +26,16 @@ use super::answers::{
     Subscriptions,
 };
 use super::authenticate::PROTOCOL;
+use super::frames::{MAX_FRAME, guarded};
 use crate::catalogue::Language;
 use crate::messages::{ReadMarkerBody, WarningBody};
 use crate::problem::{Problem, ProblemDetails, Result};
 use crate::state::State;
 
-/// The largest frame, and the largest message in several frames.
-const MAX_FRAME: usize = 64 * 1024;
-/// A device that says nothing for so long, not even a pong, is gone.
+/// A device that says nothing for so long, not even a pong, is gone (WS-09).
 const SILENCE: Duration = Duration::from_secs(60);
+/// Nor is one there that leaves so many pings unanswered.
+const UNANSWERED: u32 = 3;
 /// A device that takes nothing for so long is closed, and may resume.
 const STUCK: Duration = Duration::from_secs(30);
 /// How many events are sent before anything else is looked at.
@@ -140,8 +143,12 @@ pub(crate) fn open(
     expires_at: DateTime<Utc>,
     words: impl Words,
 ) -> Result<HttpResponse> {
-    let (response, sink, stream) = actix_ws::handle_with_protocols(request, body, &[PROTOCOL])
-        .map_err(|_| Problem::new(StatusCode::UPGRADE_REQUIRED, "upgrade_required"))?;
+    let body = web::Payload::from_request(request, &mut guarded(body.into_inner())).now_or_never();
+    let upgraded = body
+        .and_then(std::result::Result::ok)
+        .and_then(|body| actix_ws::handle_with_protocols(request, body, &[PROTOCOL]).ok());
+    let (response, sink, stream) =
+        upgraded.ok_or_else(|| Problem::new(StatusCode::UPGRADE_REQUIRED, "upgrade_required"))?;
     let stream = stream.max_frame_size(MAX_FRAME).aggregate_continuations().max_continuation_size(MAX_FRAME);
     let rest = (expires_at - SystemClock.now()).to_std().unwrap_or_default();
     let per_second = state.config.socket_commands_per_second;
@@ -166,6 +173,9 @@ enum End {
     /// We close it.
     Close(CloseCode, &'static str),
 }
+
+/// Of one that sends too much (WS-07).
+const FLOOD: End = End::Close(CloseCode::Other(4429), "rate_limited");
 
 impl From<Fate> for End {
     fn from(fate: Fate) -> Self {
@@ -261,7 +271,7 @@ impl<W: Words> Socket<W> {
         }
         let mut heartbeat = tokio::time::interval(self.heartbeat);
         heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut heard = Instant::now();
+        let (mut heard, patience) = (Instant::now(), patience(self.heartbeat));
         let expired = tokio::time::sleep_until(expires);
         tokio::pin!(expired);
         let mut frames = Vec::with_capacity(GULP);
@@ -291,7 +301,7 @@ impl<W: Words> Socket<W> {
                     running = self.hear(message).await?;
                 }
                 _ = heartbeat.tick() => {
-                    if heard.elapsed() > SILENCE {
+                    if heard.elapsed() > patience {
                         return Err(End::Gone);
                     }
                     self.sink.ping().await?;
@@ -318,14 +328,28 @@ impl<W: Words> Socket<W> {
             Some(Ok(AggregatedMessage::Text(text))) => self.obey(&text).await,
             Some(Ok(AggregatedMessage::Binary(_))) => Err(End::Close(CloseCode::Unsupported, "text_only")),
             Some(Ok(AggregatedMessage::Ping(bytes))) => {
+                if self.is_flooding() {
+                    return Err(FLOOD);
+                }
                 self.sink.pong(&bytes).await?;
                 Ok(None)
             }
             Some(Ok(AggregatedMessage::Pong(_))) => Ok(None),
             Some(Ok(AggregatedMessage::Close(_))) => Err(End::Close(CloseCode::Normal, "bye")),
+            Some(Err(ProtocolError::Io(error)))
+                if error
+                    .get_ref()
+                    .is_some_and(|cause| matches!(cause.downcast_ref(), Some(PayloadError::Overflow))) =>
+            {
+                Err(End::Close(CloseCode::Size, "frame_too_large"))
+            }
             Some(Err(ProtocolError::Overflow)) => Err(End::Close(CloseCode::Size, "frame_too_large")),
             Some(Err(ProtocolError::Io(error))) if error.to_string().contains("continuation size") => {
                 Err(End::Close(CloseCode::Size, "message_too_large"))
+            }
+            // It is no mistake in the text, although it is called so.
+            Some(Err(ProtocolError::Io(error))) if error.to_string().contains("reserved bits") => {
+                Err(End::Close(CloseCode::Protocol, "protocol_error"))
             }
             Some(Err(ProtocolError::Io(error))) if error.kind() == std::io::ErrorKind::InvalidData => {
                 Err(End::Close(CloseCode::Invalid, "not_utf8"))
@@ -403,12 +427,17 @@ impl<W: Words> Socket<W> {
         if text.is_empty() { Ok(()) } else { self.sink.text(text).await }
     }
 
+    /// Whether the device sends more than can be put up with (WS-07).
+    fn is_flooding(&self) -> bool {
+        self.commands.check().is_err() && self.refusals.check().is_err()
+    }
+
     /// Answers a command, or begins what takes longer.
     async fn obey(&mut self, text: &str) -> std::result::Result<Option<Running>, End> {
         let request = self.words.read(text);
         if self.commands.check().is_err() {
             if self.refusals.check().is_err() {
-                return Err(End::Close(CloseCode::Other(4429), "rate_limited"));
+                return Err(FLOOD);
             }
             let reference = request.map_or_else(|r| r.reference, |r| r.reference);
             let problem = Problem::new(StatusCode::TOO_MANY_REQUESTS, "rate_limited");
@@ -511,6 +540,11 @@ struct Replayed {
     changes: usize,
 }
 
+/// How long a device that is pinged this often may say nothing.
+fn patience(heartbeat: Duration) -> Duration {
+    SILENCE.min(heartbeat * UNANSWERED)
+}
+
 /// Resolves when what runs has finished; never, if nothing runs.
 async fn finished<T>(running: &mut Option<LocalBoxFuture<'static, T>>) -> T {
     match running {
@@ -563,5 +597,17 @@ async fn perform(desk: &Desk, act: Act) -> Result<Answer> {
             Ok(Answer::ShownAs(ShownPresence { presence: chosen.as_str() }))
         }
         Act::Ping => Ok(Answer::Pong(Pong { at: SystemClock.now() })),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_is_silent_for_longer_than_a_minute() {
+        for (heartbeat, expected) in [(1, 3), (10, 30), (25, 60), (50, 60)] {
+            assert_eq!(patience(Duration::from_secs(heartbeat)), Duration::from_secs(expected));
+        }
     }
 }

@@ -327,7 +327,14 @@ impl Hub {
         }
     }
 
-    pub(super) fn connect(&self, caller: &Caller) -> (Arc<Socket>, Inbox) {
+    /// A socket of the caller, unless they have as many as `most` here.
+    pub(super) fn connect(&self, caller: &Caller, most: usize) -> Option<(Arc<Socket>, Inbox)> {
+        let mut sockets = self.people.entry(caller.user_id).or_default();
+        if sockets.len() >= most {
+            drop(sockets);
+            self.people.remove_if(&caller.user_id, |_, sockets| sockets.is_empty());
+            return None;
+        }
         let (queue, frames) = mpsc::channel(QUEUE);
         let (fate_sender, fate) = watch::channel(None);
         let socket = Arc::new(Socket {
@@ -337,8 +344,8 @@ impl Hub {
             queue,
             fate: fate_sender,
         });
-        self.people.entry(caller.user_id).or_default().push(Arc::clone(&socket));
-        (socket, Inbox { frames, fate })
+        sockets.push(Arc::clone(&socket));
+        Some((socket, Inbox { frames, fate }))
     }
 
     /// Forgets a socket that listened to `topics`.
