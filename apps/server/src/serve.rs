@@ -1,6 +1,7 @@
 //! `alivio serve`: runs until it is told to stop, and then lets everyone finish.
 
 use std::io::Write;
+use std::net::SocketAddr;
 
 use actix_web::HttpServer;
 use alivio_http::{HttpConfig, State, app};
@@ -12,6 +13,7 @@ use tokio::sync::watch;
 
 use crate::assembly::{Storage, platform};
 use crate::config::{Config, Environment};
+use crate::metrics::Metrics;
 
 /// Serves.
 pub(crate) async fn serve(config: Config) -> Result<(), BoxError> {
@@ -20,17 +22,24 @@ pub(crate) async fn serve(config: Config) -> Result<(), BoxError> {
     // What production must be told is asked for before anything is touched.
     config.mail()?;
     config.public_origin()?;
+    // Before anything is measured.
+    let metrics = Metrics::begin(&config)?;
     let storage = Storage::open(&config).await?;
     let stop = async move {
         tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
     };
-    let served = run(&config, &storage, stop).await;
+    let served = run(&config, &storage, metrics, stop).await;
     let closed = storage.close().await;
     served.and(closed)
 }
 
-async fn run(config: &Config, storage: &Storage, stop: impl Future<Output = ()>) -> Result<(), BoxError> {
-    let (platform, relay, housekeeping, mut fellowship) = platform(config, storage).await?;
+async fn run(
+    config: &Config,
+    storage: &Storage,
+    metrics: Option<Metrics>,
+    stop: impl Future<Output = ()>,
+) -> Result<(), BoxError> {
+    let (platform, relay, housekeeping, mut fellowship, watched) = platform(config, storage).await?;
     let demo =
         if config.demo { Some(demo_clinic(&platform.accounts, &platform.profiles).await?) } else { None };
     let published = platform.profiles.publish_missing().await?;
@@ -74,8 +83,10 @@ async fn run(config: &Config, storage: &Storage, stop: impl Future<Output = ()>)
     let server = server.run();
     let handle = server.handle();
     let mut server = tokio::spawn(server);
+    let metrics_address = metrics.as_ref().map(|metrics| metrics.address);
+    let metrics = metrics.map(|metrics| metrics.serve(watched, &platform)).transpose()?;
     tracing::info!(http.address = %address, "server.started");
-    announce(&format!("http://{address}"), demo.as_ref())?;
+    announce(&format!("http://{address}"), metrics_address, demo.as_ref())?;
 
     tokio::select! {
         ended = &mut server => ended??,
@@ -94,14 +105,20 @@ async fn run(config: &Config, storage: &Storage, stop: impl Future<Output = ()>)
     relay.await?;
     fellowship.await?;
     housekeeping.await?;
+    if let Some(metrics) = metrics {
+        metrics.stop().await;
+    }
     tracing::info!("server.stopped");
     Ok(())
 }
 
 /// Tells whoever started us where to go.
-fn announce(url: &str, demo: Option<&DemoClinic>) -> std::io::Result<()> {
+fn announce(url: &str, metrics: Option<SocketAddr>, demo: Option<&DemoClinic>) -> std::io::Result<()> {
     let mut out = std::io::stdout().lock();
     writeln!(out, "Alivio listens on {url}\n  API, to read and try: {url}/docs")?;
+    if let Some(metrics) = metrics {
+        writeln!(out, "  Metrics: http://{metrics}/metrics")?;
+    }
     if let Some(DemoClinic { people, ana, .. }) = demo {
         writeln!(out, "\nDemo clinic, password {PASSWORD} for all:")?;
         for (email, role) in people {

@@ -2,6 +2,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use alivio_kernel::Heard;
+use alivio_metrics::{Direction, redis as metrics};
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Client, PushInfo, PushKind, RedisError, Value};
 use tokio::sync::mpsc;
@@ -32,10 +33,12 @@ pub(crate) async fn keep(
                 }
                 (pause, is_told) = (PAUSES.0, false);
                 *line.lock().unwrap_or_else(PoisonError::into_inner) = Some(connection.clone());
+                metrics::UP.set(1.0);
                 // Whoever has no room for this has enough to look at.
                 drop(heard.try_send(Heard::Back));
                 let error = talk(connection, pushes, &queue, &heard).await;
                 *line.lock().unwrap_or_else(PoisonError::into_inner) = None;
+                metrics::UP.set(0.0);
                 error
             }
             Err(error) => error,
@@ -74,7 +77,9 @@ async fn talk(
                 PushKind::SMessage => {
                     if let Some(Value::BulkString(hint)) = push.data.into_iter().nth(1) {
                         // A hint that finds no room is lost, as any may be.
-                        drop(heard.try_send(Heard::Hint(hint)));
+                        if heard.try_send(Heard::Hint(hint)).is_err() {
+                            metrics::DROPPED.of(Direction::In).increment(1);
+                        }
                     }
                 }
                 PushKind::Disconnection | PushKind::SUnsubscribe => break,
