@@ -20,6 +20,7 @@ use alivio_smtp::{Smtp, SmtpOptions};
 use async_trait::async_trait;
 
 use crate::config::{Config, Environment, MailConfig};
+use crate::metrics::Watched;
 
 /// Tokens of another installation are refused, whatever key they carry.
 const ISSUER: &str = "alivio";
@@ -132,7 +133,7 @@ fn post(config: &MailConfig) -> Result<Post, BoxError> {
 pub(crate) async fn platform(
     config: &Config,
     storage: &Storage,
-) -> Result<(Platform, Relay, Housekeeping, Fellowship), BoxError> {
+) -> Result<(Platform, Relay, Housekeeping, Fellowship, Watched), BoxError> {
     let (mailer, mailbox) = post(config.mail()?)?;
     let public_origin = config.public_origin()?.clone();
     let redis = node_bus(config)?;
@@ -161,8 +162,9 @@ pub(crate) async fn platform(
         }
         None => (Arc::new(LoneNode), Arc::new(limiter)),
     };
+    let watched = Watched { database: database.clone(), sealer: Arc::clone(&sealer) };
     let hashers = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
-    Ok(Platform::new(Ports {
+    let (platform, relay, housekeeping, fellowship) = Platform::new(Ports {
         clock,
         ids,
         sealer: Arc::clone(&sealer) as _,
@@ -222,5 +224,6 @@ pub(crate) async fn platform(
         outbox_wake: database.wake(),
         node_bus,
         dependencies,
-    }))
+    });
+    Ok((platform, relay, housekeeping, fellowship, watched))
 }

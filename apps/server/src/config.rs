@@ -37,6 +37,11 @@ pub(crate) const SETTINGS: &[Setting] = &[
         "`production` refuses the demo clinic and the sandbox, and makes up no keys",
     ),
     setting("ALIVIO_BIND", "127.0.0.1:8080", "address and port to listen on; port 0 takes a free one"),
+    setting(
+        "ALIVIO_METRICS_BIND",
+        "",
+        "address and port on which Prometheus reads numbers at `/metrics`, without signing in, like `127.0.0.1:9464`; unset, nothing is measured",
+    ),
     setting("ALIVIO_DATA_DIR", ".alivio", "where the private PostgreSQL and the keys live"),
     setting("DATABASE_URL", "", "a PostgreSQL of your own (14 or newer); unset, Alivio runs a private one"),
     setting(
@@ -257,6 +262,8 @@ pub(crate) enum Environment {
 pub(crate) struct Config {
     pub(crate) environment: Environment,
     pub(crate) bind: SocketAddr,
+    /// Where Prometheus reads numbers, if anywhere.
+    pub(crate) metrics_bind: Option<SocketAddr>,
     pub(crate) data_dir: PathBuf,
     /// Holds a password: never to be logged.
     pub(crate) database_url: Option<String>,
@@ -355,6 +362,7 @@ impl Config {
         Ok(Self {
             environment,
             bind,
+            metrics_bind: metrics_bind(get("ALIVIO_METRICS_BIND"))?,
             mail: mail(&get, production)?,
             public_origin: public_origin(get("ALIVIO_PUBLIC_URL"), production, bind)?,
             trusted_proxies: networks("ALIVIO_TRUSTED_PROXIES", &get)?,
@@ -459,6 +467,11 @@ fn number<T: FromStr>(
 ) -> Result<T, ConfigError> {
     let value = value.unwrap_or(default);
     value.parse().map_err(|_| invalid(name, value, expected))
+}
+
+fn metrics_bind(value: Option<&str>) -> Result<Option<SocketAddr>, ConfigError> {
+    let expected = "an address and a port, like `127.0.0.1:9464`";
+    value.map(|value| number(Some(value), "ALIVIO_METRICS_BIND", "", expected)).transpose()
 }
 
 /// Devices that say nothing for a minute are gone, so they must be asked more often than that.
@@ -651,6 +664,7 @@ mod tests {
     fn bad_values_name_the_variable_and_what_it_must_be() {
         for (name, value) in [
             ("ALIVIO_BIND", "8080"),
+            ("ALIVIO_METRICS_BIND", "9464"),
             ("ALIVIO_ENV", "prod"),
             ("ALIVIO_DEMO", "yes"),
             ("ALIVIO_OPEN_REGISTRATION", "no"),

@@ -2,6 +2,7 @@
 
 use std::any::Any;
 use std::io::Write;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use actix_web::HttpServer;
@@ -16,6 +17,7 @@ use tokio::sync::watch;
 
 use crate::assembly::{Storage, platform};
 use crate::config::{Config, Environment};
+use crate::metrics::Metrics;
 
 /// How long a connection may take to say what it wants.
 const HANDSHAKE: Duration = Duration::from_secs(5);
@@ -29,17 +31,24 @@ pub(crate) async fn serve(config: Config) -> Result<(), BoxError> {
     // What production must be told is asked for before anything is touched.
     config.mail()?;
     config.public_origin()?;
+    // Before anything is measured.
+    let metrics = Metrics::begin(&config)?;
     let storage = Storage::open(&config).await?;
     let stop = async move {
         tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
     };
-    let served = run(&config, &storage, stop).await;
+    let served = run(&config, &storage, metrics, stop).await;
     let closed = storage.close().await;
     served.and(closed)
 }
 
-async fn run(config: &Config, storage: &Storage, stop: impl Future<Output = ()>) -> Result<(), BoxError> {
-    let (platform, relay, housekeeping, mut fellowship) = platform(config, storage).await?;
+async fn run(
+    config: &Config,
+    storage: &Storage,
+    metrics: Option<Metrics>,
+    stop: impl Future<Output = ()>,
+) -> Result<(), BoxError> {
+    let (platform, relay, housekeeping, mut fellowship, watched) = platform(config, storage).await?;
     let demo =
         if config.demo { Some(demo_clinic(&platform.accounts, &platform.profiles).await?) } else { None };
     let published = platform.profiles.publish_missing().await?;
@@ -87,8 +96,10 @@ async fn run(config: &Config, storage: &Storage, stop: impl Future<Output = ()>)
     let server = server.run();
     let handle = server.handle();
     let mut server = tokio::spawn(server);
+    let metrics_address = metrics.as_ref().map(|metrics| metrics.address);
+    let metrics = metrics.map(|metrics| metrics.serve(watched, &platform)).transpose()?;
     tracing::info!(http.address = %address, "server.started");
-    announce(&format!("http://{address}"), demo.as_ref())?;
+    announce(&format!("http://{address}"), metrics_address, demo.as_ref())?;
 
     tokio::select! {
         ended = &mut server => ended??,
@@ -107,6 +118,9 @@ async fn run(config: &Config, storage: &Storage, stop: impl Future<Output = ()>)
     relay.await?;
     fellowship.await?;
     housekeeping.await?;
+    if let Some(metrics) = metrics {
+        metrics.stop().await;
+    }
     tracing::info!("server.stopped");
     Ok(())
 }
@@ -126,9 +140,12 @@ fn lose_patience(connection: &dyn Any) {
 const fn lose_patience(_: &dyn Any) {}
 
 /// Tells whoever started us where to go.
-fn announce(url: &str, demo: Option<&DemoClinic>) -> std::io::Result<()> {
+fn announce(url: &str, metrics: Option<SocketAddr>, demo: Option<&DemoClinic>) -> std::io::Result<()> {
     let mut out = std::io::stdout().lock();
     writeln!(out, "Alivio listens on {url}\n  API, to read and try: {url}/docs")?;
+    if let Some(metrics) = metrics {
+        writeln!(out, "  Metrics: http://{metrics}/metrics")?;
+    }
     if let Some(DemoClinic { people, ana, .. }) = demo {
         writeln!(out, "\nDemo clinic, password {PASSWORD} for all:")?;
         for (email, role) in people {

@@ -40,6 +40,7 @@ mod mail;
 mod matrix;
 mod message_types;
 mod messages;
+mod metrics;
 mod moderation;
 mod my_messages;
 mod nodes;

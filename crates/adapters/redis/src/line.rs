@@ -2,6 +2,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use alivio_kernel::Heard;
+use alivio_metrics::{Direction, redis as metrics};
 use futures_util::future::try_join_all;
 use redis::{Client, PushKind, RedisError, Value};
 use tokio::sync::mpsc;
@@ -29,10 +30,12 @@ pub(crate) async fn keep(
                 }
                 (pause, is_told) = (PAUSES.0, false);
                 line.set(Some(connection.clone()));
+                metrics::UP.set(1.0);
                 // Whoever has no room for this has enough to look at.
                 drop(heard.try_send(Heard::Back));
                 let error = talk(connection, pushes, &queue, &heard).await;
                 line.set(None);
+                metrics::UP.set(0.0);
                 error
             }
             Err(error) => error,
@@ -67,7 +70,9 @@ async fn talk(
                 PushKind::SMessage => {
                     if let Some(Value::BulkString(hint)) = push.data.into_iter().nth(1) {
                         // A hint that finds no room is lost, as any may be.
-                        drop(heard.try_send(Heard::Hint(hint)));
+                        if heard.try_send(Heard::Hint(hint)).is_err() {
+                            metrics::DROPPED.of(Direction::In).increment(1);
+                        }
                     }
                 }
                 PushKind::Disconnection | PushKind::SUnsubscribe => break,

@@ -12,7 +12,8 @@ use alivio_accounts::ChosenPresence;
 use alivio_kernel::ids::{ConversationId, MessageId};
 use alivio_kernel::{Clock, SystemClock};
 use alivio_messages::{Anchor, Content, Draft, Emoji, Error, Mark};
-use alivio_platform::live::{Desk, Fate, Frame, Inbox, LiveSession, Resumed, Verdict, Vocabulary};
+use alivio_metrics::{self as metrics, Closing, Delivery, Outcome, sockets};
+use alivio_platform::live::{Desk, Fate, Frame, Happening, Inbox, LiveSession, Resumed, Verdict, Vocabulary};
 use bytestring::ByteString;
 use chrono::{DateTime, Utc};
 use futures_util::FutureExt;
@@ -91,6 +92,27 @@ impl Act {
     }
 }
 
+impl Command {
+    const fn measured(&self) -> metrics::Command {
+        match self {
+            Self::Listen(Listen::Subscribe(_)) => metrics::Command::Subscribe,
+            Self::Listen(Listen::Unsubscribe(_)) => metrics::Command::Unsubscribe,
+            Self::Listen(Listen::Resume { .. }) => metrics::Command::Resume,
+            Self::Act(Act::Send { .. }) => metrics::Command::Send,
+            Self::Act(Act::Edit { .. }) => metrics::Command::Edit,
+            Self::Act(Act::Delete { .. }) => metrics::Command::Delete,
+            Self::Act(Act::React { .. }) => metrics::Command::React,
+            Self::Act(Act::Typing { .. }) => metrics::Command::Typing,
+            Self::Act(Act::Advance { mark: Mark::Delivered, .. }) => metrics::Command::Ack,
+            Self::Act(Act::Advance { mark: Mark::Read, .. } | Act::ReadNewestOf { .. }) => {
+                metrics::Command::Read
+            }
+            Self::Act(Act::ShowAs(_)) => metrics::Command::Presence,
+            Self::Act(Act::Ping) => metrics::Command::Ping,
+        }
+    }
+}
+
 impl From<Listen> for Command {
     fn from(listen: Listen) -> Self {
         Self::Listen(listen)
@@ -103,8 +125,31 @@ impl From<Act> for Command {
     }
 }
 
-/// A command that has begun, and the device's name for it.
-type Running = LocalBoxFuture<'static, (Option<String>, Result<Answer>)>;
+/// A command that has begun.
+type Running = LocalBoxFuture<'static, (Asked, Result<Answer>)>;
+
+/// What a device has asked for.
+struct Asked {
+    /// The device's name for it.
+    reference: Option<String>,
+    command: metrics::Command,
+    at: Instant,
+}
+
+impl Asked {
+    /// What it was, and what is to be done.
+    fn now(request: std::result::Result<Request, Refusal>) -> (Self, Result<Command>) {
+        let at = Instant::now();
+        match request {
+            Ok(Request { reference, command }) => {
+                (Self { reference, command: command.measured(), at }, Ok(command))
+            }
+            Err(Refusal { reference, problem }) => {
+                (Self { reference, command: metrics::Command::Unknown, at }, Err(problem))
+            }
+        }
+    }
+}
 
 /// The question whether the session goes on.
 type Checking = LocalBoxFuture<'static, std::result::Result<bool, alivio_accounts::Error>>;
@@ -161,6 +206,7 @@ pub(crate) fn open(
         heartbeat: state.config.socket_heartbeat,
         commands: RateLimiter::direct(Quota::per_second(per_second).allow_burst(burst)),
         refusals: RateLimiter::direct(Quota::per_second(NonZeroU32::MIN).allow_burst(burst)),
+        told: Told::default(),
     };
     actix_web::rt::spawn(socket.run(stream, inbox, Instant::now() + rest));
     Ok(response)
@@ -176,6 +222,15 @@ enum End {
 
 /// Of one that sends too much (WS-07).
 const FLOOD: End = End::Close(CloseCode::Other(4429), "rate_limited");
+
+impl End {
+    fn measured(&self) -> Closing {
+        match self {
+            Self::Gone => Closing::Gone,
+            Self::Close(_, reason) => Closing::named(reason).unwrap_or(Closing::Other),
+        }
+    }
+}
 
 impl From<Fate> for End {
     fn from(fate: Fate) -> Self {
@@ -238,14 +293,44 @@ struct Socket<W> {
     commands: DefaultDirectRateLimiter,
     /// Refusals that are put up with; the limit on commands lets some of a flood through, this does not.
     refusals: DefaultDirectRateLimiter,
+    told: Told,
+}
+
+/// Events that were sent and are not counted yet. They are counted by the handful: the counters are everybody's, and
+/// there may be a million events a second.
+#[derive(Default)]
+struct Told {
+    messages: u64,
+    others: u64,
+}
+
+impl Told {
+    const fn note(&mut self, frame: &Frame) {
+        match frame.what {
+            Happening::MessageCreated { .. } => self.messages += 1,
+            _ => self.others += 1,
+        }
+    }
+
+    fn count(&mut self) {
+        let Self { messages, others } = std::mem::take(self);
+        for (delivery, number) in [(Delivery::Message, messages), (Delivery::Other, others)] {
+            if number > 0 {
+                sockets::DELIVERIES.of(delivery).increment(number);
+            }
+        }
+    }
 }
 
 impl<W: Words> Socket<W> {
     async fn run(mut self, stream: AggregatedMessageStream, inbox: Inbox, expires: Instant) {
+        sockets::OPENED.increment(1);
         let end = match self.serve(stream, inbox, expires).await {
             Err(end) => end,
             Ok(()) => End::Gone,
         };
+        self.told.count();
+        sockets::CLOSED.of(end.measured()).increment(1);
         let Self { sink: Sink { session: mut sink, .. }, session, words, .. } = self;
         let End::Close(code, reason) = end else { return };
         let is_revoked = code == CloseCode::Other(SESSION_OVER);
@@ -281,6 +366,7 @@ impl<W: Words> Socket<W> {
         // ended, and that ended while their socket was opening.
         let mut checking: Option<Checking> = None;
         loop {
+            self.told.count();
             tokio::select! {
                 end = fate(&mut inbox.fate) => return Err(end),
                 () = &mut expired => return Err(Fate::SessionEnded.into()),
@@ -292,9 +378,9 @@ impl<W: Words> Socket<W> {
                         self.forward(&frame).await?;
                     }
                 }
-                (reference, outcome) = finished(&mut running) => {
+                (asked, outcome) = finished(&mut running) => {
                     running = None;
-                    self.answer(reference, outcome).await?;
+                    self.answer(asked, outcome).await?;
                 }
                 message = stream.recv(), if running.is_none() => {
                     heard = Instant::now();
@@ -379,6 +465,7 @@ impl<W: Words> Socket<W> {
 
     /// Sends what is missing before an event, and what the event was about.
     async fn recover(&mut self, conversation: ConversationId) -> std::result::Result<(), End> {
+        sockets::RECOVERIES.increment(1);
         let caught_up = match self.session.catch_up(conversation).await {
             Ok(()) => self.replay(conversation).await?.map(drop),
             Err(error) => Err(error),
@@ -424,7 +511,11 @@ impl<W: Words> Socket<W> {
     async fn tell(&mut self, frame: &Frame) -> std::result::Result<(), End> {
         let words = &self.words;
         let text = frame.render(words.vocabulary(), |frame| words.event(frame).unwrap_or_default());
-        if text.is_empty() { Ok(()) } else { self.sink.text(text).await }
+        if text.is_empty() {
+            return Ok(());
+        }
+        self.told.note(frame);
+        self.sink.text(text).await
     }
 
     /// Whether the device sends more than can be put up with (WS-07).
@@ -434,28 +525,28 @@ impl<W: Words> Socket<W> {
 
     /// Answers a command, or begins what takes longer.
     async fn obey(&mut self, text: &str) -> std::result::Result<Option<Running>, End> {
-        let request = self.words.read(text);
+        let (asked, command) = Asked::now(self.words.read(text));
         if self.commands.check().is_err() {
             if self.refusals.check().is_err() {
+                sockets::COMMANDS.of((asked.command, Outcome::RateLimited)).increment(1);
                 return Err(FLOOD);
             }
-            let reference = request.map_or_else(|r| r.reference, |r| r.reference);
             let problem = Problem::new(StatusCode::TOO_MANY_REQUESTS, "rate_limited");
-            self.answer(reference, Err(problem)).await?;
+            self.answer(asked, Err(problem)).await?;
             return Ok(None);
         }
-        match request {
-            Ok(Request { reference, command: Command::Act(act) }) => {
+        match command {
+            Ok(Command::Act(act)) => {
                 let desk = self.session.desk();
-                Ok(Some(Box::pin(async move { (reference, perform(&desk, act).await) })))
+                Ok(Some(Box::pin(async move { (asked, perform(&desk, act).await) })))
             }
-            Ok(Request { reference, command: Command::Listen(listen) }) => {
+            Ok(Command::Listen(listen)) => {
                 let outcome = self.listen(listen).await?;
-                self.answer(reference, outcome).await?;
+                self.answer(asked, outcome).await?;
                 Ok(None)
             }
-            Err(Refusal { reference, problem }) => {
-                self.answer(reference, Err(problem)).await?;
+            Err(problem) => {
+                self.answer(asked, Err(problem)).await?;
                 Ok(None)
             }
         }
@@ -463,17 +554,22 @@ impl<W: Words> Socket<W> {
 
     async fn answer(
         &mut self,
-        reference: Option<String>,
+        Asked { reference, command, at }: Asked,
         outcome: Result<Answer>,
     ) -> std::result::Result<(), End> {
+        let came_of_it = crate::problem::outcome(&outcome);
+        sockets::COMMANDS.of((command, came_of_it)).increment(1);
         let answer = match outcome {
             Ok(data) => self.words.ack(reference, data),
             Err(problem) => Some(self.words.error(reference, problem.words(self.language, ""))),
         };
-        match answer {
-            Some(answer) => self.sink.text(answer).await,
-            None => Ok(()),
+        if let Some(answer) = answer {
+            self.sink.text(answer).await?;
         }
+        if (command, came_of_it) == (metrics::Command::Send, Outcome::Done) {
+            sockets::ACKNOWLEDGEMENT.record(at.elapsed());
+        }
+        Ok(())
     }
 
     /// Changes what the socket sends, so nothing else is sent meanwhile.
@@ -511,6 +607,7 @@ impl<W: Words> Socket<W> {
         Resumed { mut position, gap }: Resumed,
     ) -> std::result::Result<Result<Answer>, End> {
         if let Some(gap) = &gap {
+            sockets::RESUME_GAPS.increment(1);
             self.tell(gap).await?;
         }
         let replayed = match self.replay(conversation).await? {

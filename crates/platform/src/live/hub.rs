@@ -55,6 +55,10 @@ impl Socket {
         }
     }
 
+    fn waiting(&self) -> usize {
+        self.queue.max_capacity() - self.queue.capacity()
+    }
+
     fn close(&self, fate: Fate) {
         self.fate.send_if_modified(|present| present.is_none() && present.replace(fate).is_none());
     }
@@ -195,6 +199,12 @@ impl Hub {
     /// How many sockets are connected.
     pub fn socket_count(&self) -> usize {
         self.people.iter().map(|person| person.value().len()).sum()
+    }
+
+    /// How many events wait for the socket that most wait for.
+    pub fn longest_queue(&self) -> usize {
+        let longest = |sockets: &Vec<Arc<Socket>>| sockets.iter().map(|socket| socket.waiting()).max();
+        self.people.iter().filter_map(|person| longest(person.value())).max().unwrap_or_default()
     }
 
     pub(crate) fn frame(
