@@ -5,6 +5,7 @@ mod config;
 mod create_admin;
 mod doctor;
 mod keys;
+mod metrics;
 mod serve;
 
 use std::io::{IsTerminal, Write};

@@ -90,6 +90,8 @@ async fn launch(to_database: &Proxy, to_redis: &Proxy, more: &[(&str, &str)]) ->
     let usual = [
         ("REDIS_URL", redis.as_str()),
         ("ALIVIO_SOCKET_COMMANDS_PER_SECOND", "1000000"),
+        // Those whose connection has broken are back before that has shown.
+        ("ALIVIO_SOCKETS_PER_PERSON", "1000"),
         // Whoever does not finish by then is to come back like everyone else.
         ("ALIVIO_SHUTDOWN_SECONDS", "2"),
     ];

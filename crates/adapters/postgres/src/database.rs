@@ -122,6 +122,10 @@ impl Database {
         Ok(self.pool.get().await?)
     }
 
+    pub(crate) fn pool(&self) -> &Pool<AsyncPgConnection> {
+        &self.pool
+    }
+
     /// A connection of one's own, outside the pool.
     pub(crate) async fn dedicated(&self) -> Result<AsyncPgConnection, BoxError> {
         Ok(connect(&self.url).await?)

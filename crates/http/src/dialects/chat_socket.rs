@@ -14,8 +14,6 @@
 //! | people come and go | | `user_status {action: user_joined, user_left}` |
 //! | a command was refused | `error`, in neither document | `error` |
 
-use std::sync::Arc;
-
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, get, web};
 use alivio_accounts::UserSummary;
@@ -33,7 +31,9 @@ use super::s0;
 use crate::extract::parse_json;
 use crate::messages::{MessageTypeBody, NewMessage, attachments};
 use crate::problem::{Problem, ProblemDetails, Result, invalid};
-use crate::realtime::{Act, Answer, Credential, Refusal, Request, Words, check_origin, credential, open};
+use crate::realtime::{
+    Act, Answer, Credential, Refusal, Request, Words, check_origin, connect, credential, open,
+};
 use crate::state::State;
 
 /// Messages per `mark_read`.
@@ -54,7 +54,7 @@ pub(super) async fn open_chat(
     };
     let conversation = ConversationId::from(conversation.into_inner());
     let dialect = Dialect::of(request.query_string())?;
-    let (mut session, inbox) = LiveSession::connect(Arc::clone(&state.platform), live.caller);
+    let (mut session, inbox) = connect(&state, live.caller)?;
     session.subscribe(&[conversation]).await?;
     open(&request, body, &state, (session, inbox), live.expires_at, Documented { conversation, dialect })
 }
