@@ -36,6 +36,7 @@ mod soak;
 mod stats;
 mod storm;
 mod sweep;
+mod talk;
 mod timing;
 
 use std::io::Write as _;

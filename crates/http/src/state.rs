@@ -1,4 +1,5 @@
 use std::num::{NonZeroU32, NonZeroUsize};
+use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::{HttpRequest, web};
@@ -48,7 +49,7 @@ impl Default for HttpConfig {
 #[derive(Clone)]
 pub struct State {
     /// The product.
-    pub platform: Platform,
+    pub platform: Arc<Platform>,
     /// How the edge behaves.
     pub config: HttpConfig,
     /// Turns true when the server is about to go away.
@@ -57,8 +58,8 @@ pub struct State {
 
 impl State {
     /// The state of a server that goes away when `stopping` turns true.
-    pub const fn new(platform: Platform, config: HttpConfig, stopping: watch::Receiver<bool>) -> Self {
-        Self { platform, config, stopping }
+    pub fn new(platform: Platform, config: HttpConfig, stopping: watch::Receiver<bool>) -> Self {
+        Self { platform: Arc::new(platform), config, stopping }
     }
 
     /// The state of the app that serves `request`.

@@ -113,11 +113,14 @@ struct Sender {
 }
 
 impl Sender {
-    /// Forgets what has passed. If the clock was set back, what seems to come counts as of now.
+    /// Forgets what has passed: what came first stands first, so only that is looked at. If the clock was set back, what
+    /// seems to come counts as of now.
     fn forget(&mut self, now: DateTime<Utc>) {
         for window in [&mut self.ordinary, &mut self.emergency] {
-            window.iter_mut().for_each(|at| *at = now.min(*at));
-            window.retain(|at| *at > now - WINDOW);
+            if window.back().is_some_and(|at| *at > now) {
+                window.iter_mut().for_each(|at| *at = now.min(*at));
+            }
+            while window.pop_front_if(|at| *at <= now - WINDOW).is_some() {}
         }
         self.texts.iter_mut().for_each(|(_, at)| *at = now.min(*at));
         self.texts.retain(|(_, at)| *at > now - REPETITION);

@@ -9,6 +9,8 @@ mod events;
 mod frames;
 mod socket;
 
+use std::sync::Arc;
+
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, get, post, web};
 use alivio_accounts::TICKET_LIFETIME;
@@ -130,7 +132,7 @@ async fn open_socket(
 
 /// Connects a device of the caller, unless they have too many.
 pub(crate) fn connect(state: &State, caller: Caller) -> Result<(LiveSession, Inbox)> {
-    LiveSession::connect(state.platform.clone(), caller, state.config.sockets_per_person)
+    LiveSession::connect(Arc::clone(&state.platform), caller, state.config.sockets_per_person)
         .ok_or_else(|| Problem::new(StatusCode::TOO_MANY_REQUESTS, "too_many_sockets"))
 }
 

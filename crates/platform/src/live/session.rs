@@ -53,7 +53,7 @@ pub struct Resumed {
 /// could come in between: the hub shows it as it was sent, and its change has been passed over.
 pub struct LiveSession {
     caller: Caller,
-    platform: Platform,
+    platform: Arc<Platform>,
     socket: Arc<Socket>,
     subscriptions: HashMap<ConversationId, Subscription>,
     /// Where the hub knows the socket: also where it has not been admitted yet.
@@ -65,7 +65,7 @@ impl LiveSession {
     ///
     /// Of those on other nodes this one knows what they told: on each node there are never more, and on all of them
     /// together only if several connect to different ones in the same moment, or nodes do not hear each other.
-    pub fn connect(platform: Platform, caller: Caller, most: NonZeroUsize) -> Option<(Self, Inbox)> {
+    pub fn connect(platform: Arc<Platform>, caller: Caller, most: NonZeroUsize) -> Option<(Self, Inbox)> {
         let most = most.get().saturating_sub(platform.presence.elsewhere().devices(caller.user_id));
         let (socket, inbox) = platform.hub.connect(&caller, most)?;
         platform.presence.arrived(caller.user_id);
@@ -342,7 +342,7 @@ impl LiveSession {
 
     /// What the device can do while it listens.
     pub fn desk(&self) -> Desk {
-        Desk::new(self.caller, self.platform.clone(), Arc::clone(&self.socket))
+        Desk::new(self.caller, Arc::clone(&self.platform), Arc::clone(&self.socket))
     }
 
     /// Those of the people in `positions` whom the caller sees online. None, if that cannot be told now.

@@ -1,0 +1,11 @@
+//! What files need from outside.
+
+mod blobs;
+mod scanner;
+mod sealing;
+mod workshop;
+
+pub use blobs::{Blob, BlobError, BlobKey, BlobPart, BlobStore, BlobWriter, ByteStream};
+pub use scanner::{ScanError, Scanner, Verdict};
+pub use sealing::{CHUNK, ContentSealer, HEADER, OpeningSegment, SealingSegment, Segment, TAG};
+pub use workshop::{Looks, Rendition, Sound, Stamp, Workshop, WorkshopError};
