@@ -14,7 +14,7 @@ use diesel::sql_types::{
 };
 use diesel_async::{AsyncConnection, RunQueryDsl};
 
-use crate::sql::prepared;
+use crate::sql::{Id, prepared};
 use crate::{Database, effects};
 
 /// The columns of a [`MessageRow`], of `messages m`.
@@ -150,6 +150,7 @@ mod feed;
 mod group_commit;
 mod reader;
 mod search;
+mod shredder;
 
 pub use group_commit::GroupCommit;
 
@@ -388,12 +389,6 @@ struct DigestRow {
     marks: MarksRow,
     #[diesel(embed)]
     last: MessageRow,
-}
-
-#[derive(QueryableByName)]
-struct Id {
-    #[diesel(sql_type = SqlUuid)]
-    id: Uuid,
 }
 
 pub(crate) fn unavailable(error: impl Into<BoxError>) -> Error {

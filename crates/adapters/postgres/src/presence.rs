@@ -28,10 +28,24 @@ const SET_PRIVACY: &str = "
     ON CONFLICT (user_id) DO UPDATE SET show_presence = excluded.show_presence,
         show_last_seen = excluded.show_last_seen";
 
+/// That no block stands between `$1` and someone.
+macro_rules! no_block {
+    ($other:literal) => {
+        concat!(
+            "NOT EXISTS (SELECT 1 FROM blocks b WHERE b.blocker_id = $1 AND b.blocked_id = ",
+            $other,
+            ") AND NOT EXISTS (SELECT 1 FROM blocks b WHERE b.blocked_id = $1 AND b.blocker_id = ",
+            $other,
+            ")"
+        )
+    };
+}
+
 /// Everyone whom `$1` knows, active and without a block in between: the one half of who sees whom.
 macro_rules! known {
     () => {
-        "SELECT k.id, bool_or(k.is_contact) AS is_contact
+        concat!(
+            "SELECT k.id, bool_or(k.is_contact) AS is_contact
         FROM (
             SELECT c.contact_id AS id, true AS is_contact FROM contacts c WHERE c.user_id = $1
             UNION ALL
@@ -40,9 +54,10 @@ macro_rules! known {
                 AND p.user_id <> me.user_id
             WHERE me.user_id = $1 AND me.left_seq IS NULL
         ) k
-        WHERE NOT EXISTS (SELECT 1 FROM blocks b WHERE b.blocker_id = $1 AND b.blocked_id = k.id)
-          AND NOT EXISTS (SELECT 1 FROM blocks b WHERE b.blocked_id = $1 AND b.blocker_id = k.id)
-        GROUP BY k.id"
+        WHERE ",
+            no_block!("k.id"),
+            " GROUP BY k.id"
+        )
     };
 }
 
@@ -64,7 +79,8 @@ macro_rules! holds {
 /// both are in, of many.
 macro_rules! known_of_those {
     () => {
-        "SELECT o.id, k.is_contact
+        concat!(
+            "SELECT o.id, k.is_contact
         FROM (SELECT DISTINCT id FROM unnest($2::uuid[]) AS asked (id) WHERE id <> $1) o
         CROSS JOIN LATERAL (
             SELECT EXISTS (SELECT 1 FROM contacts c WHERE c.user_id = $1 AND c.contact_id = o.id) AS is_contact
@@ -74,9 +90,9 @@ macro_rules! known_of_those {
             JOIN participants me ON me.conversation_id = p.conversation_id AND me.user_id = $1 AND me.left_seq IS NULL
             WHERE p.user_id = o.id AND p.left_seq IS NULL LIMIT 1
         ) s ON true
-        WHERE (k.is_contact OR s.met)
-          AND NOT EXISTS (SELECT 1 FROM blocks b WHERE b.blocker_id = $1 AND b.blocked_id = o.id)
-          AND NOT EXISTS (SELECT 1 FROM blocks b WHERE b.blocked_id = $1 AND b.blocker_id = o.id)"
+        WHERE (k.is_contact OR s.met) AND ",
+            no_block!("o.id")
+        )
     };
 }
 

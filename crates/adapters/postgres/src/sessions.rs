@@ -16,7 +16,7 @@ use diesel::sql_types::{BigInt, Bool, Bytea, Integer, Nullable, Text, Timestampt
 use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
 
 use crate::schema::{sessions, users, websocket_tickets};
-use crate::sql::prepared;
+use crate::sql::{Id, prepared};
 use crate::users::unavailable;
 use crate::{Database, effects};
 
@@ -123,12 +123,6 @@ struct Rotated {
     expires_at: DateTime<Utc>,
     #[diesel(sql_type = Bool)]
     reused: bool,
-}
-
-#[derive(QueryableByName)]
-struct Id {
-    #[diesel(sql_type = SqlUuid)]
-    id: Uuid,
 }
 
 /// What a statement says that begins another epoch.
