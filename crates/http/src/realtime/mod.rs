@@ -100,7 +100,11 @@ async fn issue_ticket(state: web::Data<State>, SignedIn(caller): SignedIn) -> Re
 ///
 /// **Close codes**: 4401 the session has ended (`session_ended`: signed out, or nothing was done for 30 minutes;
 /// `session_evicted`: the account signed in on too many devices); 4429 too many commands; 4008 you read too slowly, resume; 1009 the
-/// frame is too large, or in too many parts; 1003 not text; 1012 the server restarts, come back and resume; 1013 try again and resume.
+/// frame is too large, or in too many parts; 1003 not text; 1012 the server restarts, come back and resume; 1013 too much is
+/// asked for at once: the reason, `try_again retry_after=7`, says after how many seconds to come back and resume.
+///
+/// **When everyone comes back at once**, those who `subscribe` or `resume` are let in by turns. Whoever has waited too long
+/// is closed with 1013 and not refused: what they have missed is still there, so they resume from where they were.
 #[utoipa::path(
     tag = "Realtime",
     operation_id = "openSocket",
