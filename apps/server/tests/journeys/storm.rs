@@ -30,13 +30,13 @@ async fn a_crowd_that_comes_back_at_once_misses_nothing_and_hears_nothing_twice(
         groups.push(group);
     }
 
-    let come_back = async |number: usize| {
-        let (person, group) = ([&maria, &carlos, &aisha][number % 3], &groups[number / 3 % 3]);
-        let from = i64::try_from(number).expect("few") % (BEFORE + 1);
+    let come_back = async |nth: usize| {
+        let (person, group) = ([&maria, &carlos, &aisha][nth % 3], &groups[nth / 3 % 3]);
+        let from = i64::try_from(nth).expect("few") % (BEFORE + 1);
         let mut socket = person.connect().await;
         let reference = socket.command(resume(group, from)).await;
         let answer = socket.answer(&reference).await;
-        if number % 3 == 2 {
+        if nth % 3 == 2 {
             assert_eq!(text(&answer.expect_err("she was removed"), "error"), "not_found");
             let heard = socket.settled().await;
             assert!(!heard.iter().any(|frame| frame["type"] == "message.created"), "{heard:?}");
@@ -70,15 +70,19 @@ async fn whoever_waits_too_long_is_told_when_to_come_back_and_others_are_served(
     let conversation = maria.open_direct(&carlos.id).await;
     maria.send(&conversation, "hola").await;
     let (mut first, mut second) = (maria.connect().await, carlos.connect().await);
-    let (mut client, connection) =
-        tokio_postgres::connect(world.database.url(), NoTls).await.expect("the database");
-    let connection = tokio::spawn(connection);
+    let connect = async || {
+        let (client, connection) =
+            tokio_postgres::connect(world.database.url(), NoTls).await.expect("the database");
+        (client, tokio::spawn(connection))
+    };
+    // A transaction sees of the others what they did when it first looked.
+    let ((mut client, connection), (onlooker, looking)) = (connect().await, connect().await);
     let held = client.transaction().await.expect("a transaction");
     held.execute("LOCK TABLE participants IN ACCESS EXCLUSIVE MODE", &[]).await.expect("the lock");
 
     let reference = first.command(resume(&conversation, 0)).await;
     eventually("the first one is inside", async || {
-        held.query_one(WAITS, &[]).await.expect("an answer").get::<_, i64>(0) > 0
+        onlooker.query_one(WAITS, &[]).await.expect("an answer").get::<_, i64>(0) > 0
     })
     .await;
     second.command(resume(&conversation, 0)).await;
@@ -93,4 +97,5 @@ async fn whoever_waits_too_long_is_told_when_to_come_back_and_others_are_served(
     let mut again = carlos.connect().await;
     assert_eq!(number(&again.call(resume(&conversation, 0)).await, "replayed"), 1);
     connection.abort();
+    looking.abort();
 }

@@ -83,7 +83,9 @@ async fn issue_ticket(state: web::Data<State>, SignedIn(caller): SignedIn) -> Re
 ///    its `actor`; `at` is then the time at which it is told;
 /// 2. each message after your `last_seq`, in the order of `seq`, as it is now;
 /// 3. the ack, and from there on what happens: nothing is missing and nothing comes twice. The ack's `marks[]` say how far
-///    everyone had received and read; what moves after that comes as `receipt.…`. Marks only go forward: keep the higher.
+///    everyone had received and read; what moves after that comes as `receipt.…`, and what moves within a quarter of a second
+///    after it, together as `receipts`. Marks only go forward: keep the higher. Where more than 50 devices listen to a
+///    conversation, you hear of your own marks and of those that reach messages which you have just sent.
 ///
 /// On a connection `seq` goes up by one with each `message.created`, and `revision` goes up with each change; it may skip
 /// numbers, of messages that you may not read and of changes that were told together. `data.revision` is the number of the

@@ -414,8 +414,7 @@ impl<W: Words> Socket<W> {
                     match step {
                         Step::Done(asked, outcome) => self.answer(asked, outcome).await?,
                         Step::Entered(asked, listen, entry) => {
-                            let _entry = entry?;
-                            let outcome = self.listen(listen).await?;
+                            let outcome = self.listen(listen, Some(entry?)).await?;
                             self.answer(asked, outcome).await?;
                         }
                     }
@@ -505,7 +504,7 @@ impl<W: Words> Socket<W> {
     async fn recover(&mut self, conversation: ConversationId) -> std::result::Result<(), End> {
         sockets::RECOVERIES.increment(1);
         let caught_up = match self.session.catch_up(conversation).await {
-            Ok(()) => self.replay(conversation).await?.map(drop),
+            Ok(()) => self.replay(conversation, None).await?.map(drop),
             Err(error) => Err(error),
         };
         match caught_up {
@@ -516,23 +515,31 @@ impl<W: Words> Socket<W> {
     }
 
     /// Sends all that the device missed in a conversation: the changes of what it has, then what it has not. How many
-    /// messages and changes that were.
+    /// messages and changes that were. It gives its place away before it waits for the device: one that reads slowly keeps
+    /// nobody out.
     async fn replay(
         &mut self,
         conversation: ConversationId,
+        mut entry: Option<Entry>,
     ) -> std::result::Result<std::result::Result<Replayed, Error>, End> {
         let mut replayed = Replayed { messages: 0, changes: 0 };
         loop {
             match self.session.missed_changes(conversation).await {
                 Ok(None) => break,
-                Ok(Some(frames)) => replayed.changes += self.tell_all(&frames).await?,
+                Ok(Some(frames)) => {
+                    drop(entry.take());
+                    replayed.changes += self.tell_all(&frames).await?;
+                }
                 Err(error) => return Ok(Err(error)),
             }
         }
         loop {
             match self.session.missed(conversation).await {
                 Ok(frames) if frames.is_empty() => return Ok(Ok(replayed)),
-                Ok(frames) => replayed.messages += self.tell_all(&frames).await?,
+                Ok(frames) => {
+                    drop(entry.take());
+                    replayed.messages += self.tell_all(&frames).await?;
+                }
                 Err(error) => return Ok(Err(error)),
             }
         }
@@ -547,6 +554,19 @@ impl<W: Words> Socket<W> {
     }
 
     async fn tell(&mut self, frame: &Frame) -> std::result::Result<(), End> {
+        match &frame.what {
+            // The documents have words for each alone.
+            Happening::Gathered(each) if self.words.vocabulary() != Vocabulary::Canonical => {
+                for frame in each.iter() {
+                    self.write(frame).await?;
+                }
+                Ok(())
+            }
+            _ => self.write(frame).await,
+        }
+    }
+
+    async fn write(&mut self, frame: &Frame) -> std::result::Result<(), End> {
         let words = &self.words;
         let text = frame.render(words.vocabulary(), |frame| words.event(frame).unwrap_or_default());
         if text.is_empty() {
@@ -580,7 +600,7 @@ impl<W: Words> Socket<W> {
             }
             // Nothing is read for that.
             Ok(Command::Listen(listen @ Listen::Unsubscribe(_))) => {
-                let outcome = self.listen(listen).await?;
+                let outcome = self.listen(listen, None).await?;
                 self.answer(asked, outcome).await?;
                 Ok(None)
             }
@@ -616,7 +636,11 @@ impl<W: Words> Socket<W> {
     }
 
     /// Changes what the socket sends, so nothing else is sent meanwhile.
-    async fn listen(&mut self, listen: Listen) -> std::result::Result<Result<Answer>, End> {
+    async fn listen(
+        &mut self,
+        listen: Listen,
+        entry: Option<Entry>,
+    ) -> std::result::Result<Result<Answer>, End> {
         if let Err(error) = self.session.touch().await {
             return Ok(Err(error.into()));
         }
@@ -636,7 +660,7 @@ impl<W: Words> Socket<W> {
             }
             Listen::Resume { conversation, last_seq, last_revision, epoch } => {
                 match self.session.resume(conversation, last_seq, last_revision, epoch).await {
-                    Ok(resumed) => self.go_on(conversation, resumed).await?,
+                    Ok(resumed) => self.go_on(conversation, resumed, entry).await?,
                     Err(error) => Err(error.into()),
                 }
             }
@@ -648,12 +672,13 @@ impl<W: Words> Socket<W> {
         &mut self,
         conversation: ConversationId,
         Resumed { mut position, gap }: Resumed,
+        entry: Option<Entry>,
     ) -> std::result::Result<Result<Answer>, End> {
         if let Some(gap) = &gap {
             sockets::RESUME_GAPS.increment(1);
             self.tell(gap).await?;
         }
-        let replayed = match self.replay(conversation).await? {
+        let replayed = match self.replay(conversation, entry).await? {
             Ok(replayed) => replayed,
             Err(error) => {
                 // It has some of it and not the rest: it is to resume again before it hears more.

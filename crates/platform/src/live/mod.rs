@@ -15,6 +15,7 @@ mod hub;
 mod nodes;
 mod order;
 mod presence;
+mod receipts;
 mod session;
 mod silence;
 

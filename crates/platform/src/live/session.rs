@@ -312,7 +312,7 @@ impl LiveSession {
                 }
             }
             (Happening::Typing { person, .. }, Some(_)) if person.id != me => Verdict::Deliver,
-            (Happening::MarksMoved(_), Some(_)) => Verdict::Deliver,
+            (Happening::MarksMoved(_) | Happening::Gathered(_), Some(_)) => Verdict::Deliver,
             (Happening::ParticipantRemoved { person, .. }, subscription) => {
                 let listens = subscription.is_some();
                 if person.id == me {
