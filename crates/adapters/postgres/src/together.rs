@@ -39,6 +39,12 @@ pub(crate) trait Statement: 'static {
 
 type Reply<S> = oneshot::Sender<Result<<S as Statement>::Answer, BoxError>>;
 
+/// What is asked by one statement, and who waits for which answer.
+struct Group<S: Statement> {
+    questions: Vec<S::Question>,
+    replies: Vec<Reply<S>>,
+}
+
 struct Waiting<S: Statement> {
     questions: VecDeque<(S::Question, Reply<S>)>,
     /// Whether somebody asks for them.
@@ -84,7 +90,7 @@ impl<S: Statement> Queue<S> {
 
     /// Asks until nothing waits.
     async fn serve(self, pool: Pool<AsyncPgConnection>) {
-        while let Some((questions, replies)) = self.next() {
+        while let Some(Group { questions, replies }) = self.next() {
             // One that fails beyond measure must not leave those behind it waiting for ever.
             let asked = AssertUnwindSafe(ask::<S>(&pool, &questions)).catch_unwind().await;
             match asked.unwrap_or_else(|_| Err("the statement failed".into())) {
@@ -103,7 +109,7 @@ impl<S: Statement> Queue<S> {
     }
 
     /// What is to be asked next, of those who still want to know.
-    fn next(&self) -> Option<(Vec<S::Question>, Vec<Reply<S>>)> {
+    fn next(&self) -> Option<Group<S>> {
         let (mut questions, mut replies) = (Vec::new(), Vec::new());
         let mut waiting = self.lock();
         while questions.len() < S::MOST
@@ -115,7 +121,7 @@ impl<S: Statement> Queue<S> {
             }
         }
         waiting.is_served = !questions.is_empty();
-        waiting.is_served.then_some((questions, replies))
+        waiting.is_served.then_some(Group { questions, replies })
     }
 
     fn lock(&self) -> MutexGuard<'_, Waiting<S>> {
