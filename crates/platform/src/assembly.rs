@@ -32,7 +32,7 @@ use crate::chores::{ExpireMessages, ForgetBroadcasts, PurgeMessages};
 use crate::correspondence::{Correspondence, LettersByMail};
 use crate::feed::ForgetChanges;
 use crate::live::{
-    Announcing, EarPorts, Fellowship, Hub, LiveAnnouncer, Nodes, PresenceBoard, SharedPace, Silence,
+    Announcing, Door, EarPorts, Fellowship, Hub, LiveAnnouncer, Nodes, PresenceBoard, SharedPace, Silence,
     TailPorts, TellEveryNode,
 };
 use crate::mentions::Mentions;
@@ -342,6 +342,7 @@ pub(crate) fn assemble(ports: Ports) -> (Platform, Relay, Housekeeping, Fellowsh
         mailbox: ports.mailbox.clone(),
         people,
         epoch: ports.epoch,
+        door: Arc::new(Door::new(ports.door, ids())),
         nodes,
         mentions,
         dependencies: ports.dependencies.clone().into(),

@@ -62,6 +62,7 @@ mod shared_limits;
 mod side_doors;
 mod socket_attacks;
 mod sockets;
+mod storm;
 
 use std::ops::Deref;
 

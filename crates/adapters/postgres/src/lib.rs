@@ -34,6 +34,7 @@ mod second_factors;
 mod sessions;
 mod sql;
 mod titles;
+mod together;
 mod users;
 mod vitals;
 
