@@ -16,6 +16,7 @@ mod database;
 mod directory;
 mod effects;
 mod emergencies;
+mod files;
 mod guards;
 mod hours;
 mod inbox;

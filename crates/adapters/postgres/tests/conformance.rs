@@ -251,6 +251,7 @@ impl alivio_conversations::testing::World for Clinic {
             fingerprint: [0; 16],
             event: Event::new(&SystemIds, at, &sent),
             flag: None,
+            files: Vec::new(),
         };
         assert!(matches!(self.log.append(entry).await.unwrap(), Appended::Stored { .. }));
     }

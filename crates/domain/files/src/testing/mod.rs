@@ -1,0 +1,5 @@
+//! How an adapter proves itself.
+
+mod fixtures;
+
+pub use fixtures::header;
