@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use alivio_accounts::{DirectoryPolicy, Email, SignInPolicy};
 use alivio_conversations::{ChatHours, EmergencyNumber, EmergencyPolicy, OutsideHours, Schedule};
+use alivio_files::Policy as FilePolicy;
 use alivio_http::Rates;
 use alivio_kernel::{Role, Sensitive};
 use alivio_messages::screening::{ScreeningAction, ScreeningPolicy};
@@ -129,6 +130,12 @@ pub(crate) const SETTINGS: &[Setting] = &[
         "ALIVIO_RATE_EMERGENCY_MESSAGES_PER_MINUTE",
         "120",
         "the same in emergency conversations, counted apart",
+    ),
+    setting("ALIVIO_RATE_FILES_PER_HOUR", "10", "files that one person may upload in any hour"),
+    setting(
+        "ALIVIO_UPLOAD_PATIENCE_SECONDS",
+        "30",
+        "how long the next piece of an upload may take, 1 to 600; slower than 1 KiB per second is given up",
     ),
     setting(
         "ALIVIO_SCREENING_PROFANITY",
@@ -280,6 +287,8 @@ pub(crate) struct Config {
     pub(crate) allowed_networks: Vec<IpNet>,
     pub(crate) rates: Rates,
     pub(crate) pace: PaceLimits,
+    pub(crate) file_policy: FilePolicy,
+    pub(crate) upload_patience: Duration,
     pub(crate) screening: ScreeningPolicy,
     mail: Option<MailConfig>,
     public_origin: Option<PublicOrigin>,
@@ -366,6 +375,8 @@ impl Config {
                 ordinary: per_minute("ALIVIO_RATE_MESSAGES_PER_MINUTE", "20")?,
                 emergency: per_minute("ALIVIO_RATE_EMERGENCY_MESSAGES_PER_MINUTE", "120")?,
             },
+            file_policy: FilePolicy { per_hour: per_minute("ALIVIO_RATE_FILES_PER_HOUR", "10")?.get() },
+            upload_patience: upload_patience(get("ALIVIO_UPLOAD_PATIENCE_SECONDS"))?,
             screening: screening(&get)?,
             keys_file: get("ALIVIO_KEYS_FILE").map_or_else(|| data_dir.join("keys.json"), PathBuf::from),
             data_dir,
@@ -451,6 +462,16 @@ fn number<T: FromStr>(
 ) -> Result<T, ConfigError> {
     let value = value.unwrap_or(default);
     value.parse().map_err(|_| invalid(name, value, expected))
+}
+
+/// Longer than ten minutes is nobody's patience.
+fn upload_patience(value: Option<&str>) -> Result<Duration, ConfigError> {
+    let name = "ALIVIO_UPLOAD_PATIENCE_SECONDS";
+    let expected = "a number of seconds from 1 to 600";
+    match number(value, name, "30", expected)? {
+        seconds @ 1..=600 => Ok(Duration::from_secs(seconds)),
+        _ => Err(invalid(name, value.unwrap_or_default(), expected)),
+    }
 }
 
 /// Devices that say nothing for a minute are gone, so they must be asked more often than that.
@@ -663,6 +684,8 @@ mod tests {
             ("ALIVIO_RATE_WRITES_PER_MINUTE", "many"),
             ("ALIVIO_RATE_READS_PER_MINUTE", "-1"),
             ("ALIVIO_RATE_MESSAGES_PER_MINUTE", "0"),
+            ("ALIVIO_RATE_FILES_PER_HOUR", "0"),
+            ("ALIVIO_UPLOAD_PATIENCE_SECONDS", "0"),
             ("ALIVIO_SCREENING_PROFANITY", "drop"),
             ("ALIVIO_SCREENING_PHI_IN_CARE", "block"),
             ("ALIVIO_SCREENING_PHI_IN_CASES", "off"),

@@ -60,6 +60,7 @@ async fn run(config: &Config, storage: &Storage, stop: impl Future<Output = ()>)
         secure_cookies: config.environment == Environment::Production || !config.bind.ip().is_loopback(),
         rates: config.rates,
         trusted_proxies: config.trusted_proxies.clone(),
+        upload_patience: config.upload_patience,
         allowed_networks: config.allowed_networks.clone(),
     };
     let state = State::new(platform.clone(), http, stopped);

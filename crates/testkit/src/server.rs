@@ -91,6 +91,7 @@ impl TestServer {
             ("ALIVIO_RATE_READS_PER_MINUTE", "1000000"),
             ("ALIVIO_RATE_MESSAGES_PER_MINUTE", "1000000"),
             ("ALIVIO_RATE_EMERGENCY_MESSAGES_PER_MINUTE", "1000000"),
+            ("ALIVIO_RATE_FILES_PER_HOUR", "1000000"),
             ("ALIVIO_DATA_DIR", &directory),
             ("DATABASE_URL", database_url),
             // Tests run at any hour.

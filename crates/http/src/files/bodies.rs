@@ -190,7 +190,7 @@ pub(super) fn address(file: &File, of: &str) -> String {
 pub(super) fn checksum(digest: &[u8; 32]) -> String {
     digest.iter().fold("SHA256:".to_owned(), |mut text, byte| {
         // Writing to a string never fails.
-        drop(write!(text, "{byte:02x}"));
+        let _ = write!(text, "{byte:02x}");
         text
     })
 }
@@ -292,7 +292,7 @@ pub(super) fn disposition(kind: DispositionType, name: &str) -> String {
         if byte.is_ascii_alphanumeric() || b"!#$&+-.^_`|~".contains(&byte) {
             text.push(byte.into());
         } else {
-            drop(write!(text, "%{byte:02X}"));
+            let _ = write!(text, "%{byte:02X}");
         }
         text
     });

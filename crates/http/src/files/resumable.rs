@@ -124,7 +124,7 @@ async fn capabilities() -> HttpResponse {
     )
 )]
 #[post("/files/uploads")]
-async fn begin(
+async fn begin_upload(
     state: web::Data<State>,
     SignedIn(caller): SignedIn,
     request: HttpRequest,
@@ -158,7 +158,7 @@ async fn begin(
     )
 )]
 #[head("/files/uploads/{id}")]
-async fn offset(
+async fn upload_offset(
     state: web::Data<State>,
     SignedIn(caller): SignedIn,
     id: web::Path<Uuid>,
@@ -200,7 +200,7 @@ async fn offset(
     )
 )]
 #[patch("/files/uploads/{id}")]
-async fn piece(
+async fn send_piece(
     state: web::Data<State>,
     SignedIn(caller): SignedIn,
     id: web::Path<Uuid>,
@@ -260,7 +260,7 @@ async fn take(mut piece: Piece, mut pace: Pace, mut payload: web::Payload) -> Re
     )
 )]
 #[delete("/files/uploads/{id}")]
-async fn cancel(
+async fn cancel_upload(
     state: web::Data<State>,
     SignedIn(caller): SignedIn,
     id: web::Path<Uuid>,
@@ -272,6 +272,6 @@ async fn cancel(
 }
 
 pub(super) fn routes(config: &mut utoipa_actix_web::service_config::ServiceConfig<'_>) {
-    config.service(begin).service(offset).service(piece).service(cancel);
+    config.service(begin_upload).service(upload_offset).service(send_piece).service(cancel_upload);
     config.route("/files/uploads", web::method(Method::OPTIONS).to(capabilities));
 }

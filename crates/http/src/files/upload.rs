@@ -26,7 +26,6 @@ const FORM: u64 = 64 * 1024;
 /// A form with a file in it. The fields may come in any order.
 #[derive(Serialize, ToSchema)]
 #[schema(as = NewFile)]
-#[expect(dead_code, reason = "only describes the form")]
 struct NewFileForm {
     /// The file, with its name.
     #[schema(value_type = String, format = Binary)]

@@ -89,7 +89,7 @@ impl GrantStore for Database {
                 }
                 effects::store(connection, &effects).await?;
                 let rows: Vec<CountRow> = prepared(note).load(connection).await?;
-                Ok(Some(rows.first().map_or(1, |row| row.count)))
+                Ok(Some(rows.into_iter().next().map_or(1, |row| row.count)))
             })
             .await;
         work.map_err(unavailable)

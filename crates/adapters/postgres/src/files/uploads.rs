@@ -237,7 +237,7 @@ impl UploadStore for Database {
                     return Ok(Admitted::TooMany(oldest));
                 }
                 let rows: Vec<NumberRow> = prepared(insert).load(connection).await?;
-                let Some(row) = rows.first() else {
+                let Some(row) = rows.into_iter().next() else {
                     // The upload stays where it is.
                     return Err(diesel::result::Error::RollbackTransaction);
                 };
@@ -270,7 +270,7 @@ impl UploadStore for Database {
                     return Ok(Admitted::TooMany(oldest));
                 }
                 let rows: Vec<NumberRow> = prepared(begin).load(connection).await?;
-                let Some(row) = rows.first() else { return Ok(Admitted::NotThere) };
+                let Some(row) = rows.into_iter().next() else { return Ok(Admitted::NotThere) };
                 effects::store(connection, &effects).await?;
                 Ok(Admitted::Stored(row.number))
             })
@@ -297,7 +297,7 @@ impl UploadStore for Database {
         let query = diesel::sql_query(NEXT).bind::<SqlUuid, _>(id.uuid());
         let mut connection = self.connection().await.map_err(unavailable)?;
         let rows: Vec<NumberRow> = prepared(query).load(&mut connection).await.map_err(unavailable)?;
-        rows.first().map(|row| u32::try_from(row.number).map_err(unavailable)).transpose()
+        rows.into_iter().next().map(|row| u32::try_from(row.number).map_err(unavailable)).transpose()
     }
 
     async fn append(&self, id: FileId, offset: u64, segment: SegmentRow) -> Result<(), Error> {
