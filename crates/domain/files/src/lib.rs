@@ -9,5 +9,7 @@
 //! | rendition | a picture made from a file: its thumbnail, its preview, its watermarked copy |
 
 pub mod ports;
+#[cfg(feature = "testing")]
+pub mod testing;
 
 pub use ports::*;

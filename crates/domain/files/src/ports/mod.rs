@@ -5,7 +5,7 @@ mod scanner;
 mod sealing;
 mod workshop;
 
-pub use blobs::{Blob, BlobError, BlobKey, BlobPart, BlobStore, BlobWriter, ByteStream};
-pub use scanner::{ScanError, Scanner, Verdict};
+pub use blobs::{Blob, BlobError, BlobKey, BlobPart, BlobStore, BlobWriter, ByteStream, NotABlobKey};
+pub use scanner::{ScanError, Scanner, Verdict, eicar};
 pub use sealing::{CHUNK, ContentSealer, HEADER, OpeningSegment, SealingSegment, Segment, TAG};
 pub use workshop::{Looks, Rendition, Sound, Stamp, Workshop, WorkshopError};
