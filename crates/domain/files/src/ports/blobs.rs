@@ -1,5 +1,6 @@
 use std::fmt;
 use std::ops::Range;
+use std::str::FromStr;
 
 use alivio_kernel::BoxError;
 use alivio_kernel::ids::Uuid;
@@ -31,15 +32,46 @@ pub enum BlobPart {
     Preview,
 }
 
+/// Its stable name, which stores keep and sealing authenticates: `segment-0`.
+impl fmt::Display for BlobPart {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Segment(number) => write!(f, "segment-{number}"),
+            Self::Thumbnail => f.write_str("thumbnail"),
+            Self::Preview => f.write_str("preview"),
+        }
+    }
+}
+
 /// As a path of two steps: `0197a3c0-…/segment-0`.
 impl fmt::Display for BlobKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/", self.owner)?;
-        match self.part {
-            BlobPart::Segment(number) => write!(f, "segment-{number}"),
-            BlobPart::Thumbnail => f.write_str("thumbnail"),
-            BlobPart::Preview => f.write_str("preview"),
-        }
+        write!(f, "{}/{}", self.owner, self.part)
+    }
+}
+
+/// Not the path of a blob.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not the path of a blob")]
+pub struct NotABlobKey;
+
+/// What [`Display`](fmt::Display) writes, and nothing else: a store knows by it what is ours.
+impl FromStr for BlobKey {
+    type Err = NotABlobKey;
+
+    fn from_str(path: &str) -> Result<Self, NotABlobKey> {
+        let (owner, part) = path.split_once('/').ok_or(NotABlobKey)?;
+        let part = match part {
+            "thumbnail" => BlobPart::Thumbnail,
+            "preview" => BlobPart::Preview,
+            segment => {
+                let number = segment.strip_prefix("segment-").ok_or(NotABlobKey)?;
+                BlobPart::Segment(number.parse().map_err(|_| NotABlobKey)?)
+            }
+        };
+        let key = Self { owner: owner.parse().map_err(|_| NotABlobKey)?, part };
+        // A UUID, and a number, can be written in several ways.
+        if key.to_string() == path { Ok(key) } else { Err(NotABlobKey) }
     }
 }
 
@@ -109,4 +141,40 @@ pub trait BlobWriter: Send {
 
     /// Forgets it, and what it took.
     async fn abort(self: Box<Self>);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_is_read_as_it_is_written_and_nothing_else_is() {
+        let owner = Uuid::from_u128(0x0197_a3c0_0000_7000_8000_0000_0000_00ab);
+        for part in
+            [BlobPart::Segment(0), BlobPart::Segment(u32::MAX), BlobPart::Thumbnail, BlobPart::Preview]
+        {
+            let key = BlobKey { owner, part };
+            assert_eq!(key.to_string().parse(), Ok(key));
+        }
+        let key = BlobKey { owner, part: BlobPart::Segment(7) }.to_string();
+        assert_eq!(key, "0197a3c0-0000-7000-8000-0000000000ab/segment-7");
+        let strange = [
+            key.to_uppercase(),
+            key.replace("000000ab", "000000AB"),
+            key.replace('-', ""),
+            key.replace("-7", "-07"),
+            key.replace("-7", "-+7"),
+            key.replace("-7", "-4294967296"),
+            key.replace("segment-7", "original"),
+            format!("{key}/"),
+            format!("/{key}"),
+            format!("{key}#1"),
+            "segment-7".to_owned(),
+            "../segment-7".to_owned(),
+            String::new(),
+        ];
+        for path in strange {
+            assert_eq!(path.parse::<BlobKey>(), Err(NotABlobKey), "{path}");
+        }
+    }
 }

@@ -42,3 +42,10 @@ pub trait Scanner: Send + Sync {
     /// Who says so, to be kept with the verdict: the engine, its version and that of its signatures.
     async fn version(&self) -> Result<String, ScanError>;
 }
+
+/// What every scanner MUST find, harmless as it is: EICAR's test file. In two parts here, so that nobody takes this program
+/// for it.
+#[must_use]
+pub fn eicar() -> Vec<u8> {
+    [r"X5O!P%@AP[4\PZX54(P^)7CC)7}$EICAR-STANDARD-", "ANTIVIRUS-TEST-FILE!$H+H*"].concat().into_bytes()
+}
