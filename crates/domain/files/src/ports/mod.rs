@@ -11,3 +11,8 @@ pub use scanner::{ScanError, Scanner, Verdict, eicar};
 pub use sealing::{CHUNK, ContentSealer, HEADER, OpeningSegment, SealingSegment, Segment, TAG};
 pub use stores::*;
 pub use workshop::{Looks, Rendition, Sound, Stamp, Workshop, WorkshopError};
+
+#[cfg(feature = "testing")]
+pub use scanner::MockScanner;
+#[cfg(feature = "testing")]
+pub use workshop::MockWorkshop;

@@ -12,6 +12,7 @@
 
 pub mod blob_store;
 pub mod content_sealer;
+pub mod file_stores;
 mod fixtures;
 mod memory;
 pub mod scanner;
