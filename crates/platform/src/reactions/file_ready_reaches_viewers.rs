@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use alivio_files::{Error, FileReady, Files};
+use alivio_files::{Error, FileReady, Files, State};
 use alivio_kernel::{BoxError, DomainEvent, Event};
 use alivio_outbox::Reaction;
 use async_trait::async_trait;
@@ -30,9 +30,9 @@ impl Reaction for React {
     async fn react(&self, event: &Event) -> Result<(), BoxError> {
         let ready: FileReady = event.read()?;
         let file = match self.files.look(ready.file_id).await {
-            Ok(file) => file,
-            // It was destroyed meanwhile.
-            Err(Error::NotFound) => return Ok(()),
+            Ok(file) if file.state == State::Active => file,
+            // It was taken away meanwhile.
+            Ok(_) | Err(Error::NotFound) => return Ok(()),
             Err(error) => return Err(error.into()),
         };
         let viewers = self.files.viewers(ready.file_id).await?;

@@ -49,6 +49,14 @@ impl Files {
         Ok(true)
     }
 
+    /// Lets a file be examined by whoever comes next: whoever has taken it on has given up.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn give_back(&self, id: FileId) -> Result<(), Error> {
+        self.ports.examinations.put_off(id, self.ports.clock.now()).await
+    }
+
     async fn judge(&self, file: &StoredFile) -> Result<Examined, Error> {
         let p = &self.ports;
         let header = &file.header;
