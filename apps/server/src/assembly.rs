@@ -3,8 +3,10 @@
 use std::sync::Arc;
 
 use alivio_crypto::{Argon2Hasher, EddsaTokens, EnvelopeSealer, KeyRing, TotpCodes};
+use alivio_files::Workshop;
 use alivio_imaging::Shrinker;
 use alivio_kernel::{BoxError, LoneNode, NodeBus, Sensitive, SystemClock, SystemIds};
+use alivio_media::{ChildWorkshop, WorkshopOptions};
 use alivio_messages::LocalPace;
 use alivio_messages::formatting::medical_terms;
 use alivio_notifications::{Mailbox, Mailer};
@@ -29,6 +31,8 @@ const WRITERS: usize = 2;
 const SIGN_IN_QUEUE: usize = 64;
 /// Pictures that are made small at once, and that may wait for their turn.
 const PICTURES: (usize, usize) = (2, 16);
+/// Files that are worked on at once, each in a child that may use half a gibibyte, and that may wait for their turn.
+const WORKSHOP: (usize, usize) = (2, 64);
 const DATABASE: &str = "alivio";
 
 struct DatabaseDependency(Database);
@@ -102,6 +106,11 @@ pub(crate) fn keys(config: &Config) -> Result<KeyRing, BoxError> {
             format!("{error} (ALIVIO_KEYS_FILE; `alivio keygen` makes one, once, for all nodes)")
         })?),
     }
+}
+
+/// Where untrusted content is worked on.
+pub(crate) fn workshop() -> Arc<dyn Workshop> {
+    Arc::new(ChildWorkshop::new(WorkshopOptions::of_this_program(WORKSHOP.0, WORKSHOP.1)))
 }
 
 /// Mail by SendGrid.

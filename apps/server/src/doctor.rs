@@ -3,10 +3,12 @@
 use std::io::Write;
 use std::net::TcpListener;
 
+use alivio_files::WorkshopError;
 use alivio_kernel::BoxError;
 use alivio_postgres::cluster::find_programs;
 use alivio_postgres::{Database, DatabaseOptions};
 use alivio_redis::RedisBus;
+use bytes::Bytes;
 
 use crate::assembly;
 use crate::config::{Config, Environment, MailConfig, SETTINGS, Setting};
@@ -26,6 +28,7 @@ pub(crate) async fn doctor(config: &Config) -> Result<(), BoxError> {
         Check { name: "keys", result: keys(config) },
         Check { name: "mail", result: mail(config).await },
         Check { name: "links", result: links(config) },
+        Check { name: "workshop", result: workshop().await },
     ];
     let mut out = std::io::stdout().lock();
     for Check { name, result } in &checks {
@@ -123,4 +126,14 @@ async fn mail(config: &Config) -> Result<String, String> {
 fn links(config: &Config) -> Result<String, String> {
     let origin = config.public_origin().map_err(|error| error.to_string())?;
     Ok(format!("letters lead to {}", origin.as_str()))
+}
+
+/// Has a child confine itself, and one thing done.
+async fn workshop() -> Result<String, String> {
+    // A JPEG without a picture: refused by whoever looks at it.
+    let nothing = Bytes::from_static(b"\xff\xd8\xff\xd9");
+    match assembly::workshop().strip("image/jpeg", nothing).await {
+        Err(WorkshopError::Unavailable(error)) => Err(format!("{error}. Files need it: is there seccomp?")),
+        _ => Ok("files are taken apart in processes of their own".to_owned()),
+    }
 }

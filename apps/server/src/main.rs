@@ -57,8 +57,13 @@ enum Command {
     Keygen,
 }
 
+fn main() -> ExitCode {
+    // Before anything else: a child that works on untrusted content has neither threads nor memory to spare.
+    alivio_media::run_if_child().unwrap_or_else(start)
+}
+
 #[tokio::main]
-async fn main() -> ExitCode {
+async fn start() -> ExitCode {
     match run(Arguments::parse().command.unwrap_or(Command::Serve)).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
