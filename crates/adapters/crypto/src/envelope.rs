@@ -939,7 +939,7 @@ pub(crate) mod tests {
         let header = header(FORMAT, key.id);
         let at = place(theirs);
         let usable = key.key.as_ref().unwrap();
-        let forged = seal(usable, &header, [7; 12], &content_aad(&header, &at), b"forged").unwrap();
+        let forged = seal(&usable.aead, &header, [7; 12], &content_aad(&header, &at), b"forged").unwrap();
         assert_broken(open_one(&node, at, &Sealed::from_bytes(forged)).await, "forged");
     }
 
@@ -1032,7 +1032,7 @@ pub(crate) mod tests {
                 let mut header = header(FORMAT, key.id);
                 header[byte] = value;
                 let usable = key.key.as_ref().unwrap();
-                let sealed = seal(usable, &header, [7; 12], &content_aad(&header, &at), b"x").unwrap();
+                let sealed = seal(&usable.aead, &header, [7; 12], &content_aad(&header, &at), b"x").unwrap();
                 assert_broken(
                     open_one(&node, at, &Sealed::from_bytes(sealed)).await,
                     &format!("{byte}: {value}"),
