@@ -20,6 +20,7 @@ use alivio_smtp::{Smtp, SmtpOptions};
 use async_trait::async_trait;
 
 use crate::config::{Config, Environment, MailConfig};
+use crate::files::{self, BlobsDependency, ScannerDependency};
 
 /// Tokens of another installation are refused, whatever key they carry.
 const ISSUER: &str = "alivio";
@@ -135,6 +136,7 @@ pub(crate) async fn platform(
 ) -> Result<(Platform, Relay, Housekeeping, Fellowship), BoxError> {
     let (mailer, mailbox) = post(config.mail()?)?;
     let public_origin = config.public_origin()?.clone();
+    let (blobs, scanner) = (files::blobs(&config.files)?, files::scanner(config).await?);
     let redis = node_bus(config)?;
     let ring = keys(config)?;
     migrate(&storage.url).await?;
@@ -152,6 +154,7 @@ pub(crate) async fn platform(
     sealer.check().await?;
     let sealer = Arc::new(sealer);
     let mut dependencies: Vec<Arc<dyn Dependency>> = vec![Arc::new(DatabaseDependency(database.clone()))];
+    dependencies.extend([Arc::new(BlobsDependency(blobs)) as _, Arc::new(ScannerDependency(scanner)) as _]);
     dependencies.extend(redis.clone().map(|redis| Arc::new(RedisDependency(redis)) as _));
     let node_bus: Arc<dyn NodeBus> = match redis {
         Some(redis) => redis,

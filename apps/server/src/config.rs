@@ -1,6 +1,8 @@
 //! Configuration by environment. [`SETTINGS`] is the one list of it: parsing, `doctor` and the README's
 //! table follow it.
 
+mod files;
+
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::num::{NonZeroU32, NonZeroUsize};
@@ -17,6 +19,8 @@ use alivio_messages::{ChangePolicy, PaceLimits};
 use alivio_notifications::PublicOrigin;
 use chrono::TimeDelta;
 use ipnet::IpNet;
+
+pub(crate) use self::files::{FilesConfig, ScannerConfig};
 
 /// A setting: variable, default, meaning.
 pub(crate) struct Setting {
@@ -103,6 +107,12 @@ pub(crate) const SETTINGS: &[Setting] = &[
         "",
         "the mail server: `smtps://user:password@host:465`, `smtp://user:password@host:587?tls=required` or `smtp://host:25`",
     ),
+    files::FILES,
+    files::REGION,
+    files::ENDPOINT,
+    files::KEY_ID,
+    files::SECRET,
+    files::CLAMD,
     setting(
         "ALIVIO_TRUSTED_PROXIES",
         "",
@@ -226,6 +236,12 @@ pub(crate) enum ConfigError {
          or `smtp`"
     )]
     SandboxInProduction,
+    /// A sandbox calls nearly everything clean.
+    #[error(
+        "ALIVIO_CLAMD=sandbox is refused with ALIVIO_ENV=production: it finds EICAR and nothing else. Set it to the \
+         address of a clamd"
+    )]
+    SandboxScannerInProduction,
     /// Something that cannot be left out.
     #[error("{name} is not set: {why}")]
     Missing { name: &'static str, why: &'static str },
@@ -281,6 +297,8 @@ pub(crate) struct Config {
     pub(crate) rates: Rates,
     pub(crate) pace: PaceLimits,
     pub(crate) screening: ScreeningPolicy,
+    pub(crate) files: FilesConfig,
+    scanner: Option<ScannerConfig>,
     mail: Option<MailConfig>,
     public_origin: Option<PublicOrigin>,
 }
@@ -293,6 +311,15 @@ impl Config {
     pub(crate) fn mail(&self) -> Result<&MailConfig, ConfigError> {
         let why = "production must be told how mail leaves, `sendgrid` or `smtp`";
         self.mail.as_ref().ok_or(ConfigError::Missing { name: "ALIVIO_MAIL", why })
+    }
+
+    /// Who looks for malware.
+    ///
+    /// # Errors
+    /// If production was not told.
+    pub(crate) fn scanner(&self) -> Result<&ScannerConfig, ConfigError> {
+        let why = "production must be told which clamd looks for malware in files";
+        self.scanner.as_ref().ok_or(ConfigError::Missing { name: "ALIVIO_CLAMD", why })
     }
 
     /// What links in letters begin with.
@@ -367,6 +394,8 @@ impl Config {
                 emergency: per_minute("ALIVIO_RATE_EMERGENCY_MESSAGES_PER_MINUTE", "120")?,
             },
             screening: screening(&get)?,
+            files: files::files(&get, &data_dir)?,
+            scanner: files::scanner(&get, production)?,
             keys_file: get("ALIVIO_KEYS_FILE").map_or_else(|| data_dir.join("keys.json"), PathBuf::from),
             data_dir,
             database_url,

@@ -4,6 +4,7 @@ mod assembly;
 mod config;
 mod create_admin;
 mod doctor;
+mod files;
 mod keys;
 mod serve;
 
