@@ -6,6 +6,7 @@ mod create_admin;
 mod doctor;
 mod files;
 mod keys;
+mod metrics;
 mod serve;
 
 use std::io::{IsTerminal, Write};
