@@ -5,7 +5,7 @@ use std::sync::Arc;
 use alivio_crypto::{Argon2Hasher, EddsaTokens, EnvelopeSealer, KeyRing, TotpCodes};
 use alivio_files::Workshop;
 use alivio_imaging::Shrinker;
-use alivio_kernel::{BoxError, LoneNode, NodeBus, Sensitive, SystemClock, SystemIds};
+use alivio_kernel::{BoxError, Limiter, LocalLimiter, LoneNode, NodeBus, Sensitive, SystemClock, SystemIds};
 use alivio_media::{ChildWorkshop, WorkshopOptions};
 use alivio_messages::LocalPace;
 use alivio_messages::formatting::medical_terms;
@@ -15,13 +15,15 @@ use alivio_platform::live::Fellowship;
 use alivio_platform::{Dependency, Housekeeping, Platform, Ports};
 use alivio_postgres::cluster::{Cluster, ClusterConfig};
 use alivio_postgres::{Database, DatabaseOptions, GroupCommit, migrate};
-use alivio_redis::RedisBus;
+use alivio_redis::{RedisBus, RedisLimiter};
 use alivio_sandbox::SandboxMailbox;
 use alivio_sendgrid::{SendGrid, SendGridOptions};
 use alivio_smtp::{Smtp, SmtpOptions};
 use async_trait::async_trait;
 
 use crate::config::{Config, Environment, MailConfig};
+use crate::files::{self, BlobsDependency, ScannerDependency};
+use crate::metrics::Watched;
 
 /// Tokens of another installation are refused, whatever key they carry.
 const ISSUER: &str = "alivio";
@@ -141,9 +143,10 @@ fn post(config: &MailConfig) -> Result<Post, BoxError> {
 pub(crate) async fn platform(
     config: &Config,
     storage: &Storage,
-) -> Result<(Platform, Relay, Housekeeping, Fellowship), BoxError> {
+) -> Result<(Platform, Relay, Housekeeping, Fellowship, Watched), BoxError> {
     let (mailer, mailbox) = post(config.mail()?)?;
     let public_origin = config.public_origin()?.clone();
+    let (blobs, scanner) = (files::blobs(&config.files)?, files::scanner(config).await?);
     let redis = node_bus(config)?;
     let ring = keys(config)?;
     migrate(&storage.url).await?;
@@ -161,17 +164,25 @@ pub(crate) async fn platform(
     sealer.check().await?;
     let sealer = Arc::new(sealer);
     let mut dependencies: Vec<Arc<dyn Dependency>> = vec![Arc::new(DatabaseDependency(database.clone()))];
+    dependencies.push(Arc::new(BlobsDependency(Arc::clone(&blobs))));
+    dependencies.push(Arc::new(ScannerDependency(Arc::clone(&scanner))));
     dependencies.extend(redis.clone().map(|redis| Arc::new(RedisDependency(redis)) as _));
-    let node_bus: Arc<dyn NodeBus> = match redis {
-        Some(redis) => redis,
-        None => Arc::new(LoneNode),
+    let limiter = LocalLimiter::new(Arc::clone(&clock) as _);
+    let (node_bus, limiter): (Arc<dyn NodeBus>, Arc<dyn Limiter>) = match redis {
+        Some(redis) => {
+            let limiter = RedisLimiter::new(&redis, limiter, Arc::clone(&sealer) as _);
+            (redis, Arc::new(limiter))
+        }
+        None => (Arc::new(LoneNode), Arc::new(limiter)),
     };
+    let watched = Watched { database: database.clone(), sealer: Arc::clone(&sealer) };
     let hashers = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
-    Ok(Platform::new(Ports {
+    let (platform, relay, housekeeping, fellowship) = Platform::new(Ports {
         clock,
         ids,
         sealer: Arc::clone(&sealer) as _,
-        tokeniser: sealer,
+        tokeniser: Arc::clone(&sealer) as _,
+        content_sealer: sealer,
         titles: Arc::clone(&store) as _,
         search_index: Arc::clone(&store) as _,
         lexicon: Arc::new(|text: &str| !medical_terms(text).is_empty()),
@@ -215,9 +226,18 @@ pub(crate) async fn platform(
         emergencies: Arc::clone(&store) as _,
         emergency_policy: config.emergency_policy.clone(),
         messages: Arc::new(GroupCommit::start(database.clone(), WRITERS)),
+        limiter,
         pace: Arc::new(LocalPace::new(config.pace)),
         screening: config.screening,
         moderation: Arc::clone(&store) as _,
+        uploads: Arc::clone(&store) as _,
+        files: Arc::clone(&store) as _,
+        examinations: Arc::clone(&store) as _,
+        file_grants: Arc::clone(&store) as _,
+        blobs,
+        scanner,
+        workshop: workshop(),
+        file_policy: config.file_policy,
         mailer,
         mailbox,
         public_origin,
@@ -226,5 +246,6 @@ pub(crate) async fn platform(
         outbox_wake: database.wake(),
         node_bus,
         dependencies,
-    }))
+    });
+    Ok((platform, relay, housekeeping, fellowship, watched))
 }

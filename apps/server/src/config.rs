@@ -1,6 +1,8 @@
 //! Configuration by environment. [`SETTINGS`] is the one list of it: parsing, `doctor` and the README's
 //! table follow it.
 
+mod files;
+
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::num::{NonZeroU32, NonZeroUsize};
@@ -18,6 +20,8 @@ use alivio_messages::{ChangePolicy, PaceLimits};
 use alivio_notifications::PublicOrigin;
 use chrono::TimeDelta;
 use ipnet::IpNet;
+
+pub(crate) use self::files::{FilesConfig, ScannerConfig};
 
 /// A setting: variable, default, meaning.
 pub(crate) struct Setting {
@@ -38,12 +42,17 @@ pub(crate) const SETTINGS: &[Setting] = &[
         "`production` refuses the demo clinic and the sandbox, and makes up no keys",
     ),
     setting("ALIVIO_BIND", "127.0.0.1:8080", "address and port to listen on; port 0 takes a free one"),
+    setting(
+        "ALIVIO_METRICS_BIND",
+        "",
+        "address and port on which Prometheus reads numbers at `/metrics`, without signing in, like `127.0.0.1:9464`; unset, nothing is measured",
+    ),
     setting("ALIVIO_DATA_DIR", ".alivio", "where the private PostgreSQL and the keys live"),
     setting("DATABASE_URL", "", "a PostgreSQL of your own (14 or newer); unset, Alivio runs a private one"),
     setting(
         "REDIS_URL",
         "",
-        "a Redis of your own (7.0 or newer), `redis://host:6379` or `rediss://user:password@host:6379`, by which several nodes call to each other; unset, each looks twice a second",
+        "a Redis of your own (7.0 or newer), `redis://host:6379` or `rediss://user:password@host:6379`, or one address of a cluster, by which several nodes call to each other and share limits; unset, each looks twice a second and counts by itself",
     ),
     setting(
         "ALIVIO_KEYS_FILE",
@@ -104,6 +113,12 @@ pub(crate) const SETTINGS: &[Setting] = &[
         "",
         "the mail server: `smtps://user:password@host:465`, `smtp://user:password@host:587?tls=required` or `smtp://host:25`",
     ),
+    files::FILES,
+    files::REGION,
+    files::ENDPOINT,
+    files::KEY_ID,
+    files::SECRET,
+    files::CLAMD,
     setting(
         "ALIVIO_TRUSTED_PROXIES",
         "",
@@ -121,11 +136,7 @@ pub(crate) const SETTINGS: &[Setting] = &[
     ),
     setting("ALIVIO_RATE_WRITES_PER_MINUTE", "300", "requests that change something per minute and account"),
     setting("ALIVIO_RATE_READS_PER_MINUTE", "1200", "requests that only read per minute and account"),
-    setting(
-        "ALIVIO_RATE_MESSAGES_PER_MINUTE",
-        "20",
-        "messages that one person may send in any minute, counted by each node",
-    ),
+    setting("ALIVIO_RATE_MESSAGES_PER_MINUTE", "20", "messages that one person may send in any minute"),
     setting(
         "ALIVIO_RATE_EMERGENCY_MESSAGES_PER_MINUTE",
         "120",
@@ -171,6 +182,11 @@ pub(crate) const SETTINGS: &[Setting] = &[
         "ALIVIO_SOCKET_COMMANDS_PER_SECOND",
         "50",
         "commands that one socket may send per second; twice as many at once",
+    ),
+    setting(
+        "ALIVIO_SOCKETS_PER_PERSON",
+        "10",
+        "sockets that one person may have open at once, over all nodes as far as these hear each other; the next is refused",
     ),
     setting(
         "ALIVIO_SOCKET_HEARTBEAT_SECONDS",
@@ -233,6 +249,12 @@ pub(crate) enum ConfigError {
          or `smtp`"
     )]
     SandboxInProduction,
+    /// A sandbox calls nearly everything clean.
+    #[error(
+        "ALIVIO_CLAMD=sandbox is refused with ALIVIO_ENV=production: it finds EICAR and nothing else. Set it to the \
+         address of a clamd"
+    )]
+    SandboxScannerInProduction,
     /// Something that cannot be left out.
     #[error("{name} is not set: {why}")]
     Missing { name: &'static str, why: &'static str },
@@ -263,6 +285,8 @@ pub(crate) enum Environment {
 pub(crate) struct Config {
     pub(crate) environment: Environment,
     pub(crate) bind: SocketAddr,
+    /// Where Prometheus reads numbers, if anywhere.
+    pub(crate) metrics_bind: Option<SocketAddr>,
     pub(crate) data_dir: PathBuf,
     /// Holds a password: never to be logged.
     pub(crate) database_url: Option<String>,
@@ -275,6 +299,7 @@ pub(crate) struct Config {
     pub(crate) directory: DirectoryPolicy,
     pub(crate) database_connections: usize,
     pub(crate) socket_commands_per_second: NonZeroU32,
+    pub(crate) sockets_per_person: NonZeroUsize,
     pub(crate) socket_heartbeat: Duration,
     pub(crate) sign_in_policy: SignInPolicy,
     pub(crate) chat_hours: ChatHours,
@@ -290,6 +315,8 @@ pub(crate) struct Config {
     pub(crate) file_policy: FilePolicy,
     pub(crate) upload_patience: Duration,
     pub(crate) screening: ScreeningPolicy,
+    pub(crate) files: FilesConfig,
+    scanner: Option<ScannerConfig>,
     mail: Option<MailConfig>,
     public_origin: Option<PublicOrigin>,
 }
@@ -302,6 +329,15 @@ impl Config {
     pub(crate) fn mail(&self) -> Result<&MailConfig, ConfigError> {
         let why = "production must be told how mail leaves, `sendgrid` or `smtp`";
         self.mail.as_ref().ok_or(ConfigError::Missing { name: "ALIVIO_MAIL", why })
+    }
+
+    /// Who looks for malware.
+    ///
+    /// # Errors
+    /// If production was not told.
+    pub(crate) fn scanner(&self) -> Result<&ScannerConfig, ConfigError> {
+        let why = "production must be told which clamd looks for malware in files";
+        self.scanner.as_ref().ok_or(ConfigError::Missing { name: "ALIVIO_CLAMD", why })
     }
 
     /// What links in letters begin with.
@@ -362,6 +398,7 @@ impl Config {
         Ok(Self {
             environment,
             bind,
+            metrics_bind: metrics_bind(get("ALIVIO_METRICS_BIND"))?,
             mail: mail(&get, production)?,
             public_origin: public_origin(get("ALIVIO_PUBLIC_URL"), production, bind)?,
             trusted_proxies: networks("ALIVIO_TRUSTED_PROXIES", &get)?,
@@ -378,6 +415,8 @@ impl Config {
             file_policy: FilePolicy { per_hour: per_minute("ALIVIO_RATE_FILES_PER_HOUR", "10")?.get() },
             upload_patience: upload_patience(get("ALIVIO_UPLOAD_PATIENCE_SECONDS"))?,
             screening: screening(&get)?,
+            files: files::files(&get, &data_dir)?,
+            scanner: files::scanner(&get, production)?,
             keys_file: get("ALIVIO_KEYS_FILE").map_or_else(|| data_dir.join("keys.json"), PathBuf::from),
             data_dir,
             database_url,
@@ -405,6 +444,12 @@ impl Config {
                 get("ALIVIO_SOCKET_COMMANDS_PER_SECOND"),
                 "ALIVIO_SOCKET_COMMANDS_PER_SECOND",
                 "50",
+                "a number from 1",
+            )?,
+            sockets_per_person: number(
+                get("ALIVIO_SOCKETS_PER_PERSON"),
+                "ALIVIO_SOCKETS_PER_PERSON",
+                "10",
                 "a number from 1",
             )?,
             socket_heartbeat: heartbeat(get("ALIVIO_SOCKET_HEARTBEAT_SECONDS"))?,
@@ -472,6 +517,11 @@ fn upload_patience(value: Option<&str>) -> Result<Duration, ConfigError> {
         seconds @ 1..=600 => Ok(Duration::from_secs(seconds)),
         _ => Err(invalid(name, value.unwrap_or_default(), expected)),
     }
+}
+
+fn metrics_bind(value: Option<&str>) -> Result<Option<SocketAddr>, ConfigError> {
+    let expected = "an address and a port, like `127.0.0.1:9464`";
+    value.map(|value| number(Some(value), "ALIVIO_METRICS_BIND", "", expected)).transpose()
 }
 
 /// Devices that say nothing for a minute are gone, so they must be asked more often than that.
@@ -664,6 +714,7 @@ mod tests {
     fn bad_values_name_the_variable_and_what_it_must_be() {
         for (name, value) in [
             ("ALIVIO_BIND", "8080"),
+            ("ALIVIO_METRICS_BIND", "9464"),
             ("ALIVIO_ENV", "prod"),
             ("ALIVIO_DEMO", "yes"),
             ("ALIVIO_OPEN_REGISTRATION", "no"),
@@ -689,6 +740,7 @@ mod tests {
             ("ALIVIO_SCREENING_PROFANITY", "drop"),
             ("ALIVIO_SCREENING_PHI_IN_CARE", "block"),
             ("ALIVIO_SCREENING_PHI_IN_CASES", "off"),
+            ("ALIVIO_SOCKETS_PER_PERSON", "0"),
             ("ALIVIO_SOCKET_HEARTBEAT_SECONDS", "0"),
             ("ALIVIO_SOCKET_HEARTBEAT_SECONDS", "51"),
             ("ALIVIO_MAX_SESSIONS", "0"),

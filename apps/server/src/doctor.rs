@@ -1,17 +1,17 @@
 //! `alivio doctor`: checks the configuration and every dependency, and names the variable and the fix.
 
 use std::io::Write;
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 
-use alivio_files::WorkshopError;
+use alivio_files::{Scanner as _, WorkshopError};
 use alivio_kernel::BoxError;
 use alivio_postgres::cluster::find_programs;
 use alivio_postgres::{Database, DatabaseOptions};
 use alivio_redis::RedisBus;
 use bytes::Bytes;
 
-use crate::assembly;
-use crate::config::{Config, Environment, MailConfig, SETTINGS, Setting};
+use crate::config::{Config, Environment, FilesConfig, MailConfig, SETTINGS, ScannerConfig, Setting};
+use crate::{assembly, files};
 
 struct Check {
     name: &'static str,
@@ -22,10 +22,13 @@ struct Check {
 pub(crate) async fn doctor(config: &Config) -> Result<(), BoxError> {
     let checks = [
         Check { name: "settings", result: Ok(settings(config)) },
-        Check { name: "address", result: address(config) },
+        Check { name: "address", result: free(config.bind, "ALIVIO_BIND") },
+        Check { name: "metrics", result: metrics(config) },
         Check { name: "database", result: database(config).await },
         Check { name: "redis", result: redis(config).await },
         Check { name: "keys", result: keys(config) },
+        Check { name: "files", result: blobs(config).await },
+        Check { name: "scanner", result: scanner(config).await },
         Check { name: "mail", result: mail(config).await },
         Check { name: "links", result: links(config) },
         Check { name: "workshop", result: workshop().await },
@@ -52,13 +55,19 @@ fn settings(config: &Config) -> String {
     text
 }
 
-fn address(config: &Config) -> Result<String, String> {
-    match TcpListener::bind(config.bind) {
-        Ok(_) => Ok(format!("{} is free", config.bind)),
-        Err(error) => {
-            Err(format!("cannot listen on {}: {error}. Set ALIVIO_BIND to a free address", config.bind))
-        }
+fn free(address: SocketAddr, variable: &str) -> Result<String, String> {
+    match TcpListener::bind(address) {
+        Ok(_) => Ok(format!("{address} is free")),
+        Err(error) => Err(format!("cannot listen on {address}: {error}. Set {variable} to a free address")),
     }
+}
+
+fn metrics(config: &Config) -> Result<String, String> {
+    let Some(address) = config.metrics_bind else { return Ok("nothing is measured".to_owned()) };
+    let free = free(address, "ALIVIO_METRICS_BIND")?;
+    let reach =
+        if address.ip().is_loopback() { "for this machine" } else { "for all who reach it, unsigned" };
+    Ok(format!("{free}; numbers {reach}"))
 }
 
 async fn database(config: &Config) -> Result<String, String> {
@@ -96,6 +105,35 @@ fn keys(config: &Config) -> Result<String, String> {
     match assembly::keys(config) {
         Ok(_) => Ok(format!("{file}")),
         Err(error) => Err(error.to_string()),
+    }
+}
+
+async fn blobs(config: &Config) -> Result<String, String> {
+    let place = match &config.files {
+        FilesConfig::Folder(folder) => format!("in {}", folder.display()),
+        FilesConfig::S3(options) => format!("in the bucket {}", options.bucket),
+    };
+    let blobs = files::blobs(&config.files).map_err(|error| error.to_string())?;
+    match blobs.check().await {
+        Ok(()) => Ok(place),
+        Err(error) => {
+            let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}"));
+            Err(format!("{place}: {error}{}. Check ALIVIO_FILES", cause.unwrap_or_default()))
+        }
+    }
+}
+
+/// Lets it look at harmless files of which it must say something.
+async fn scanner(config: &Config) -> Result<String, String> {
+    let address = match config.scanner().map_err(|error| error.to_string())? {
+        ScannerConfig::Sandbox => return Ok("a sandbox, which finds EICAR only (ALIVIO_CLAMD)".to_owned()),
+        ScannerConfig::Clamd(address) => address,
+    };
+    let clamd = files::clamd(address);
+    let version = clamd.version().await.map_err(|error| format!("{address}: {error}. Check ALIVIO_CLAMD"))?;
+    match clamd.prove().await {
+        Ok(()) => Ok(format!("{version} at {address}, and it finds what it must")),
+        Err(error) => Err(format!("{version} at {address}: {error}")),
     }
 }
 

@@ -4,7 +4,9 @@ mod assembly;
 mod config;
 mod create_admin;
 mod doctor;
+mod files;
 mod keys;
+mod metrics;
 mod serve;
 
 use std::io::{IsTerminal, Write};

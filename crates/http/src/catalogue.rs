@@ -393,6 +393,11 @@ const MESSAGES: &[(&str, &str, &str)] = &[
         "The message has too many different reactions already.",
     ),
     (
+        "too_many_sockets",
+        "Tiene demasiadas conexiones abiertas. Cierre alguna.",
+        "You have too many connections open. Close one.",
+    ),
+    (
         "tus_version",
         "Esa versión del protocolo de subida no se admite.",
         "That version of the upload protocol is not supported.",

@@ -36,8 +36,8 @@ use crate::chores::{
 use crate::correspondence::{Correspondence, LettersByMail};
 use crate::feed::ForgetChanges;
 use crate::live::{
-    Announcing, EarPorts, Fellowship, Hub, LiveAnnouncer, Nodes, PresenceBoard, Silence, TailPorts,
-    TellEveryNode,
+    Announcing, EarPorts, Fellowship, Hub, LiveAnnouncer, Nodes, PresenceBoard, SharedPace, Silence,
+    TailPorts, TellEveryNode,
 };
 use crate::mentions::Mentions;
 use crate::opening_hours::{AdmissionByHours, CachedHours};
@@ -206,6 +206,7 @@ pub(crate) fn assemble(ports: Ports) -> (Platform, Relay, Housekeeping, Fellowsh
         clock: clock(),
         ids: ids(),
     });
+    let pace = Arc::new(SharedPace::new(Arc::clone(&ports.pace)));
     let messages = Messages::new(MessagesPorts {
         log: Arc::clone(&ports.messages),
         changes: Arc::clone(&ports.message_changes),
@@ -219,7 +220,7 @@ pub(crate) fn assemble(ports: Ports) -> (Platform, Relay, Housekeeping, Fellowsh
         correspondents: Arc::new(CorrespondentsFromAccounts::new(users(), Arc::clone(&ports.conversations))),
         live,
         rooms: Arc::clone(&rooms) as _,
-        pace: Arc::clone(&ports.pace),
+        pace: Arc::clone(&pace) as _,
         screening: ports.screening,
         hours: Arc::new(AdmissionByHours(hours.clone())),
         sealer: sealer(),
@@ -318,6 +319,7 @@ pub(crate) fn assemble(ports: Ports) -> (Platform, Relay, Housekeeping, Fellowsh
             people: people.clone(),
             presence: Arc::clone(&presence),
             silence: Arc::clone(&silence),
+            pace,
             clock: clock(),
         },
     );
@@ -362,6 +364,7 @@ pub(crate) fn assemble(ports: Ports) -> (Platform, Relay, Housekeeping, Fellowsh
         screens,
         hub,
         notifications,
+        limiter: Arc::clone(&ports.limiter),
         mailbox: ports.mailbox.clone(),
         people,
         nodes,

@@ -38,7 +38,7 @@ use alivio_conversations::{
 };
 use alivio_files::Files;
 use alivio_kernel::ids::{ConversationId, GrantId, MessageId, ReportId, SessionId, UserId};
-use alivio_kernel::{Caller, Page};
+use alivio_kernel::{Caller, Limiter, Page};
 use alivio_messages::{
     Anchor, Changed, ClientMessageId, Content, CorrectionReason, Draft, Emoji, Forwarded, HistoryQuery, Mark,
     Marks, Messages, Moderation, Moved, Pass, Remark, ReportHeader, Retention, ReviewStep, Search, Sent,
@@ -121,6 +121,8 @@ pub struct Platform {
     pub hub: Arc<Hub>,
     /// What to tell people by mail. Reactions do so by [`deliver`].
     pub notifications: Notifications,
+    /// How often one may ask.
+    pub limiter: Arc<dyn Limiter>,
     /// Where that mail can be read, if it goes nowhere.
     pub mailbox: Option<Arc<dyn Mailbox>>,
     /// Names of people, for events.

@@ -14,7 +14,7 @@ use alivio_files::{
     BlobStore, ContentSealer, ExaminationStore, FileStore, Policy as FilePolicy, Scanner, UploadStore, Workshop,
 };
 use alivio_kernel::sealing::Tokeniser;
-use alivio_kernel::{AuditSink, BoxError, Clock, IdSource, NodeBus, Sealer};
+use alivio_kernel::{AuditSink, BoxError, Clock, IdSource, Limiter, NodeBus, Sealer};
 use alivio_messages::screening::ScreeningPolicy;
 use alivio_messages::{
     ChangeLog, ChangePolicy, DraftStore, GrantedLog, Lexicon, MessageChanges, MessageLog, MessageReader,
@@ -126,6 +126,8 @@ pub struct Ports {
     pub emergencies: Arc<dyn EmergencyStore>,
     /// How the clinic answers them.
     pub emergency_policy: EmergencyPolicy,
+    /// How often one may ask.
+    pub limiter: Arc<dyn Limiter>,
     /// How often people send.
     pub pace: Arc<dyn Pace>,
     /// What follows from what the rules find in a message.

@@ -170,6 +170,11 @@ impl EnvelopeSealer {
         }
     }
 
+    /// The version of the key-encryption key that new keys are wrapped by.
+    pub fn current_kek(&self) -> i32 {
+        self.keks.refreshed().current()
+    }
+
     /// The key that seals in `scope`, made if there is none.
     pub(crate) async fn active_key(&self, scope: Scope) -> Result<Arc<DataKey>, SealError> {
         if let Some(key) = self.active.get(&scope).await {
@@ -792,6 +797,26 @@ pub(crate) mod tests {
             Self { ring: KeyRing::generate().unwrap(), keys: Arc::default() }
         }
 
+        /// With a ring that is the same every time, and one key that it wrapped.
+        pub(crate) fn known(key: Uuid, scope: Scope, wrapped: Vec<u8>) -> Self {
+            let world = Self { ring: KeyRing::known(), keys: Arc::default() };
+            let (scope_kind, scope_id) = (scope.kind().to_owned(), scope.id());
+            let created_at = ManualClock::default().now();
+            let (state, version, kek_version) = (KeyState::Active, 1, 1);
+            let key = WrappedKey {
+                id: key.into(),
+                scope_kind,
+                scope_id,
+                version,
+                state,
+                kek_version,
+                wrapped,
+                created_at,
+            };
+            world.keys.edit(|rows| rows.push(key));
+            world
+        }
+
         /// Destroys the keys of `scope`.
         pub(crate) fn destroy(&self, scope: Scope) {
             self.keys.destroy(scope);
@@ -822,6 +847,10 @@ pub(crate) mod tests {
                 limits,
             )
         }
+    }
+
+    pub(crate) fn unhex(text: &str) -> Vec<u8> {
+        (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16).unwrap()).collect()
     }
 
     fn conversation(n: u128) -> Scope {
@@ -868,27 +897,13 @@ pub(crate) mod tests {
     #[tokio::test]
     async fn stored_data_of_today_opens_tomorrow() {
         // Written by another implementation (Python's `cryptography`) from the layout above.
-        let unhex = |text: &str| -> Vec<u8> {
-            (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16).unwrap()).collect()
-        };
         let id = |n: u128| Uuid::from_u128(0x0000_0000_0000_7000_8000_0000_0000_0000 | n);
-        let world = World { ring: KeyRing::known(), keys: Arc::default() };
-        world.keys.edit(|rows| {
-            rows.push(WrappedKey {
-                id: id(1).into(),
-                scope_kind: "conversation".into(),
-                scope_id: id(2),
-                version: 1,
-                state: KeyState::Active,
-                kek_version: 1,
-                wrapped: unhex(
-                    "0101040404040404040404040404eca258439abbb84aa44f9dbf9356af81761beaa42f2fe637c880febec03bb816\
-                     c860f088c9ace1b6c0987eb8ca9df931",
-                ),
-                created_at: ManualClock::default().now(),
-            });
-        });
+        let wrapped = unhex(
+            "0101040404040404040404040404eca258439abbb84aa44f9dbf9356af81761beaa42f2fe637c880febec03bb816\
+             c860f088c9ace1b6c0987eb8ca9df931",
+        );
         let scope = Scope::Conversation(id(2).into());
+        let world = World::known(id(1), scope, wrapped);
         let at = SealContext { table: "messages", column: "content", row: id(3), scope, version: 7 };
         let sealed = Sealed::from_bytes(unhex(
             "01010000000000007000800000000000000105050505050505050505050542e16c09d7b07661c961a423b2803233b085\
@@ -939,7 +954,7 @@ pub(crate) mod tests {
         let header = header(FORMAT, key.id);
         let at = place(theirs);
         let usable = key.key.as_ref().unwrap();
-        let forged = seal(usable, &header, [7; 12], &content_aad(&header, &at), b"forged").unwrap();
+        let forged = seal(&usable.aead, &header, [7; 12], &content_aad(&header, &at), b"forged").unwrap();
         assert_broken(open_one(&node, at, &Sealed::from_bytes(forged)).await, "forged");
     }
 
@@ -1032,7 +1047,7 @@ pub(crate) mod tests {
                 let mut header = header(FORMAT, key.id);
                 header[byte] = value;
                 let usable = key.key.as_ref().unwrap();
-                let sealed = seal(usable, &header, [7; 12], &content_aad(&header, &at), b"x").unwrap();
+                let sealed = seal(&usable.aead, &header, [7; 12], &content_aad(&header, &at), b"x").unwrap();
                 assert_broken(
                     open_one(&node, at, &Sealed::from_bytes(sealed)).await,
                     &format!("{byte}: {value}"),

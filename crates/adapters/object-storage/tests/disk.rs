@@ -177,3 +177,39 @@ async fn a_limit_of_size_is_a_full_disk_too() {
         .unwrap();
     assert!(limited.status.success(), "{}", String::from_utf8_lossy(&limited.stdout));
 }
+
+/// `cargo test -p alivio-object-storage --release --test disk -- --ignored --nocapture storing_costs`; files go to `TMPDIR`.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "a measurement, for a machine that does nothing else"]
+async fn storing_costs_little_more_than_the_disk() {
+    const SIZE: usize = 100 * 1024 * 1024;
+    let folder = Folder::new();
+    let disk = Disk::open(&folder.path()).unwrap();
+    let piece = Bytes::from(noise(1, 65_536));
+    let megabytes = |began: std::time::Instant| SIZE as f64 / began.elapsed().as_secs_f64() / 1e6;
+    let (mut bare, mut storing, mut reading) = (0_f64, 0_f64, 0_f64);
+    for n in 0..5 {
+        let began = std::time::Instant::now();
+        let mut file = std::fs::File::create(folder.path().join("bare")).unwrap();
+        for _ in 0..SIZE / piece.len() {
+            std::io::Write::write_all(&mut file, &piece).unwrap();
+        }
+        file.sync_data().unwrap();
+        bare = bare.max(megabytes(began));
+
+        let began = std::time::Instant::now();
+        let mut writer = disk.begin(key(n)).await.unwrap();
+        for _ in 0..SIZE / piece.len() {
+            writer.write(piece.clone()).await.unwrap();
+        }
+        writer.finish().await.unwrap();
+        storing = storing.max(megabytes(began));
+
+        let began = std::time::Instant::now();
+        let mut read = disk.read(key(n), 0..SIZE as u64).await.unwrap();
+        while read.try_next().await.unwrap().is_some() {}
+        reading = reading.max(megabytes(began));
+    }
+    println!("MB/s: written by hand {bare:.0}, stored {storing:.0}, read {reading:.0}");
+    assert!(storing > 0.8 * bare);
+}

@@ -35,6 +35,8 @@ mod sessions;
 mod sql;
 mod titles;
 mod users;
+mod vitals;
 
 pub use database::{Database, DatabaseError, DatabaseOptions, migrate, migrations_fingerprint, revert_all};
 pub use messages::GroupCommit;
+pub use vitals::{PoolState, Vitals};

@@ -1,4 +1,5 @@
 use std::collections::{HashMap, HashSet};
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use alivio_kernel::ids::{ConversationId, UserId};
@@ -52,7 +53,7 @@ pub struct Resumed {
 /// could come in between: the hub shows it as it was sent, and its change has been passed over.
 pub struct LiveSession {
     caller: Caller,
-    platform: Platform,
+    platform: Arc<Platform>,
     socket: Arc<Socket>,
     subscriptions: HashMap<ConversationId, Subscription>,
     /// Where the hub knows the socket: also where it has not been admitted yet.
@@ -60,11 +61,17 @@ pub struct LiveSession {
 }
 
 impl LiveSession {
-    /// Connects a device of the caller.
-    pub fn connect(platform: Platform, caller: Caller) -> (Self, Inbox) {
-        let (socket, inbox) = platform.hub.connect(&caller);
+    /// Connects a device of the caller, unless they have as many as `most` (WS-09).
+    ///
+    /// Of those on other nodes this one knows what they told: on each node there are never more, and on all of them
+    /// together only if several connect to different ones in the same moment, or nodes do not hear each other.
+    pub fn connect(platform: Arc<Platform>, caller: Caller, most: NonZeroUsize) -> Option<(Self, Inbox)> {
+        let most = most.get().saturating_sub(platform.presence.elsewhere().devices(caller.user_id));
+        let (socket, inbox) = platform.hub.connect(&caller, most)?;
         platform.presence.arrived(caller.user_id);
-        (Self { caller, platform, socket, subscriptions: HashMap::new(), topics: HashSet::new() }, inbox)
+        let session =
+            Self { caller, platform, socket, subscriptions: HashMap::new(), topics: HashSet::new() };
+        Some((session, inbox))
     }
 
     /// Who is connected.
@@ -335,7 +342,7 @@ impl LiveSession {
 
     /// What the device can do while it listens.
     pub fn desk(&self) -> Desk {
-        Desk::new(self.caller, self.platform.clone(), Arc::clone(&self.socket))
+        Desk::new(self.caller, Arc::clone(&self.platform), Arc::clone(&self.socket))
     }
 
     /// Those of the people in `positions` whom the caller sees online. None, if that cannot be told now.
