@@ -75,11 +75,7 @@ const MESSAGES: &[(&str, &str, &str)] = &[
         "No se puede bloquear a la administración de la clínica.",
         "The administration of the clinic cannot be blocked.",
     ),
-    (
-        "checksum_mismatch",
-        "El archivo no es el que usted vio.",
-        "The file is not the one you have seen.",
-    ),
+    ("checksum_mismatch", "El archivo no es el que usted vio.", "The file is not the one you have seen."),
     (
         "client_message_id_reused",
         "Ese identificador de mensaje ya se usó para otro mensaje.",
@@ -96,11 +92,7 @@ const MESSAGES: &[(&str, &str, &str)] = &[
         "Demasiados códigos incorrectos. Espere antes de volver a intentarlo.",
         "Too many wrong codes. Wait before you try again.",
     ),
-    (
-        "consent_required",
-        "El paciente no ha dado su consentimiento.",
-        "The patient has not agreed.",
-    ),
+    ("consent_required", "El paciente no ha dado su consentimiento.", "The patient has not agreed."),
     (
         "content_destroyed",
         "El contenido de esta conversación fue destruido y ya no admite mensajes.",
@@ -158,11 +150,7 @@ const MESSAGES: &[(&str, &str, &str)] = &[
         "Emergencies are called through the emergency channel.",
     ),
     ("emergency_over", "Esta emergencia ya ha terminado.", "This emergency is over."),
-    (
-        "file_expired",
-        "El acceso a este archivo ha caducado.",
-        "Access to this file has expired.",
-    ),
+    ("file_expired", "El acceso a este archivo ha caducado.", "Access to this file has expired."),
     (
         "file_failed",
         "El archivo está dañado y no se puede abrir.",
@@ -188,11 +176,7 @@ const MESSAGES: &[(&str, &str, &str)] = &[
         "En esta conversación no se comparten archivos.",
         "Files are not shared in this conversation.",
     ),
-    (
-        "file_too_large",
-        "El archivo excede el tamaño máximo permitido.",
-        "The file is larger than allowed.",
-    ),
+    ("file_too_large", "El archivo excede el tamaño máximo permitido.", "The file is larger than allowed."),
     (
         "file_type_not_allowed",
         "Este tipo de archivo no está permitido en conversaciones médicas.",
@@ -243,11 +227,7 @@ const MESSAGES: &[(&str, &str, &str)] = &[
         "The last active administrator must stay one.",
     ),
     ("last_moderator", "El último moderador no puede salir.", "The last moderator cannot leave."),
-    (
-        "link_invalid",
-        "El enlace no es válido o ha caducado.",
-        "The link is not valid or has expired.",
-    ),
+    ("link_invalid", "El enlace no es válido o ha caducado.", "The link is not valid or has expired."),
     ("malformed_json", "El cuerpo no es JSON válido.", "The body is not valid JSON."),
     (
         "message_deletion_disabled",
@@ -319,11 +299,7 @@ const MESSAGES: &[(&str, &str, &str)] = &[
         "Aquí no puede constar quién es el paciente. Quite los datos que lo identifican.",
         "Nobody may tell here who the patient is. Remove what identifies them.",
     ),
-    (
-        "range_not_satisfiable",
-        "Esa parte del archivo no existe.",
-        "There is no such part of the file.",
-    ),
+    ("range_not_satisfiable", "Esa parte del archivo no existe.", "There is no such part of the file."),
     ("rate_limited", "Demasiadas solicitudes. Espere un momento.", "Too many requests. Wait a moment."),
     (
         "registration_closed",
@@ -362,11 +338,7 @@ const MESSAGES: &[(&str, &str, &str)] = &[
         "La sesión ha terminado. Inicie sesión de nuevo.",
         "The session has ended. Sign in again.",
     ),
-    (
-        "signature_not_asked",
-        "Este archivo no necesita firma.",
-        "No signature is asked for on this file.",
-    ),
+    ("signature_not_asked", "Este archivo no necesita firma.", "No signature is asked for on this file."),
     (
         "stale",
         "Alguien cambió esto al mismo tiempo. Inténtelo de nuevo.",
@@ -377,11 +349,7 @@ const MESSAGES: &[(&str, &str, &str)] = &[
         "Falta un paso para completar el inicio de sesión.",
         "One step is missing before the sign-in is complete.",
     ),
-    (
-        "storage_full",
-        "No queda espacio para guardar el archivo.",
-        "There is no room left to store the file.",
-    ),
+    ("storage_full", "No queda espacio para guardar el archivo.", "There is no room left to store the file."),
     (
         "too_many_contact_requests",
         "Tiene demasiadas solicitudes de contacto pendientes.",
@@ -421,16 +389,8 @@ const MESSAGES: &[(&str, &str, &str)] = &[
     ),
     ("unsupported_media_type", "El cuerpo debe ser application/json.", "The body must be application/json."),
     ("upgrade_required", "Esta dirección solo admite WebSocket.", "This address only speaks WebSocket."),
-    (
-        "upload_incomplete",
-        "El archivo no llegó completo.",
-        "The file did not arrive whole.",
-    ),
-    (
-        "upload_offset_mismatch",
-        "La subida continúa en otro punto.",
-        "The upload goes on elsewhere.",
-    ),
+    ("upload_incomplete", "El archivo no llegó completo.", "The file did not arrive whole."),
+    ("upload_offset_mismatch", "La subida continúa en otro punto.", "The upload goes on elsewhere."),
     ("validation_failed", "Un campo tiene un valor no válido.", "A field has an invalid value."),
 ];
 

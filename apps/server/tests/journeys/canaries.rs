@@ -228,7 +228,8 @@ async fn say_all_there_is_to_say(world: &World, canaries: &mut Canaries) {
     let file = offer(&maria, &group, (&name, "application/pdf", &document), &more).await.expect(201);
     let file = text(&file, "id");
     settled(&ana, file, "active").await;
-    let body = json!({"message_type": "file", "content": plant("words beside a file"), "attachments": [file]});
+    let body =
+        json!({"message_type": "file", "content": plant("words beside a file"), "attachments": [file]});
     maria.post(&path, &body).await.expect(201);
     ana.get(&format!("/files/{file}/content")).await;
     ana.get(&format!("/files/{file}/preview")).await;
@@ -241,10 +242,11 @@ async fn say_all_there_is_to_say(world: &World, canaries: &mut Canaries) {
         .header("Upload-Length", "100000")
         .header("Upload-Metadata", &format!("{said},conversation_id {}", STANDARD.encode(&group)));
     let begun = maria.request(begun).await;
-    let piece = Request::new(Method::PATCH, begun.header("location").expect("a place").trim_start_matches("/api/v1"))
-        .header("Tus-Resumable", "1.0.0")
-        .header("Upload-Offset", "0")
-        .raw("application/offset+octet-stream", pdf(&plant("unfinished file's content")));
+    let piece =
+        Request::new(Method::PATCH, begun.header("location").expect("a place").trim_start_matches("/api/v1"))
+            .header("Tus-Resumable", "1.0.0")
+            .header("Upload-Offset", "0")
+            .raw("application/offset+octet-stream", pdf(&plant("unfinished file's content")));
     assert_eq!(maria.request(piece).await.status, 204);
     // There are no such files, and what the server says by itself cannot be sent: refused, and forgotten.
     for kind in ["file", "image", "audio", "video", "system"] {

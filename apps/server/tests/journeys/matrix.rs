@@ -627,8 +627,12 @@ fn request(row: &Row<'_>, scene: &Scene, body: &str) -> Request {
             let picture = png();
             // Two documented paths take nothing but sound and moving pictures.
             let (name, mime, content) = match row.path {
-                path if path.ends_with("/audio") => ("a.mp3", "audio/mpeg", b"ID3\x04\0\0\0\0\0\0".as_slice()),
-                path if path.ends_with("/video") => ("a.mp4", "video/mp4", b"\0\0\0\x10ftypisom\0\0\0\0".as_slice()),
+                path if path.ends_with("/audio") => {
+                    ("a.mp3", "audio/mpeg", b"ID3\x04\0\0\0\0\0\0".as_slice())
+                }
+                path if path.ends_with("/video") => {
+                    ("a.mp4", "video/mp4", b"\0\0\0\x10ftypisom\0\0\0\0".as_slice())
+                }
                 _ => ("a.png", "image/png", &*picture),
             };
             let file = Part::File { name, mime, content };

@@ -6,8 +6,9 @@ use std::sync::{Arc, Mutex};
 use alivio_files::testing::{MemoryBlobs, PlainSegments, gathered, header};
 use alivio_files::{
     Admitted, BlobKey, BlobPart, BlobStore, CHUNK, Draft, Error, Examined, Files, FilesPorts, HEADER, Header,
-    MockExaminationStore, MockFileStore, MockGrantStore, MockLinkSecrets, MockNames, MockScanner, MockUploadStore,
-    MockWorkshop, NewFile, Policy, Said, ScanError, ScanStatus, SegmentRow, Standing, State, StoredFile, TAG, Verdict,
+    MockExaminationStore, MockFileStore, MockGrantStore, MockLinkSecrets, MockNames, MockScanner,
+    MockUploadStore, MockWorkshop, NewFile, Policy, Said, ScanError, ScanStatus, SegmentRow, Standing, State,
+    StoredFile, TAG, Verdict,
 };
 use alivio_kernel::ids::{FileId, Uuid};
 use alivio_kernel::sealing::PlainSealer;
@@ -156,7 +157,10 @@ async fn any_stretch_of_what_came_in_comes_out() {
                 let range = Some(start as u64..end as u64);
                 let given = files.download(&caller(), &opened, range).await.unwrap();
                 assert_eq!(given.size, (end - start) as u64);
-                assert!(gathered(given.bytes).await.unwrap() == content[start..end], "{size}: {start}..{end}");
+                assert!(
+                    gathered(given.bytes).await.unwrap() == content[start..end],
+                    "{size}: {start}..{end}"
+                );
             }
         }
     }
@@ -287,7 +291,10 @@ async fn only_what_is_clean_and_whole_becomes_active() {
     let content = document(100_000);
     let (clean, put_off, _) = examined(&content, || Ok(Verdict::Clean), |_, _| {}).await;
     let clean = clean.unwrap();
-    assert_eq!((clean.state, clean.scan, clean.scanner.as_str(), put_off), (State::Active, ScanStatus::Clean, "trial 1", false));
+    assert_eq!(
+        (clean.state, clean.scan, clean.scanner.as_str(), put_off),
+        (State::Active, ScanStatus::Clean, "trial 1", false)
+    );
     let found = || Ok(Verdict::Infected { signature: "Eicar".to_owned() });
     let infected = examined(&content, found, |_, _| {}).await.0.unwrap();
     assert_eq!((infected.state, infected.scan), (State::Quarantined, ScanStatus::Infected));

@@ -60,7 +60,10 @@ async fn consent(
 #[serde(deny_unknown_fields)]
 struct NewSignature {
     /// The checksum of the file as you have seen it: `SHA256:` and 64 hexadecimal digits.
-    #[schema(example = "SHA256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08", pattern = "^SHA256:[0-9a-f]{64}$")]
+    #[schema(
+        example = "SHA256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+        pattern = "^SHA256:[0-9a-f]{64}$"
+    )]
     checksum: String,
 }
 
@@ -74,7 +77,8 @@ struct FileSignatures {
 /// The digest that `SHA256:…` tells.
 fn digest(checksum: &str) -> Result<[u8; 32]> {
     let malformed = || invalid(FieldError::new("checksum", Rule::Malformed));
-    let digits = checksum.strip_prefix("SHA256:").filter(|digits| digits.len() == 64).ok_or_else(malformed)?;
+    let digits =
+        checksum.strip_prefix("SHA256:").filter(|digits| digits.len() == 64).ok_or_else(malformed)?;
     let mut digest = [0; 32];
     for (byte, pair) in digest.iter_mut().zip(digits.as_bytes().chunks(2)) {
         let pair = std::str::from_utf8(pair).ok().filter(|pair| !pair.starts_with('+'));

@@ -112,7 +112,11 @@ async fn policy(state: web::Data<State>, _: SignedIn) -> Result<web::Json<FilePo
         allowed_types: Format::extensions(),
         max_size: Policy::AT_ONCE,
         classes: Class::ALL.map(class).into(),
-        resumable: ResumablePolicy { protocol: "tus", version: TUS_VERSION, endpoint: "/api/v1/files/uploads" },
+        resumable: ResumablePolicy {
+            protocol: "tus",
+            version: TUS_VERSION,
+            endpoint: "/api/v1/files/uploads",
+        },
         max_files_per_hour: state.platform.files.policy().per_hour,
         file_types: FileKind::ALL.map(FileKind::as_str).into(),
         document_types: DocumentType::ALL.map(DocumentType::as_str).into(),

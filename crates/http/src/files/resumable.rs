@@ -1,7 +1,7 @@
 //! `/files/uploads`: uploads in pieces, by tus 1.0.0 (creation, termination, expiration).
 
-use actix_web::http::{Method, StatusCode};
 use actix_web::http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, LOCATION};
+use actix_web::http::{Method, StatusCode};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, delete, head, patch, post, web};
 use alivio_files::{Draft, Error, Piece, Policy, Progress, Said};
 use alivio_kernel::ids::FileId;
@@ -208,7 +208,9 @@ async fn send_piece(
     payload: web::Payload,
 ) -> Result<HttpResponse> {
     check_version(&request)?;
-    if request.headers().get(CONTENT_TYPE) != Some(&HeaderValue::from_static("application/offset+octet-stream")) {
+    if request.headers().get(CONTENT_TYPE)
+        != Some(&HeaderValue::from_static("application/offset+octet-stream"))
+    {
         return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_body"));
     }
     let offset = number(&request, &UPLOAD_OFFSET, "Upload-Offset")?;

@@ -3,8 +3,8 @@
 use actix_web::body::SizedStream;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{
-    ACCEPT_RANGES, CONTENT_DISPOSITION, CONTENT_RANGE, CONTENT_SECURITY_POLICY, DispositionType, ETAG, EntityTag,
-    IF_RANGE, IfNoneMatch, LOCATION, RANGE,
+    ACCEPT_RANGES, CONTENT_DISPOSITION, CONTENT_RANGE, CONTENT_SECURITY_POLICY, DispositionType, ETAG,
+    EntityTag, IF_RANGE, IfNoneMatch, LOCATION, RANGE,
 };
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, delete, get, post, web};
 use alivio_files::{Content, File, Opened, View};
@@ -146,12 +146,7 @@ struct LinkParams {
 }
 
 /// Whoever asks: by a link, or signed in.
-async fn whoever(
-    state: &State,
-    request: &HttpRequest,
-    id: FileId,
-    params: &LinkParams,
-) -> Result<Caller> {
+async fn whoever(state: &State, request: &HttpRequest, id: FileId, params: &LinkParams) -> Result<Caller> {
     let Some(secret) = &params.link else {
         let SignedIn(caller) = <SignedIn as actix_web::FromRequest>::extract(request).await?;
         return Ok(caller);
@@ -210,7 +205,8 @@ async fn content(
         return Ok(HttpResponse::NotModified().insert_header((ETAG, tag.clone())).finish());
     }
     let header = |name| request.headers().get(name).and_then(|value| value.to_str().ok());
-    let is_same = header(IF_RANGE).is_none_or(|known| tag.as_ref().is_some_and(|tag| known == tag.to_string()));
+    let is_same =
+        header(IF_RANGE).is_none_or(|known| tag.as_ref().is_some_and(|tag| known == tag.to_string()));
     let asked = header(RANGE).filter(|_| is_same && !opened.is_whole);
     let size = opened.file.size;
     let part = match wanted(asked, size) {
@@ -229,7 +225,8 @@ async fn content(
     let mut response = match &part {
         Some(range) => {
             let mut response = HttpResponse::PartialContent();
-            response.insert_header((CONTENT_RANGE, format!("bytes {}-{}/{size}", range.start, range.end - 1)));
+            response
+                .insert_header((CONTENT_RANGE, format!("bytes {}-{}/{size}", range.start, range.end - 1)));
             response
         }
         None => HttpResponse::Ok(),
@@ -238,9 +235,10 @@ async fn content(
         response.insert_header((ETAG, tag));
     }
     let ranges = if opened.is_whole { "none" } else { "bytes" };
-    response
-        .insert_header((ACCEPT_RANGES, ranges))
-        .insert_header((CONTENT_DISPOSITION, disposition(DispositionType::Attachment, opened.file.name.as_str())));
+    response.insert_header((ACCEPT_RANGES, ranges)).insert_header((
+        CONTENT_DISPOSITION,
+        disposition(DispositionType::Attachment, opened.file.name.as_str()),
+    ));
     Ok(send(response, given))
 }
 

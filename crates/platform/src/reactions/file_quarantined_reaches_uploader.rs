@@ -26,8 +26,7 @@ impl Reaction for React {
 
     async fn react(&self, event: &Event) -> Result<(), BoxError> {
         let FileQuarantined { file_id, conversation_id, uploader_id, state } = event.read()?;
-        let what =
-            Happening::FileQuarantined { file_id, conversation_id, uploader_id, state: state.into() };
+        let what = Happening::FileQuarantined { file_id, conversation_id, uploader_id, state: state.into() };
         self.hub.tell_people(&[uploader_id], &self.hub.frame(None, event.at, what));
         Ok(())
     }

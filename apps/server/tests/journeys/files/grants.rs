@@ -21,7 +21,8 @@ fn range(file: &Value, range: &str) -> Request {
 async fn audited(world: &World, file: &Value) -> Vec<String> {
     let client = crate::audit::sql(world).await;
     let id: uuid::Uuid = text(file, "id").parse().unwrap();
-    let rows = client.query("SELECT action FROM audit_log WHERE object_id = $1 ORDER BY at, id", &[&id]).await;
+    let rows =
+        client.query("SELECT action FROM audit_log WHERE object_id = $1 ORDER BY at, id", &[&id]).await;
     rows.unwrap().iter().map(|row| row.get(0)).collect()
 }
 
@@ -36,7 +37,15 @@ async fn stretches_are_parts_of_the_whole() {
     let file = upload(&maria, &conversation, &words, &[]).await;
     let whole = pdf(&words);
     let size = whole.len();
-    let cases = [(0, 0), (0, 65_535), (65_535, 65_536), (65_536, 131_071), (131_071, 131_072), (1, size - 1), (size - 1, size - 1)];
+    let cases = [
+        (0, 0),
+        (0, 65_535),
+        (65_535, 65_536),
+        (65_536, 131_071),
+        (131_071, 131_072),
+        (1, size - 1),
+        (size - 1, size - 1),
+    ];
     for (first, last) in cases {
         let part = ana.request(range(&file, &format!("bytes={first}-{last}"))).await;
         assert_eq!(part.status, 206);
@@ -113,7 +122,12 @@ async fn a_link_opens_one_file_for_a_while() {
     nobody.get(&path(&other, &format!("/content?link={secret}"))).await.problem(403, "link_invalid");
     nobody.get(&path(&file, "/content")).await.problem(401, "unauthenticated");
     nobody.delete(&format!("{}?link={secret}", path(&file, ""))).await.any_problem(401);
-    world.execute("UPDATE file_links SET expires_at = now() - interval '1 second' WHERE file_id = $1", text(&file, "id")).await;
+    world
+        .execute(
+            "UPDATE file_links SET expires_at = now() - interval '1 second' WHERE file_id = $1",
+            text(&file, "id"),
+        )
+        .await;
     nobody.get(&link).await.problem(403, "link_invalid");
     // It ends with the session that it was made in.
     let elsewhere = world.sign_in(ANA).await;
@@ -174,7 +188,10 @@ async fn who_signs_signs_what_is_there() {
     let signed = maria.get(&path(&file, "/signatures")).await.expect(200);
     assert_eq!(again, signed);
     let items = list(&signed, "items");
-    assert_eq!((items.len(), &items[0]["user_id"], &items[0]["checksum"]), (1, &json!(ana.id), &json!(checksum)));
+    assert_eq!(
+        (items.len(), &items[0]["user_id"], &items[0]["checksum"]),
+        (1, &json!(ana.id), &json!(checksum))
+    );
     let plain = upload(&maria, &conversation, "Nada que firmar", &[]).await;
     let body = json!({"checksum": plain["file_info"]["checksum"]});
     ana.post(&path(&plain, "/signatures"), &body).await.problem(409, "signature_not_asked");
@@ -185,7 +202,8 @@ async fn access_ends_and_marks_stay() {
     let world = World::new().await;
     let [maria, ana] = world.sign_in_all([MARIA, ANA]).await;
     let conversation = ana.open_direct(&maria.id).await;
-    let file = upload(&maria, &conversation, "Caduca", &[("access_expires_at", "2999-01-01T00:00:00Z")]).await;
+    let file =
+        upload(&maria, &conversation, "Caduca", &[("access_expires_at", "2999-01-01T00:00:00Z")]).await;
     assert_eq!(ana.get(&path(&file, "/content")).await.status, 200);
     world.execute("UPDATE files SET access_expires_at = now() WHERE id = $1", text(&file, "id")).await;
     ana.get(&path(&file, "/content")).await.problem(403, "file_expired");
@@ -196,6 +214,9 @@ async fn access_ends_and_marks_stay() {
     let hers = maria.get(&path(&marked, "/content")).await;
     assert_eq!(hers.bytes, pdf("Marcado"));
     let copy = ana.request(range(&marked, "bytes=0-3")).await;
-    assert_eq!((copy.status, copy.header("etag"), copy.header("accept-ranges").unwrap()), (200, None, "none".to_owned()));
+    assert_eq!(
+        (copy.status, copy.header("etag"), copy.header("accept-ranges").unwrap()),
+        (200, None, "none".to_owned())
+    );
     assert!(copy.bytes.starts_with(b"%PDF") && copy.bytes != hers.bytes);
 }

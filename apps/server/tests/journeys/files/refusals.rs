@@ -59,7 +59,9 @@ async fn content_is_judged_by_itself_and_leaves_nothing_if_refused() {
         let policy = maria.get("/files/policy").await.expect(200);
         assert_eq!(details["allowed_types"], policy["allowed_types"]);
     }
-    for (content, reason) in [(&polyglot, "polyglot"), (&page, "polyglot"), (&photo, "polyglot"), (&Vec::new(), "empty")] {
+    for (content, reason) in
+        [(&polyglot, "polyglot"), (&page, "polyglot"), (&photo, "polyglot"), (&Vec::new(), "empty")]
+    {
         let refused = offer(&maria, &conversation, ("a", "application/octet-stream", content), &[]).await;
         assert_eq!(refused.problem(422, "file_refused")["details"]["reason"], reason);
     }
@@ -79,7 +81,8 @@ async fn content_is_judged_by_itself_and_leaves_nothing_if_refused() {
         ("uploader_id", &ana.id),
         ("status", "active"),
     ] {
-        let refused = offer(&maria, &conversation, ("a.pdf", "application/pdf", &document), &[(name, value)]).await;
+        let refused =
+            offer(&maria, &conversation, ("a.pdf", "application/pdf", &document), &[(name, value)]).await;
         assert_eq!(refused.problem(422, "validation_failed")["details"]["field"], name);
     }
     offer(&maria, &unused_id(), ("a.pdf", "application/pdf", &document), &[]).await.problem(404, "not_found");
@@ -97,7 +100,8 @@ async fn names_are_for_people_only() {
     let [maria, ana] = world.sign_in_all([MARIA, ANA]).await;
     let conversation = ana.open_direct(&maria.id).await;
     let document = pdf("Informe");
-    let (long, cut) = (format!("{}.pdf", "a".repeat(3000)), format!("{}…{}.pdf", "a".repeat(188), "a".repeat(7)));
+    let (long, cut) =
+        (format!("{}.pdf", "a".repeat(3000)), format!("{}…{}.pdf", "a".repeat(188), "a".repeat(7)));
     for (name, kept) in [
         ("../../../etc/passwd.pdf", "passwd.pdf"),
         ("factura\u{202e}fdp.pdf", "facturafdp.pdf"),
@@ -109,7 +113,10 @@ async fn names_are_for_people_only() {
         let id = text(&file, "id");
         settled(&ana, id, "active").await;
         let header = ana.get(&format!("/files/{id}/content")).await.header("content-disposition").unwrap();
-        assert!(header.starts_with("attachment; filename=\"") && header.matches('"').count() == 2, "{header}");
+        assert!(
+            header.starts_with("attachment; filename=\"") && header.matches('"').count() == 2,
+            "{header}"
+        );
     }
     let strange = count(&world.data_dir().join("files"));
     assert!(strange >= 4, "{strange}");
@@ -138,7 +145,10 @@ async fn what_is_infected_is_never_opened() {
         actor.request(link).await.problem(403, "file_quarantined");
     }
     let body = json!({"message_type": "file", "attachments": [id]});
-    maria.post(&format!("/conversations/{conversation}/messages"), &body).await.problem(422, "attachment_not_found");
+    maria
+        .post(&format!("/conversations/{conversation}/messages"), &body)
+        .await
+        .problem(422, "attachment_not_found");
     // She hears of the next one, and of this one nothing.
     let clean = upload(&maria, &conversation, "Limpio", &[]).await;
     assert_eq!(at_ana.next_event("file.ready").await["data"]["file"]["id"], clean["id"]);
@@ -172,7 +182,8 @@ async fn a_body_that_hardly_comes_is_given_up() {
     let [maria, ana] = world.sign_in_all([MARIA, ANA]).await;
     let conversation = ana.open_direct(&maria.id).await;
     let begin = async |length: usize| {
-        let mut stream = TcpStream::connect(world.url().trim_start_matches("http://")).await.expect("a connection");
+        let mut stream =
+            TcpStream::connect(world.url().trim_start_matches("http://")).await.expect("a connection");
         let head = format!(
             "POST /api/v1/files HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {}\r\nContent-Length: {length}\r\n\
              Content-Type: multipart/form-data; boundary=b\r\n\r\n--b\r\nContent-Disposition: form-data; \

@@ -33,7 +33,10 @@ async fn a_document_is_handed_over_scanned_and_read() {
     let told = at_ana.next_event("file.ready").await;
     assert_eq!(told["data"]["file"]["id"], *id);
     let file = settled(&ana, &id, "active").await;
-    assert_eq!(file["uploader"], json!({"id": maria.id, "name": file["uploader"]["name"], "user_type": "doctor"}));
+    assert_eq!(
+        file["uploader"],
+        json!({"id": maria.id, "name": file["uploader"]["name"], "user_type": "doctor"})
+    );
     assert_eq!(file["description"], "Receta para la hipertensión");
     let info = &file["file_info"];
     assert_eq!(info["original_filename"], "Receta_Ana.pdf");
@@ -42,7 +45,10 @@ async fn a_document_is_handed_over_scanned_and_read() {
     assert_eq!((&info["virus_scan_result"], &info["is_encrypted"]), (&json!("clean"), &json!(true)));
     let medical = &file["medical_metadata"];
     assert_eq!(medical["patient_id"], *ana.id);
-    assert_eq!((&medical["document_type"], &medical["retention_period_years"]), (&json!("prescription"), &json!(7)));
+    assert_eq!(
+        (&medical["document_type"], &medical["retention_period_years"]),
+        (&json!("prescription"), &json!(7))
+    );
     assert_eq!(file["permissions"]["can_forward"], false);
     assert_eq!(fields(&file["upload_info"]), ["uploaded_at"], "no address, no device");
 
@@ -50,7 +56,10 @@ async fn a_document_is_handed_over_scanned_and_read() {
     assert_eq!((given.status, &given.bytes), (200, &document));
     let header = |name| given.header(name).unwrap();
     assert_eq!(header("content-type"), "application/pdf");
-    assert_eq!(header("content-disposition"), "attachment; filename=\"Receta_Ana.pdf\"; filename*=UTF-8''Receta_Ana.pdf");
+    assert_eq!(
+        header("content-disposition"),
+        "attachment; filename=\"Receta_Ana.pdf\"; filename*=UTF-8''Receta_Ana.pdf"
+    );
     assert_eq!(header("x-content-type-options"), "nosniff");
     assert!(header("content-security-policy").starts_with("sandbox"));
     let tag = header("etag");
@@ -61,9 +70,18 @@ async fn a_document_is_handed_over_scanned_and_read() {
     for path in ["", "/content", "/preview", "/thumbnail", "/signatures"] {
         carlos.get(&format!("/files/{id}{path}")).await.problem(404, "not_found");
     }
-    for query in [format!("?conversation_id={conversation}"), format!("?patient_id={}", ana.id), String::new()] {
-        assert_eq!(list(&maria.get(&format!("/files{query}")).await.expect(200), "items").len(), 1, "{query}");
-        assert!(list(&carlos.get(&format!("/files{query}")).await.expect(200), "items").is_empty(), "{query}");
+    for query in
+        [format!("?conversation_id={conversation}"), format!("?patient_id={}", ana.id), String::new()]
+    {
+        assert_eq!(
+            list(&maria.get(&format!("/files{query}")).await.expect(200), "items").len(),
+            1,
+            "{query}"
+        );
+        assert!(
+            list(&carlos.get(&format!("/files{query}")).await.expect(200), "items").is_empty(),
+            "{query}"
+        );
     }
 }
 
@@ -106,7 +124,10 @@ async fn who_comes_later_or_has_left_sees_nothing() {
     let [maria, ana, carlos] = world.sign_in_all([MARIA, ANA, CARLOS]).await;
     let group = maria.open_group("Seguimiento", &[&ana]).await;
     let before = upload(&maria, &group, "Antes", &[]).await;
-    maria.post(&format!("/conversations/{group}/participants"), &json!({"user_id": carlos.id})).await.expect(200);
+    maria
+        .post(&format!("/conversations/{group}/participants"), &json!({"user_id": carlos.id}))
+        .await
+        .expect(200);
     let between = upload(&maria, &group, "Entre", &[]).await;
     let path = |file: &serde_json::Value, rest: &str| format!("/files/{}{rest}", text(file, "id"));
     carlos.get(&path(&before, "")).await.problem(404, "not_found");
@@ -123,7 +144,10 @@ async fn who_comes_later_or_has_left_sees_nothing() {
     assert!(list(&carlos.get("/files").await.expect(200), "items").is_empty());
     // What he was not there for stays closed when he comes back.
     let after = upload(&maria, &group, "Sin él", &[]).await;
-    maria.post(&format!("/conversations/{group}/participants"), &json!({"user_id": carlos.id})).await.expect(200);
+    maria
+        .post(&format!("/conversations/{group}/participants"), &json!({"user_id": carlos.id}))
+        .await
+        .expect(200);
     for file in [&before, &between, &after] {
         carlos.get(&path(file, "")).await.problem(404, "not_found");
     }
@@ -155,7 +179,12 @@ async fn patients_hand_over_what_is_theirs_and_clinicians_may_refuse_it() {
     maria.delete(&path).await.expect(204);
 }
 
-async fn documented(actor: &Actor, path: &str, conversation: &str, (name, mime, content): (&str, &str, &[u8])) -> alivio_testkit::actor::Answer {
+async fn documented(
+    actor: &Actor,
+    path: &str,
+    conversation: &str,
+    (name, mime, content): (&str, &str, &[u8]),
+) -> alivio_testkit::actor::Answer {
     let parts = [Part::Text("conversation_id", conversation), Part::File { name, mime, content }];
     actor.request(Request::new(Method::POST, path).form(&parts)).await
 }
@@ -183,7 +212,13 @@ async fn the_documented_paths_take_files_and_tell_of_them() {
     let path = format!("//api/chat/conversations/{conversation}/messages/");
     maria.request(Request::new(Method::POST, path).json(&body)).await.expect(201);
 
-    let refused = documented(&maria, "//api/chat/upload-file/", &conversation, ("a.exe", "application/pdf", b"MZ\x90\0\x03")).await;
+    let refused = documented(
+        &maria,
+        "//api/chat/upload-file/",
+        &conversation,
+        ("a.exe", "application/pdf", b"MZ\x90\0\x03"),
+    )
+    .await;
     assert_eq!(refused.problem(400, "file_type_not_allowed")["details"]["file_type"], "executable");
     documented(&maria, "//api/messages/upload-attachment", &conversation, form).await.expect(201);
     documented(&maria, "//api/chat/upload/file", &conversation, form).await.expect(201);

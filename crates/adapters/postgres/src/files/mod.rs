@@ -14,9 +14,7 @@ use alivio_kernel::{BoxError, Effects, Sealed};
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use diesel::QueryableByName;
-use diesel::sql_types::{
-    Array, BigInt, Bytea, Integer, Jsonb, Nullable, Text, Timestamptz, Uuid as SqlUuid,
-};
+use diesel::sql_types::{Array, BigInt, Bytea, Integer, Jsonb, Nullable, Text, Timestamptz, Uuid as SqlUuid};
 use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
 use serde_json::Value;
 
@@ -296,8 +294,7 @@ impl FileStore for Database {
     }
 
     async fn viewers(&self, id: FileId, now: DateTime<Utc>) -> Result<Vec<UserId>, Error> {
-        let query =
-            diesel::sql_query(VIEWERS).bind::<SqlUuid, _>(id.uuid()).bind::<Timestamptz, _>(now);
+        let query = diesel::sql_query(VIEWERS).bind::<SqlUuid, _>(id.uuid()).bind::<Timestamptz, _>(now);
         let mut connection = self.connection().await.map_err(unavailable)?;
         let rows: Vec<IdRow> = prepared(query).load(&mut connection).await.map_err(unavailable)?;
         Ok(rows.into_iter().map(|row| row.id.into()).collect())
@@ -325,8 +322,7 @@ impl FileStore for Database {
     }
 
     async fn destroy(&self, id: FileId, tombstone: DataKeyId, now: DateTime<Utc>) -> Result<(), Error> {
-        let destroy =
-            diesel::sql_query(DESTROY).bind::<SqlUuid, _>(id.uuid()).bind::<Timestamptz, _>(now);
+        let destroy = diesel::sql_query(DESTROY).bind::<SqlUuid, _>(id.uuid()).bind::<Timestamptz, _>(now);
         let forget = diesel::sql_query(FORGET_SEGMENTS).bind::<SqlUuid, _>(id.uuid());
         let mut connection = self.connection().await.map_err(unavailable)?;
         let work: Result<_, diesel::result::Error> = connection

@@ -162,9 +162,8 @@ async fn too_many(
 ) -> QueryResult<Option<DateTime<Utc>>> {
     let turn = diesel::sql_query(TURN).bind::<SqlUuid, _>(uploader.uuid());
     prepared(turn).execute(connection).await?;
-    let recent = diesel::sql_query(RECENT)
-        .bind::<SqlUuid, _>(uploader.uuid())
-        .bind::<Timestamptz, _>(quota.since);
+    let recent =
+        diesel::sql_query(RECENT).bind::<SqlUuid, _>(uploader.uuid()).bind::<Timestamptz, _>(quota.since);
     let rows: Vec<RecentRow> = prepared(recent).load(connection).await?;
     let full = rows.into_iter().find(|row| row.recent >= i64::from(quota.most));
     Ok(full.and_then(|row| row.oldest))
@@ -334,8 +333,7 @@ impl UploadStore for Database {
     }
 
     async fn forget_expired(&self, now: DateTime<Utc>, limit: i64) -> Result<Vec<FileId>, Error> {
-        let forget =
-            diesel::sql_query(FORGET_EXPIRED).bind::<Timestamptz, _>(now).bind::<BigInt, _>(limit);
+        let forget = diesel::sql_query(FORGET_EXPIRED).bind::<Timestamptz, _>(now).bind::<BigInt, _>(limit);
         let mut connection = self.connection().await.map_err(unavailable)?;
         let work: Result<Vec<Uuid>, diesel::result::Error> = connection
             .transaction(async |connection| {

@@ -97,7 +97,10 @@ impl Header {
 
     /// Whether the patient allows and its terms let it be sent on elsewhere.
     pub fn can_go_on(&self, now: DateTime<Utc>) -> bool {
-        self.state == State::Active && self.terms.can_forward && self.consent.allows() && !self.is_expired(now)
+        self.state == State::Active
+            && self.terms.can_forward
+            && self.consent.allows()
+            && !self.is_expired(now)
     }
 
     /// What others are told of it (S0-101): `pending` and `failed` are words of ours.
@@ -108,9 +111,10 @@ impl Header {
     /// Until when its content is kept though it is taken away.
     pub fn kept_until(&self) -> DateTime<Utc> {
         match self.terms.retention_years {
-            Some(years) => {
-                self.created_at.checked_add_months(chrono::Months::new(years * 12)).unwrap_or(DateTime::<Utc>::MAX_UTC)
-            }
+            Some(years) => self
+                .created_at
+                .checked_add_months(chrono::Months::new(years * 12))
+                .unwrap_or(DateTime::<Utc>::MAX_UTC),
             None => self.created_at,
         }
     }
@@ -181,7 +185,8 @@ mod tests {
         let now = ManualClock::default().now();
         let code = |header: &Header, viewer| code(header.check_opening(viewer, now).map(|()| None));
         let (uploader, patient, other) = (user(1), user(2), user(3));
-        let file = Header { uploader_id: uploader, patient_id: Some(patient), state: State::Active, ..header(now) };
+        let file =
+            Header { uploader_id: uploader, patient_id: Some(patient), state: State::Active, ..header(now) };
         assert_eq!(code(&file, other), "fine");
         for (state, expected) in [
             (State::Pending, "file_pending"),
@@ -195,11 +200,17 @@ mod tests {
         }
         for consent in [Consent::Asked, Consent::Denied] {
             let file = Header { consent, ..file.clone() };
-            assert_eq!([uploader, patient, other].map(|who| code(&file, who)), ["fine", "fine", "consent_required"]);
+            assert_eq!(
+                [uploader, patient, other].map(|who| code(&file, who)),
+                ["fine", "fine", "consent_required"]
+            );
             assert!(!file.can_go_on(now));
         }
         let expired = Header { access_expires_at: now, ..file.clone() };
-        assert_eq!([uploader, patient, other].map(|who| code(&expired, who)), ["fine", "file_expired", "file_expired"]);
+        assert_eq!(
+            [uploader, patient, other].map(|who| code(&expired, who)),
+            ["fine", "file_expired", "file_expired"]
+        );
         assert_eq!((expired.status(now), file.status(now)), ("expired", "active"));
     }
 

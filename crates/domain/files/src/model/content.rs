@@ -72,7 +72,8 @@ pub mod docx {
     pub fn directory(tail: &[u8], size: u64) -> Result<Directory, Error> {
         let Some(at) = announcement(tail) else { return broken() };
         let number = |offset| u32_at(tail, at + offset).map(u64::from);
-        let (Some(entries), Some(length), Some(start)) = (u16_at(tail, at + 10), number(12), number(16)) else {
+        let (Some(entries), Some(length), Some(start)) = (u16_at(tail, at + 10), number(12), number(16))
+        else {
             return broken();
         };
         let announced_at = size - (tail.len() - at) as u64;
@@ -170,7 +171,8 @@ pub mod docx {
 
         fn is_archive(&self) -> bool {
             const ENDINGS: [&str; 12] = [
-                ".zip", ".docx", ".xlsx", ".pptx", ".jar", ".7z", ".rar", ".gz", ".bz2", ".xz", ".tar", ".cab",
+                ".zip", ".docx", ".xlsx", ".pptx", ".jar", ".7z", ".rar", ".gz", ".bz2", ".xz", ".tar",
+                ".cab",
             ];
             ENDINGS.iter().any(|ending| self.name.ends_with(ending))
         }
@@ -258,7 +260,8 @@ mod tests {
 
     fn judged(file: &[u8]) -> Result<(), Error> {
         let directory = docx::directory(file, file.len() as u64)?;
-        let place = usize::try_from(directory.place.start).unwrap()..usize::try_from(directory.place.end).unwrap();
+        let place =
+            usize::try_from(directory.place.start).unwrap()..usize::try_from(directory.place.end).unwrap();
         docx::judge(&directory, &file[place])
     }
 

@@ -99,9 +99,7 @@ impl Draft {
         let is_medical = said.is_medical.unwrap_or(document_type.is_some());
         let retention = said.retention_years.or(is_medical.then_some(RECORD_YEARS));
         Ok(Self {
-            conversation_id: said
-                .conversation_id
-                .ok_or(FieldError::new("conversation_id", Rule::Missing))?,
+            conversation_id: said.conversation_id.ok_or(FieldError::new("conversation_id", Rule::Missing))?,
             filename: said.filename.unwrap_or_default(),
             mime: said.mime,
             kind,

@@ -252,9 +252,10 @@ pub fn sniff(head: &[u8]) -> Result<Guess, Error> {
         | [b'#', b'!', ..]
         | [0xca, 0xfe, 0xba, 0xbe, ..]
         | [0xcf | 0xce, 0xfa, 0xed, 0xfe, ..] => refused("executable"),
-        [b'G', b'I', b'F', b'8', ..] | [b'B', b'M', ..] | [b'I', b'I', b'*', 0, ..] | [b'M', b'M', 0, b'*', ..] => {
-            refused("image")
-        }
+        [b'G', b'I', b'F', b'8', ..]
+        | [b'B', b'M', ..]
+        | [b'I', b'I', b'*', 0, ..]
+        | [b'M', b'M', 0, b'*', ..] => refused("image"),
         [b'R', b'I', b'F', b'F', ..] => refused("media"),
         [0x1f, 0x8b, ..] | [b'7', b'z', 0xbc, 0xaf, ..] | [b'R', b'a', b'r', b'!', ..] | [b'P', b'K', ..] => {
             refused("archive")
@@ -360,9 +361,12 @@ mod tests {
         Format::Jpeg.check_words(Some("JPEG"), Some("image/jpeg")).unwrap();
         Format::Pdf.check_words(None, Some("application/octet-stream")).unwrap();
         Format::Webm.check_words(Some("webm"), Some("audio/webm;codecs=opus")).unwrap();
-        for (extension, mime) in
-            [(Some("exe"), None), (Some("pdf"), None), (None, Some("text/html")), (Some("png"), Some("image/jpeg"))]
-        {
+        for (extension, mime) in [
+            (Some("exe"), None),
+            (Some("pdf"), None),
+            (None, Some("text/html")),
+            (Some("png"), Some("image/jpeg")),
+        ] {
             assert!(Format::Jpeg.check_words(extension, mime).is_err(), "{extension:?} {mime:?}");
         }
     }
@@ -372,7 +376,9 @@ mod tests {
         for format in Format::ALL {
             assert!(FileKind::ALL.iter().any(|kind| format.suits(*kind)));
             assert_eq!(Format::parse(format.extension()), Some(format));
-            assert!(format.names().contains(&format.mime(false)) && format.names().contains(&format.mime(true)));
+            assert!(
+                format.names().contains(&format.mime(false)) && format.names().contains(&format.mime(true))
+            );
         }
         for kind in FileKind::ALL {
             assert!(Format::ALL.iter().any(|format| format.suits(kind)));

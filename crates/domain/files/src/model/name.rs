@@ -109,7 +109,9 @@ mod tests {
 
     #[test]
     fn only_what_looks_like_an_ending_is_one() {
-        for (name, extension) in [("a.pdf", Some("pdf")), ("a", None), ("Sr. García", None), ("informe 3.5 mg", None)] {
+        for (name, extension) in
+            [("a.pdf", Some("pdf")), ("a", None), ("Sr. García", None), ("informe 3.5 mg", None)]
+        {
             assert_eq!(DisplayName::clean(name).extension(), extension, "{name}");
         }
         assert_eq!(DisplayName::clean("informe").or_ending("pdf").as_str(), "informe.pdf");

@@ -105,12 +105,8 @@ pub trait UploadStore: Send + Sync {
     async fn begin(&self, upload: &Upload, quota: Quota, effects: Effects) -> Result<Admitted, Error>;
 
     /// The upload of `uploader`, if it is not forgotten by `now`, while they are in the conversation.
-    async fn upload(
-        &self,
-        uploader: UserId,
-        id: FileId,
-        now: DateTime<Utc>,
-    ) -> Result<Option<Upload>, Error>;
+    async fn upload(&self, uploader: UserId, id: FileId, now: DateTime<Utc>)
+    -> Result<Option<Upload>, Error>;
 
     /// The number of the next segment of an upload, which is given away once.
     async fn next_segment(&self, id: FileId) -> Result<Option<u32>, Error>;
@@ -148,7 +144,8 @@ pub struct FileFilter {
 #[async_trait]
 pub trait FileStore: Send + Sync {
     /// The file, if `viewer` may see it.
-    async fn find(&self, viewer: UserId, id: FileId, now: DateTime<Utc>) -> Result<Option<StoredFile>, Error>;
+    async fn find(&self, viewer: UserId, id: FileId, now: DateTime<Utc>)
+    -> Result<Option<StoredFile>, Error>;
 
     /// The file, whoever asks. Authorises nothing.
     async fn look(&self, id: FileId) -> Result<Option<StoredFile>, Error>;

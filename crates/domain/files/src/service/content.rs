@@ -147,7 +147,8 @@ async fn open(
     let (first, behind) = (range.start / CHUNK as u64, range.end.div_ceil(CHUNK as u64));
     let sealed_end = (behind * SEALED).min(size + chunks * TAG as u64);
     let sealed = blobs.read(key, HEADER as u64 + first * SEALED..HEADER as u64 + sealed_end).await?;
-    let reading = Reading { opener, sealed, buffer: BytesMut::new(), chunk: first, behind, chunks, size, range };
+    let reading =
+        Reading { opener, sealed, buffer: BytesMut::new(), chunk: first, behind, chunks, size, range };
     Ok(stream::try_unfold(reading, Reading::next).boxed())
 }
 

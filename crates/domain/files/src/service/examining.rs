@@ -11,9 +11,8 @@ use sha2::{Digest, Sha256};
 use super::Files;
 use super::content::gather;
 use crate::{
-    BlobError, BlobPart, ByteStream, Class, Error, Examined, FileQuarantined, FileReady, 
-    Header, Made, Rendition, ScanError, ScanStatus, SegmentRow, State, Stored, StoredFile, Verdict,
-    WorkshopError,
+    BlobError, BlobPart, ByteStream, Class, Error, Examined, FileQuarantined, FileReady, Header, Made,
+    Rendition, ScanError, ScanStatus, SegmentRow, State, Stored, StoredFile, Verdict, WorkshopError,
 };
 
 /// An examination takes no longer: then another may begin.
@@ -109,9 +108,8 @@ impl Files {
             // What must be stripped is never served unstripped.
             return Ok(if header.is_to_be_stripped() { damaged(header) } else { clean });
         }
-        let mut content = gather(self.read(header.id, segments, 0..header.size), header.size)
-            .await
-            .map_err(Error::from)?;
+        let mut content =
+            gather(self.read(header.id, segments, 0..header.size), header.size).await.map_err(Error::from)?;
         if header.is_to_be_stripped() {
             content = match p.workshop.strip(header.mime(), content).await {
                 Ok(stripped) => stripped,
@@ -154,8 +152,7 @@ impl Files {
     async fn settle(&self, header: &Header, examined: Examined) -> Result<(), Error> {
         let p = &self.ports;
         let now = p.clock.now();
-        let (file_id, conversation_id, uploader_id) =
-            (header.id, header.conversation_id, header.uploader_id);
+        let (file_id, conversation_id, uploader_id) = (header.id, header.conversation_id, header.uploader_id);
         let (action, event) = if examined.state == State::Active {
             let ready = FileReady { file_id, conversation_id, uploader_id };
             ("file.found_clean", Event::new(&*p.ids, now, &ready))

@@ -68,15 +68,13 @@ impl Files {
         let now = p.clock.now();
         let is_refused = caller.role.is_clinician() && file.patient_id == Some(file.uploader_id);
         if caller.user_id != file.uploader_id && !is_refused {
-            let entry = self.entry(caller, &file, "file.deleted", now).came_to(Outcome::Denied, "not_the_uploader");
+            let entry =
+                self.entry(caller, &file, "file.deleted", now).came_to(Outcome::Denied, "not_the_uploader");
             p.grants.note(&[entry]).await?;
             return Err(Error::NotTheUploader);
         }
-        let event = FileDeleted {
-            file_id: id,
-            conversation_id: file.conversation_id,
-            deleted_by: caller.user_id,
-        };
+        let event =
+            FileDeleted { file_id: id, conversation_id: file.conversation_id, deleted_by: caller.user_id };
         let action = if caller.user_id == file.uploader_id { "file.deleted" } else { "file.rejected" };
         let effects = Effects::default()
             .event(Event::new(&*p.ids, now, &event))

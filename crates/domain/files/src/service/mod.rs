@@ -147,7 +147,10 @@ impl Files {
             .flat_map(|file| {
                 let id = file.header.id;
                 let description = file.description.as_ref();
-                [Some((context(id, "name"), &file.name)), description.map(|d| (context(id, "description"), d))]
+                [
+                    Some((context(id, "name"), &file.name)),
+                    description.map(|d| (context(id, "description"), d)),
+                ]
             })
             .flatten()
             .collect();

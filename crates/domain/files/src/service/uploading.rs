@@ -1,6 +1,5 @@
 //! Files on their way in: in one go, or in pieces.
 
-
 use alivio_kernel::ids::FileId;
 use alivio_kernel::{AuditEntry, Caller, Effects, Event, FieldError, Rule};
 use chrono::{DateTime, Utc};
@@ -43,7 +42,6 @@ pub struct Receiving {
     size: u64,
     told: Option<u64>,
 }
-
 
 impl Receiving {
     /// Takes the next bytes.
@@ -240,7 +238,8 @@ impl Files {
         let read = async |range: std::ops::Range<u64>| {
             gather(self.read(id, segments, range.clone()), range.end - range.start).await
         };
-        let (head, tail) = (read(0..size.min(HEAD as u64)).await?, read(size.saturating_sub(TAIL)..size).await?);
+        let (head, tail) =
+            (read(0..size.min(HEAD as u64)).await?, read(size.saturating_sub(TAIL)..size).await?);
         check_ends(guess.at_best(), &head, &tail)?;
         match guess {
             Guess::Format(_) => Ok(()),
@@ -332,7 +331,12 @@ impl Files {
     ///
     /// # Errors
     /// As [`Files::keep`], as far as it is known already.
-    pub async fn begin_upload(&self, caller: &Caller, draft: &Draft, length: u64) -> Result<(FileId, Progress), Error> {
+    pub async fn begin_upload(
+        &self,
+        caller: &Caller,
+        draft: &Draft,
+        length: u64,
+    ) -> Result<(FileId, Progress), Error> {
         let p = &self.ports;
         let now = p.clock.now();
         if length == 0 {
@@ -418,8 +422,14 @@ impl Files {
         let plain = p.sealer.open_many(&[(context(id, "draft"), &upload.draft)]).await?.pop();
         let draft: Draft = serde_json::from_slice(&plain.unwrap_or_default())
             .map_err(|error| Error::Unavailable(error.into()))?;
-        let incoming =
-            Incoming { id, format: guess.at_best(), size: upload.length, sha256: None, segments, is_upload: true };
+        let incoming = Incoming {
+            id,
+            format: guess.at_best(),
+            size: upload.length,
+            sha256: None,
+            segments,
+            is_upload: true,
+        };
         self.try_keep(caller, &incoming, &draft).await
     }
 }
@@ -517,7 +527,12 @@ impl Piece {
         }
         match self.files.complete(&self.caller, &self.upload).await {
             Ok(file) => Ok(Progress { file: Some(file), ..progress(&self.upload) }),
-            Err(error @ (Error::TypeNotAllowed { .. } | Error::Unfit(_) | Error::TooLarge { .. } | Error::Field(_))) => {
+            Err(
+                error @ (Error::TypeNotAllowed { .. }
+                | Error::Unfit(_)
+                | Error::TooLarge { .. }
+                | Error::Field(_)),
+            ) => {
                 self.files.drop_upload(self.upload.id).await?;
                 Err(error)
             }

@@ -18,9 +18,9 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::header;
 use crate::{
-    Admitted, BlobKey, BlobPart, Consent, Download, ExaminationStore, Examined, FileFilter, FileStore, GrantStore,
-    Header, LinkHash, Made, NewFile, NewLink, Quota, ScanStatus, SegmentRow, Signature, State, StoredFile, Upload,
-    UploadStore,
+    Admitted, BlobKey, BlobPart, Consent, Download, ExaminationStore, Examined, FileFilter, FileStore,
+    GrantStore, Header, LinkHash, Made, NewFile, NewLink, Quota, ScanStatus, SegmentRow, Signature, State,
+    StoredFile, Upload, UploadStore,
 };
 
 /// Tests your stores: one `#[tokio::test]` for every case.
@@ -213,7 +213,10 @@ pub async fn fifty_at_once_come_to_the_quota(stores: Stores) {
     assert_eq!(done.iter().filter(|action| *action == "file.uploaded").count(), 10, "with each, its entry");
     // An hour later they count no more.
     let next = Quota { since: later(), ..quota() };
-    assert!(matches!(stores.uploads.admit(&new(room, uploader), next, Effects::default()).await.unwrap(), Admitted::Stored(_)));
+    assert!(matches!(
+        stores.uploads.admit(&new(room, uploader), next, Effects::default()).await.unwrap(),
+        Admitted::Stored(_)
+    ));
 }
 
 /// Nothing to strangers; to members, what it allows, whom it is about, and how many they have uploaded.
@@ -323,7 +326,10 @@ pub async fn those_who_were_there_see_it(stores: Stores) {
     let (uploader, other, room) = stores.room().await;
     let stranger = stores.world.user(Role::Doctor).await;
     let id = stores.keep(&new(room, uploader)).await;
-    assert_eq!([stores.sees(uploader, id).await, stores.sees(other, id).await, stores.sees(stranger, id).await], [true, true, false]);
+    assert_eq!(
+        [stores.sees(uploader, id).await, stores.sees(other, id).await, stores.sees(stranger, id).await],
+        [true, true, false]
+    );
     let mut viewers = stores.files.viewers(id, later()).await.unwrap();
     viewers.sort_unstable();
     let mut members = vec![uploader, other];
@@ -356,7 +362,10 @@ pub async fn readers_of_a_message_see_its_files(stores: Stores) {
     assert!(stores.sees(reader, id).await && !stores.sees(late, id).await);
     let found = stores.files.find(reader, id, later()).await.unwrap().unwrap();
     assert_eq!(found.header.message_id, Some(message));
-    assert_eq!(stores.files.visible(reader, &[id, FileId::generate(&SystemIds)], later()).await.unwrap().len(), 1);
+    assert_eq!(
+        stores.files.visible(reader, &[id, FileId::generate(&SystemIds)], later()).await.unwrap().len(),
+        1
+    );
     stores.world.take_back(message).await;
     assert!(!stores.sees(reader, id).await && stores.sees(uploader, id).await);
 }
@@ -413,7 +422,10 @@ pub async fn one_at_a_time_examines_a_file(stores: Stores) {
     assert!(!stores.examinations.settle(id, &first, until, effects("file.found_clean")).await.unwrap());
     assert!(stores.examinations.claim(None, until + TimeDelta::days(1), until).await.unwrap().is_none());
     let found = stores.files.find(uploader, id, later()).await.unwrap().unwrap().header;
-    assert_eq!((found.state, found.scan, found.sha256, found.made.pages), (State::Active, ScanStatus::Clean, Some([3; 32]), Some(2)));
+    assert_eq!(
+        (found.state, found.scan, found.sha256, found.made.pages),
+        (State::Active, ScanStatus::Clean, Some([3; 32]), Some(2))
+    );
     assert_eq!(stores.world.audited().await.iter().filter(|action| *action == "file.found_clean").count(), 1);
 }
 
