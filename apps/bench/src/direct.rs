@@ -110,6 +110,7 @@ impl Direct {
                     socket,
                     conversation: conversation.clone(),
                     part,
+                    said: 0,
                     scribe: None,
                 });
             }

@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 
 use crate::client::{BenchError, CARLOS, Clinic, MARIA};
 use crate::stats::{Histogram, Outcome};
-use crate::{Common, progress};
+use crate::{Common, progress, talk};
 
 /// The conversation that holds most of the messages.
 const LONG: &str = "bench: long";
@@ -100,11 +100,11 @@ impl Inbox {
             Some(id) => (id.to_owned(), found["items"][0]["total_messages"].as_u64().unwrap_or(0)),
             None => (clinic.open_group(LONG, maria, std::slice::from_ref(carlos)).await?, 0),
         };
-        let words = "x".repeat(usize::from(common.size));
-        let (id, said) = (long.clone(), words.clone());
-        self.each(there..self.messages, clinic, move |_| {
-            let (path, words) = (format!("/conversations/{id}/messages"), said.clone());
-            vec![(path, json!({"content": words}))]
+        let size = common.size;
+        let id = long.clone();
+        self.each(there..self.messages, clinic, move |number| {
+            let path = format!("/conversations/{id}/messages");
+            vec![(path, json!({"content": talk::words(number, size)}))]
         })
         .await?;
         // One at a time counts on: pages of 100 until there is no more.
@@ -127,7 +127,8 @@ impl Inbox {
             });
             let made = clinic.post_by("/conversations", carlos, &asked).await?;
             let path = format!("/conversations/{}/messages", made["id"].as_str().unwrap_or_default());
-            for _ in 0..number % 3 + 1 {
+            for said in 0..number % 3 + 1 {
+                let words = talk::words(number << 8 | said, size);
                 clinic.post_by(&path, carlos, &json!({"content": words})).await?;
             }
         }

@@ -1,7 +1,8 @@
 //! Load generator: what a running Alivio does per second, how fast, and whether anything is lost.
 //!
 //! ```text
-//! ALIVIO_CHAT_HOURS=00:00-24:00 ALIVIO_SOCKET_COMMANDS_PER_SECOND=1000000 ALIVIO_RATE_WRITES_PER_MINUTE=1000000 cargo run --release
+//! ALIVIO_CHAT_HOURS=00:00-24:00 ALIVIO_SOCKET_COMMANDS_PER_SECOND=1000000 ALIVIO_SOCKETS_PER_PERSON=1000000 \
+//!     ALIVIO_RATE_WRITES_PER_MINUTE=1000000 cargo run --release
 //! cargo run --release -p alivio-bench -- rooms --members 10
 //! cargo run --release -p alivio-bench -- direct --pairs 100
 //! cargo run --release -p alivio-bench -- direct --pairs 100 --rate 1000
@@ -35,6 +36,7 @@ mod soak;
 mod stats;
 mod storm;
 mod sweep;
+mod talk;
 mod timing;
 
 use std::io::Write as _;
@@ -53,7 +55,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 /// Measures a running Alivio with its demo clinic.
 ///
 /// Start the server so that it does not take the load for a flood:
-/// ALIVIO_CHAT_HOURS=00:00-24:00 ALIVIO_SOCKET_COMMANDS_PER_SECOND=1000000 ALIVIO_RATE_WRITES_PER_MINUTE=1000000
+/// ALIVIO_CHAT_HOURS=00:00-24:00 ALIVIO_SOCKET_COMMANDS_PER_SECOND=1000000 ALIVIO_SOCKETS_PER_PERSON=1000000
+/// ALIVIO_RATE_WRITES_PER_MINUTE=1000000
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Cli {

@@ -13,7 +13,7 @@ use tokio::time::timeout;
 use crate::client::{BenchError, Clinic, Frame, PATIENCE, Person, RESUME, Socket};
 use crate::record::{self, Scribe};
 use crate::stats::Seen;
-use crate::{Common, progress};
+use crate::{Common, progress, talk};
 use alivio_checker::{Reader, Recorder};
 
 /// When a sender sends its next message.
@@ -145,6 +145,8 @@ pub(crate) struct Member {
     pub(crate) conversation: Arc<Conversation>,
     /// What it does.
     pub(crate) part: Part,
+    /// Messages that it has composed.
+    pub(crate) said: u64,
     /// Writes down what it does, if there is to be a history; [`play`] sees to that.
     pub(crate) scribe: Option<Scribe>,
 }
@@ -152,7 +154,6 @@ pub(crate) struct Member {
 /// Lets all `members` do their parts in their new conversations, and returns what they have seen.
 pub(crate) async fn play(common: &Common, members: Vec<Member>) -> Result<Played, BenchError> {
     let schedule = Schedule::new(common);
-    let content = "x".repeat(usize::from(common.size));
     let recorder = common.history.as_ref().map(|_| Recorder::default());
     let clinic = members.first().map(|member| Arc::clone(&member.clinic));
     let mut readers = Vec::new();
@@ -164,7 +165,7 @@ pub(crate) async fn play(common: &Common, members: Vec<Member>) -> Result<Played
         readers.push((id.clone(), reader));
         let scribe = recorder.as_ref().map(|recorder| Scribe::new(recorder, member.number, person, id));
         member.scribe = scribe;
-        tasks.spawn(member.play(schedule, content.clone()));
+        tasks.spawn(member.play(schedule, common.size));
     }
     let mut seen = Vec::new();
     while let Some(ended) = tasks.join_next().await {
@@ -206,7 +207,7 @@ struct Sent {
 }
 
 impl Member {
-    async fn play(mut self, schedule: Schedule, content: String) -> Result<Seen, BenchError> {
+    async fn play(mut self, schedule: Schedule, size: u16) -> Result<Seen, BenchError> {
         let mut seen = Seen::default();
         let mut end = self.conversation.end.subscribe();
         let (mut on_their_way, mut highest) = (VecDeque::new(), 0);
@@ -214,7 +215,7 @@ impl Member {
         let own = format!("{}-", self.number);
         let mut timer = Timer::new(self.part, schedule);
         for _ in 0..self.part.first {
-            let sent = self.compose(schedule, Instant::now(), &own, &content);
+            let sent = self.compose(schedule, Instant::now(), &own, size);
             self.socket.feed(sent.command.clone()).await?;
             on_their_way.push_back(sent);
         }
@@ -231,7 +232,7 @@ impl Member {
                     && due <= now
                 {
                     timer.send_at = Some(due + interval);
-                    let sent = self.compose(schedule, due, &own, &content);
+                    let sent = self.compose(schedule, due, &own, size);
                     self.send(sent, &mut on_their_way).await?;
                     continue;
                 }
@@ -297,7 +298,7 @@ impl Member {
                 _ => None,
             };
             if sending && due.is_some() && due == self.part.next && now < schedule.until {
-                let sent = self.compose(schedule, Instant::now(), &own, &content);
+                let sent = self.compose(schedule, Instant::now(), &own, size);
                 self.send(sent, &mut on_their_way).await?;
             }
         }
@@ -327,7 +328,9 @@ impl Member {
     }
 
     /// A message that was due `at`.
-    fn compose(&mut self, schedule: Schedule, at: Instant, own: &str, content: &str) -> Sent {
+    fn compose(&mut self, schedule: Schedule, at: Instant, own: &str, size: u16) -> Sent {
+        self.said += 1;
+        let content = talk::words((self.number as u64) << 32 | self.said, size);
         let reference = schedule.stamp(at).to_string();
         let client_id = format!("{own}{reference}");
         let send = Send {
@@ -335,12 +338,12 @@ impl Member {
             reference: &reference,
             conversation_id: &self.conversation.id,
             client_message_id: &client_id,
-            content,
+            content: &content,
         };
         // A struct of text always serialises.
         let command = serde_json::to_string(&send).unwrap_or_default();
         if let Some(scribe) = &mut self.scribe {
-            scribe.sends(&reference, &client_id, content);
+            scribe.sends(&reference, &client_id, &content);
         }
         Sent { reference, command }
     }

@@ -10,9 +10,9 @@ use serde::Serialize;
 use serde_json::json;
 use tokio::task::JoinSet;
 
-use crate::Common;
 use crate::client::{BenchError, CARLOS, Clinic, MARIA};
 use crate::stats::{Histogram, Outcome, Times};
+use crate::{Common, talk};
 
 /// Requests over REST, one kind after the other, as many as the server can take.
 ///
@@ -80,22 +80,21 @@ impl Rest {
     pub(crate) async fn run(&self, common: &Common) -> Result<Answered, BenchError> {
         let clinic = Arc::new(Clinic::sign_in(&common.url, &common.password, &[MARIA, CARLOS]).await?);
         let [maria, carlos] = clinic.people.as_slice() else { return Err(BenchError::Silence) };
-        let words = "x".repeat(usize::from(common.size));
         let mut ids = Vec::new();
         for number in 0..self.conversations {
             let title = format!("bench: rest {number}");
             let id = clinic.open_group(&title, maria, std::slice::from_ref(carlos)).await?;
-            for _ in 0..50 {
-                clinic
-                    .post_by(&format!("/conversations/{id}/messages"), carlos, &json!({"content": words}))
-                    .await?;
+            let path = format!("/conversations/{id}/messages");
+            for said in 0..50 {
+                let words = talk::words(u64::from(number) << 8 | said, common.size);
+                clinic.post_by(&path, carlos, &json!({"content": words})).await?;
             }
             ids.push(id);
         }
         let ids = Arc::new(ids);
         let mut lines = Vec::new();
         for kind in Kind::value_variants() {
-            lines.push(measure(*kind, &clinic, &ids, &words, common).await?);
+            lines.push(measure(*kind, &clinic, &ids, common).await?);
         }
         Ok(Answered { conversations: self.conversations, in_flight: common.in_flight, lines })
     }
@@ -105,7 +104,6 @@ async fn measure(
     kind: Kind,
     clinic: &Arc<Clinic>,
     ids: &Arc<Vec<String>>,
-    words: &str,
     common: &Common,
 ) -> Result<Line, BenchError> {
     let next = Arc::new(AtomicU64::new(0));
@@ -113,8 +111,7 @@ async fn measure(
     let until = from + common.measured();
     let mut askers = JoinSet::new();
     for _ in 0..common.in_flight {
-        let (clinic, ids, next, words) =
-            (Arc::clone(clinic), Arc::clone(ids), Arc::clone(&next), words.to_owned());
+        let (clinic, ids, next, size) = (Arc::clone(clinic), Arc::clone(ids), Arc::clone(&next), common.size);
         askers.spawn(async move {
             let mut times = Histogram::default();
             let maria = &clinic.people[0];
@@ -129,7 +126,7 @@ async fn measure(
                     }
                     Kind::Send => {
                         let path = format!("/conversations/{id}/messages");
-                        clinic.post_by(&path, maria, &json!({"content": words})).await?;
+                        clinic.post_by(&path, maria, &json!({"content": talk::words(number, size)})).await?;
                     }
                 }
                 if began >= from {

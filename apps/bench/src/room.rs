@@ -48,6 +48,7 @@ impl Room {
             socket,
             conversation: conversation.clone(),
             part: if number < senders { sender } else { Part::LISTENER },
+            said: 0,
             scribe: None,
         });
         let played = play(common, members.collect()).await?;

@@ -10,9 +10,9 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, timeout};
 
-use crate::Common;
 use crate::client::{BenchError, COLLEAGUES, Clinic, Frame, PATIENCE, Person, RESUME, Socket};
 use crate::stats::{Histogram, Outcome, Sequence, Times};
+use crate::{Common, talk};
 
 /// Nobody waits longer than this to be let in again.
 const GIVE_UP: Duration = Duration::from_secs(60);
@@ -164,14 +164,13 @@ async fn send(
     let mut socket = clinic.open(&clinic.people[0]).await?;
     let mut clock = tokio::time::interval(Duration::from_secs(1) / rate);
     clock.set_missed_tick_behavior(MissedTickBehavior::Burst);
-    let content = "x".repeat(usize::from(size));
     let (mut sent, mut acknowledged) = (0_usize, 0_usize);
     while !*stopped.borrow() || acknowledged < sent {
         tokio::select! {
             _ = clock.tick(), if !*stopped.borrow() => {
                 let command = json!({
                     "type": "message.send", "ref": sent.to_string(), "conversation_id": ids[sent % ids.len()],
-                    "client_message_id": format!("storm-{sent}"), "content": content,
+                    "client_message_id": format!("storm-{sent}"), "content": talk::words(sent as u64, size),
                 });
                 socket.send(command.to_string()).await?;
                 sent += 1;

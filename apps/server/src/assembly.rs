@@ -5,7 +5,7 @@ use std::sync::Arc;
 use alivio_crypto::{Argon2Hasher, EddsaTokens, EnvelopeSealer, KeyRing, TotpCodes};
 use alivio_files::Workshop;
 use alivio_imaging::Shrinker;
-use alivio_kernel::{BoxError, LoneNode, NodeBus, Sensitive, SystemClock, SystemIds};
+use alivio_kernel::{BoxError, Limiter, LocalLimiter, LoneNode, NodeBus, Sensitive, SystemClock, SystemIds};
 use alivio_media::{ChildWorkshop, WorkshopOptions};
 use alivio_messages::LocalPace;
 use alivio_messages::formatting::medical_terms;
@@ -15,13 +15,14 @@ use alivio_platform::live::Fellowship;
 use alivio_platform::{Dependency, Housekeeping, Platform, Ports};
 use alivio_postgres::cluster::{Cluster, ClusterConfig};
 use alivio_postgres::{Database, DatabaseOptions, GroupCommit, migrate};
-use alivio_redis::RedisBus;
+use alivio_redis::{RedisBus, RedisLimiter};
 use alivio_sandbox::SandboxMailbox;
 use alivio_sendgrid::{SendGrid, SendGridOptions};
 use alivio_smtp::{Smtp, SmtpOptions};
 use async_trait::async_trait;
 
 use crate::config::{Config, Environment, MailConfig};
+use crate::metrics::Watched;
 
 /// Tokens of another installation are refused, whatever key they carry.
 const ISSUER: &str = "alivio";
@@ -141,7 +142,7 @@ fn post(config: &MailConfig) -> Result<Post, BoxError> {
 pub(crate) async fn platform(
     config: &Config,
     storage: &Storage,
-) -> Result<(Platform, Relay, Housekeeping, Fellowship), BoxError> {
+) -> Result<(Platform, Relay, Housekeeping, Fellowship, Watched), BoxError> {
     let (mailer, mailbox) = post(config.mail()?)?;
     let public_origin = config.public_origin()?.clone();
     let redis = node_bus(config)?;
@@ -162,12 +163,17 @@ pub(crate) async fn platform(
     let sealer = Arc::new(sealer);
     let mut dependencies: Vec<Arc<dyn Dependency>> = vec![Arc::new(DatabaseDependency(database.clone()))];
     dependencies.extend(redis.clone().map(|redis| Arc::new(RedisDependency(redis)) as _));
-    let node_bus: Arc<dyn NodeBus> = match redis {
-        Some(redis) => redis,
-        None => Arc::new(LoneNode),
+    let limiter = LocalLimiter::new(Arc::clone(&clock) as _);
+    let (node_bus, limiter): (Arc<dyn NodeBus>, Arc<dyn Limiter>) = match redis {
+        Some(redis) => {
+            let limiter = RedisLimiter::new(&redis, limiter, Arc::clone(&sealer) as _);
+            (redis, Arc::new(limiter))
+        }
+        None => (Arc::new(LoneNode), Arc::new(limiter)),
     };
+    let watched = Watched { database: database.clone(), sealer: Arc::clone(&sealer) };
     let hashers = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
-    Ok(Platform::new(Ports {
+    let (platform, relay, housekeeping, fellowship) = Platform::new(Ports {
         clock,
         ids,
         sealer: Arc::clone(&sealer) as _,
@@ -215,6 +221,7 @@ pub(crate) async fn platform(
         emergencies: Arc::clone(&store) as _,
         emergency_policy: config.emergency_policy.clone(),
         messages: Arc::new(GroupCommit::start(database.clone(), WRITERS)),
+        limiter,
         pace: Arc::new(LocalPace::new(config.pace)),
         screening: config.screening,
         moderation: Arc::clone(&store) as _,
@@ -222,9 +229,11 @@ pub(crate) async fn platform(
         mailbox,
         public_origin,
         broadcasts: Arc::clone(&store) as _,
+        epoch: database.epoch().await?,
         outbox: store,
         outbox_wake: database.wake(),
         node_bus,
         dependencies,
-    }))
+    });
+    Ok((platform, relay, housekeeping, fellowship, watched))
 }

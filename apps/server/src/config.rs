@@ -37,12 +37,17 @@ pub(crate) const SETTINGS: &[Setting] = &[
         "`production` refuses the demo clinic and the sandbox, and makes up no keys",
     ),
     setting("ALIVIO_BIND", "127.0.0.1:8080", "address and port to listen on; port 0 takes a free one"),
+    setting(
+        "ALIVIO_METRICS_BIND",
+        "",
+        "address and port on which Prometheus reads numbers at `/metrics`, without signing in, like `127.0.0.1:9464`; unset, nothing is measured",
+    ),
     setting("ALIVIO_DATA_DIR", ".alivio", "where the private PostgreSQL and the keys live"),
     setting("DATABASE_URL", "", "a PostgreSQL of your own (14 or newer); unset, Alivio runs a private one"),
     setting(
         "REDIS_URL",
         "",
-        "a Redis of your own (7.0 or newer), `redis://host:6379` or `rediss://user:password@host:6379`, by which several nodes call to each other; unset, each looks twice a second",
+        "a Redis of your own (7.0 or newer), `redis://host:6379` or `rediss://user:password@host:6379`, or one address of a cluster, by which several nodes call to each other and share limits; unset, each looks twice a second and counts by itself",
     ),
     setting(
         "ALIVIO_KEYS_FILE",
@@ -120,11 +125,7 @@ pub(crate) const SETTINGS: &[Setting] = &[
     ),
     setting("ALIVIO_RATE_WRITES_PER_MINUTE", "300", "requests that change something per minute and account"),
     setting("ALIVIO_RATE_READS_PER_MINUTE", "1200", "requests that only read per minute and account"),
-    setting(
-        "ALIVIO_RATE_MESSAGES_PER_MINUTE",
-        "20",
-        "messages that one person may send in any minute, counted by each node",
-    ),
+    setting("ALIVIO_RATE_MESSAGES_PER_MINUTE", "20", "messages that one person may send in any minute"),
     setting(
         "ALIVIO_RATE_EMERGENCY_MESSAGES_PER_MINUTE",
         "120",
@@ -164,6 +165,11 @@ pub(crate) const SETTINGS: &[Setting] = &[
         "ALIVIO_SOCKET_COMMANDS_PER_SECOND",
         "50",
         "commands that one socket may send per second; twice as many at once",
+    ),
+    setting(
+        "ALIVIO_SOCKETS_PER_PERSON",
+        "10",
+        "sockets that one person may have open at once, over all nodes as far as these hear each other; the next is refused",
     ),
     setting(
         "ALIVIO_SOCKET_HEARTBEAT_SECONDS",
@@ -256,6 +262,8 @@ pub(crate) enum Environment {
 pub(crate) struct Config {
     pub(crate) environment: Environment,
     pub(crate) bind: SocketAddr,
+    /// Where Prometheus reads numbers, if anywhere.
+    pub(crate) metrics_bind: Option<SocketAddr>,
     pub(crate) data_dir: PathBuf,
     /// Holds a password: never to be logged.
     pub(crate) database_url: Option<String>,
@@ -268,6 +276,7 @@ pub(crate) struct Config {
     pub(crate) directory: DirectoryPolicy,
     pub(crate) database_connections: usize,
     pub(crate) socket_commands_per_second: NonZeroU32,
+    pub(crate) sockets_per_person: NonZeroUsize,
     pub(crate) socket_heartbeat: Duration,
     pub(crate) sign_in_policy: SignInPolicy,
     pub(crate) chat_hours: ChatHours,
@@ -353,6 +362,7 @@ impl Config {
         Ok(Self {
             environment,
             bind,
+            metrics_bind: metrics_bind(get("ALIVIO_METRICS_BIND"))?,
             mail: mail(&get, production)?,
             public_origin: public_origin(get("ALIVIO_PUBLIC_URL"), production, bind)?,
             trusted_proxies: networks("ALIVIO_TRUSTED_PROXIES", &get)?,
@@ -394,6 +404,12 @@ impl Config {
                 get("ALIVIO_SOCKET_COMMANDS_PER_SECOND"),
                 "ALIVIO_SOCKET_COMMANDS_PER_SECOND",
                 "50",
+                "a number from 1",
+            )?,
+            sockets_per_person: number(
+                get("ALIVIO_SOCKETS_PER_PERSON"),
+                "ALIVIO_SOCKETS_PER_PERSON",
+                "10",
                 "a number from 1",
             )?,
             socket_heartbeat: heartbeat(get("ALIVIO_SOCKET_HEARTBEAT_SECONDS"))?,
@@ -451,6 +467,11 @@ fn number<T: FromStr>(
 ) -> Result<T, ConfigError> {
     let value = value.unwrap_or(default);
     value.parse().map_err(|_| invalid(name, value, expected))
+}
+
+fn metrics_bind(value: Option<&str>) -> Result<Option<SocketAddr>, ConfigError> {
+    let expected = "an address and a port, like `127.0.0.1:9464`";
+    value.map(|value| number(Some(value), "ALIVIO_METRICS_BIND", "", expected)).transpose()
 }
 
 /// Devices that say nothing for a minute are gone, so they must be asked more often than that.
@@ -643,6 +664,7 @@ mod tests {
     fn bad_values_name_the_variable_and_what_it_must_be() {
         for (name, value) in [
             ("ALIVIO_BIND", "8080"),
+            ("ALIVIO_METRICS_BIND", "9464"),
             ("ALIVIO_ENV", "prod"),
             ("ALIVIO_DEMO", "yes"),
             ("ALIVIO_OPEN_REGISTRATION", "no"),
@@ -666,6 +688,7 @@ mod tests {
             ("ALIVIO_SCREENING_PROFANITY", "drop"),
             ("ALIVIO_SCREENING_PHI_IN_CARE", "block"),
             ("ALIVIO_SCREENING_PHI_IN_CASES", "off"),
+            ("ALIVIO_SOCKETS_PER_PERSON", "0"),
             ("ALIVIO_SOCKET_HEARTBEAT_SECONDS", "0"),
             ("ALIVIO_SOCKET_HEARTBEAT_SECONDS", "51"),
             ("ALIVIO_MAX_SESSIONS", "0"),

@@ -1,7 +1,7 @@
 //! `alivio doctor`: checks the configuration and every dependency, and names the variable and the fix.
 
 use std::io::Write;
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 
 use alivio_files::WorkshopError;
 use alivio_kernel::BoxError;
@@ -22,7 +22,8 @@ struct Check {
 pub(crate) async fn doctor(config: &Config) -> Result<(), BoxError> {
     let checks = [
         Check { name: "settings", result: Ok(settings(config)) },
-        Check { name: "address", result: address(config) },
+        Check { name: "address", result: free(config.bind, "ALIVIO_BIND") },
+        Check { name: "metrics", result: metrics(config) },
         Check { name: "database", result: database(config).await },
         Check { name: "redis", result: redis(config).await },
         Check { name: "keys", result: keys(config) },
@@ -52,13 +53,19 @@ fn settings(config: &Config) -> String {
     text
 }
 
-fn address(config: &Config) -> Result<String, String> {
-    match TcpListener::bind(config.bind) {
-        Ok(_) => Ok(format!("{} is free", config.bind)),
-        Err(error) => {
-            Err(format!("cannot listen on {}: {error}. Set ALIVIO_BIND to a free address", config.bind))
-        }
+fn free(address: SocketAddr, variable: &str) -> Result<String, String> {
+    match TcpListener::bind(address) {
+        Ok(_) => Ok(format!("{address} is free")),
+        Err(error) => Err(format!("cannot listen on {address}: {error}. Set {variable} to a free address")),
     }
+}
+
+fn metrics(config: &Config) -> Result<String, String> {
+    let Some(address) = config.metrics_bind else { return Ok("nothing is measured".to_owned()) };
+    let free = free(address, "ALIVIO_METRICS_BIND")?;
+    let reach =
+        if address.ip().is_loopback() { "for this machine" } else { "for all who reach it, unsigned" };
+    Ok(format!("{free}; numbers {reach}"))
 }
 
 async fn database(config: &Config) -> Result<String, String> {

@@ -5,6 +5,7 @@ mod config;
 mod create_admin;
 mod doctor;
 mod keys;
+mod metrics;
 mod serve;
 
 use std::io::{IsTerminal, Write};
@@ -12,6 +13,7 @@ use std::process::ExitCode;
 
 use alivio_crypto::KeyRing;
 use alivio_kernel::BoxError;
+use alivio_postgres::{Database, DatabaseOptions};
 use clap::{Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
@@ -53,6 +55,8 @@ enum Command {
     ShredConversation(keys::Shred),
     /// Put messages into the search index that are missing there, or were put in by another version
     Reindex,
+    /// Have all devices read everything anew, after the database's files were put back as they had been
+    NewEpoch,
     /// Make the file of keys that production needs (ALIVIO_KEYS_FILE)
     Keygen,
 }
@@ -85,6 +89,12 @@ async fn run(command: Command) -> Result<(), BoxError> {
         Command::Migrate => {
             let storage = assembly::Storage::open(&config).await?;
             alivio_postgres::migrate(&storage.url).await?;
+            storage.close().await
+        }
+        Command::NewEpoch => {
+            let storage = assembly::Storage::open(&config).await?;
+            alivio_postgres::migrate(&storage.url).await?;
+            Database::new(&storage.url, DatabaseOptions::default())?.renew_epoch().await?;
             storage.close().await
         }
         Command::CreateAdmin(options) => create_admin::create_admin(&config, options).await,

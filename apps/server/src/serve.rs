@@ -1,8 +1,13 @@
 //! `alivio serve`: runs until it is told to stop, and then lets everyone finish.
 
+use std::any::Any;
 use std::io::Write;
+use std::net::SocketAddr;
+use std::time::Duration;
 
 use actix_web::HttpServer;
+#[cfg(target_os = "linux")]
+use actix_web::rt::net::TcpStream;
 use alivio_http::{HttpConfig, State, app};
 use alivio_kernel::BoxError;
 use alivio_platform::live::Fate;
@@ -12,6 +17,12 @@ use tokio::sync::watch;
 
 use crate::assembly::{Storage, platform};
 use crate::config::{Config, Environment};
+use crate::metrics::Metrics;
+
+/// How long a connection may take to say what it wants.
+const HANDSHAKE: Duration = Duration::from_secs(5);
+/// How long the other side of a connection may take nothing of what it is sent.
+const STUCK: Duration = Duration::from_secs(30);
 
 /// Serves.
 pub(crate) async fn serve(config: Config) -> Result<(), BoxError> {
@@ -20,17 +31,24 @@ pub(crate) async fn serve(config: Config) -> Result<(), BoxError> {
     // What production must be told is asked for before anything is touched.
     config.mail()?;
     config.public_origin()?;
+    // Before anything is measured.
+    let metrics = Metrics::begin(&config)?;
     let storage = Storage::open(&config).await?;
     let stop = async move {
         tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
     };
-    let served = run(&config, &storage, stop).await;
+    let served = run(&config, &storage, metrics, stop).await;
     let closed = storage.close().await;
     served.and(closed)
 }
 
-async fn run(config: &Config, storage: &Storage, stop: impl Future<Output = ()>) -> Result<(), BoxError> {
-    let (platform, relay, housekeeping, mut fellowship) = platform(config, storage).await?;
+async fn run(
+    config: &Config,
+    storage: &Storage,
+    metrics: Option<Metrics>,
+    stop: impl Future<Output = ()>,
+) -> Result<(), BoxError> {
+    let (platform, relay, housekeeping, mut fellowship, watched) = platform(config, storage).await?;
     let demo =
         if config.demo { Some(demo_clinic(&platform.accounts, &platform.profiles).await?) } else { None };
     let published = platform.profiles.publish_missing().await?;
@@ -55,6 +73,7 @@ async fn run(config: &Config, storage: &Storage, stop: impl Future<Output = ()>)
     let http = HttpConfig {
         allowed_origins: config.allowed_origins.clone(),
         socket_commands_per_second: config.socket_commands_per_second,
+        sockets_per_person: config.sockets_per_person,
         socket_heartbeat: config.socket_heartbeat,
         // Browsers take no such cookie without TLS, which nobody has on their own machine.
         secure_cookies: config.environment == Environment::Production || !config.bind.ip().is_loopback(),
@@ -66,6 +85,9 @@ async fn run(config: &Config, storage: &Storage, stop: impl Future<Output = ()>)
     let server = HttpServer::new(move || app(state.clone()))
         // Small frames must not wait for the other side to confirm the last one (Nagle's algorithm).
         .tcp_nodelay(true)
+        // Who connects and asks nothing is let go (WS-09).
+        .client_request_timeout(HANDSHAKE)
+        .on_connect(|connection, _| lose_patience(connection))
         .bind(config.bind)
         .map_err(|error| format!("cannot listen on {} (ALIVIO_BIND): {error}", config.bind))?
         .disable_signals()
@@ -74,8 +96,10 @@ async fn run(config: &Config, storage: &Storage, stop: impl Future<Output = ()>)
     let server = server.run();
     let handle = server.handle();
     let mut server = tokio::spawn(server);
+    let metrics_address = metrics.as_ref().map(|metrics| metrics.address);
+    let metrics = metrics.map(|metrics| metrics.serve(watched, &platform)).transpose()?;
     tracing::info!(http.address = %address, "server.started");
-    announce(&format!("http://{address}"), demo.as_ref())?;
+    announce(&format!("http://{address}"), metrics_address, demo.as_ref())?;
 
     tokio::select! {
         ended = &mut server => ended??,
@@ -94,14 +118,34 @@ async fn run(config: &Config, storage: &Storage, stop: impl Future<Output = ()>)
     relay.await?;
     fellowship.await?;
     housekeeping.await?;
+    if let Some(metrics) = metrics {
+        metrics.stop().await;
+    }
     tracing::info!("server.stopped");
     Ok(())
 }
 
+/// Lets the system drop the connection when the other side has taken nothing for [`STUCK`] (WS-08): while there is no
+/// room for what was written, nobody else would find out that there is nothing more to be written.
+#[cfg(target_os = "linux")]
+fn lose_patience(connection: &dyn Any) {
+    let Some(stream) = connection.downcast_ref::<TcpStream>() else { return };
+    if let Err(error) = socket2::SockRef::from(stream).set_tcp_user_timeout(Some(STUCK)) {
+        tracing::warn!(%error, "server.patience_not_set");
+    }
+}
+
+/// Others keep it for as long as they please.
+#[cfg(not(target_os = "linux"))]
+const fn lose_patience(_: &dyn Any) {}
+
 /// Tells whoever started us where to go.
-fn announce(url: &str, demo: Option<&DemoClinic>) -> std::io::Result<()> {
+fn announce(url: &str, metrics: Option<SocketAddr>, demo: Option<&DemoClinic>) -> std::io::Result<()> {
     let mut out = std::io::stdout().lock();
     writeln!(out, "Alivio listens on {url}\n  API, to read and try: {url}/docs")?;
+    if let Some(metrics) = metrics {
+        writeln!(out, "  Metrics: http://{metrics}/metrics")?;
+    }
     if let Some(DemoClinic { people, ana, .. }) = demo {
         writeln!(out, "\nDemo clinic, password {PASSWORD} for all:")?;
         for (email, role) in people {

@@ -4,6 +4,7 @@ use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, get, post, web};
 use alivio_accounts::{ACCESS_LIFETIME, Password, SignIn, User};
 use alivio_kernel::{AccessScope, Sensitive};
+use alivio_metrics::{SignInStep, http};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -13,7 +14,7 @@ use uuid::Uuid;
 use crate::cookies::{self, Delivery};
 use crate::extract::{Body, SignedIn};
 use crate::networks::FromAllowedNetwork;
-use crate::problem::{Problem, Result, invalid};
+use crate::problem::{Problem, Result, invalid, outcome};
 use crate::responses::{Forged, Invalid, Malformed, NotJson, TooLarge, Unauthenticated, Unavailable};
 use crate::state::State;
 
@@ -183,8 +184,18 @@ async fn login(
     let Body(LoginRequest { email, password, device_token }) = body;
     let password = Password::parse(password).map_err(invalid)?;
     let accounts = &state.platform.accounts;
-    let sign_in = accounts.login(&email, &password, device_token.as_deref(), &origin).await?;
-    Ok(delivery.answer(&state, sign_in))
+    let sign_in = accounts.login(&email, &password, device_token.as_deref(), &origin).await;
+    Ok(delivery.answer(&state, counted(SignInStep::Password, sign_in)?))
+}
+
+/// Counts what came of a secret that was presented to sign in.
+pub(crate) fn counted(
+    step: SignInStep,
+    sign_in: std::result::Result<SignIn, alivio_accounts::Error>,
+) -> Result<SignIn> {
+    let sign_in = sign_in.map_err(Problem::from);
+    http::SIGN_INS.of((step, outcome(&sign_in))).increment(1);
+    sign_in
 }
 
 /// Swap a refresh token for a new pair

@@ -312,6 +312,11 @@ const MESSAGES: &[(&str, &str, &str)] = &[
         "El mensaje ya tiene demasiadas reacciones distintas.",
         "The message has too many different reactions already.",
     ),
+    (
+        "too_many_sockets",
+        "Tiene demasiadas conexiones abiertas. Cierre alguna.",
+        "You have too many connections open. Close one.",
+    ),
     ("unauthenticated", "Debe iniciar sesión.", "You must sign in."),
     (
         "unavailable",

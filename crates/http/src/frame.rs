@@ -1,17 +1,19 @@
 //! What surrounds every request: its id, its log line, its deadline, and problems put into words.
 
+use std::borrow::Cow;
 use std::time::{Duration, Instant};
 
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::error::InternalError;
-use actix_web::http::StatusCode;
 use actix_web::http::header::{
     ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, HeaderName, HeaderValue, ORIGIN, VARY,
 };
+use actix_web::http::{Method, StatusCode};
 use actix_web::middleware::{DefaultHeaders, Next};
 use actix_web::{Error, web};
 use alivio_kernel::{IdSource, SystemIds};
+use alivio_metrics::{Method as MethodName, Status, http as metrics};
 
 use crate::catalogue::{self, Language};
 use crate::problem::Problem;
@@ -56,10 +58,12 @@ pub(crate) async fn around(
         Ok(Ok(response)) => response.map_into_boxed_body(),
         Ok(Err(error)) => {
             let fallback = Problem::of_status(error.as_response_error().status_code());
+            measure(&method, None, fallback.status(), started);
             return Err(bare(error.as_error::<Problem>().unwrap_or(&fallback), language, &id, page));
         }
         Err(_) => {
             let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable");
+            measure(&method, None, problem.status(), started);
             return Err(bare(&problem, language, &id, page));
         }
     };
@@ -69,15 +73,28 @@ pub(crate) async fn around(
     if let Ok(value) = HeaderValue::from_str(&id) {
         response.headers_mut().insert(REQUEST_ID, value);
     }
+    let route = response.request().match_pattern();
     tracing::info!(
         request.id = %id,
         http.method = %method,
-        http.route = response.request().match_pattern().as_deref().unwrap_or("-"),
+        http.route = route.as_deref().unwrap_or("-"),
         http.status = response.status().as_u16(),
         duration_ms = started.elapsed().as_millis(),
         "http.request"
     );
+    measure(&method, route, response.status(), started);
     Ok(response)
+}
+
+/// `route` is a pattern, of which there are as many as we have routes; whatever else is asked for is one and the same.
+fn measure(method: &Method, route: Option<String>, status: StatusCode, started: Instant) {
+    if status == StatusCode::TOO_MANY_REQUESTS {
+        metrics::RATE_LIMITED.increment(1);
+    }
+    let method = MethodName::named(method.as_str()).unwrap_or(MethodName::Other).value();
+    let status = Status::of(status.as_u16()).value();
+    let route = route.map_or("other".into(), Cow::Owned);
+    metrics::REQUESTS.of([method.into(), route, status.into()]).record(started.elapsed());
 }
 
 /// An answer for a request that is no longer at hand. It left the inner layers as an error, so what they add to answers

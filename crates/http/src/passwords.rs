@@ -3,10 +3,11 @@
 use actix_web::{HttpResponse, post, web};
 use alivio_accounts::{Email, NewPassword, Password};
 use alivio_kernel::{FieldError, Origin, Rule};
+use alivio_metrics::SignInStep;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-use crate::accounts::SignInBody;
+use crate::accounts::{SignInBody, counted};
 use crate::cookies::Delivery;
 use crate::extract::{Asked, Body, InStep};
 use crate::networks::FromAllowedNetwork;
@@ -133,8 +134,8 @@ async fn login_temporary(
     let password = Password::parse(temporary_password)
         .map_err(|error| invalid(FieldError::new("temporary_password", error.rule)))?;
     let passwords = &state.platform.passwords;
-    let sign_in = passwords.sign_in_temporary(&email, &password, device_token.as_deref(), &origin).await?;
-    Ok(delivery.answer(&state, sign_in))
+    let sign_in = passwords.sign_in_temporary(&email, &password, device_token.as_deref(), &origin).await;
+    Ok(delivery.answer(&state, counted(SignInStep::TemporaryPassword, sign_in)?))
 }
 
 macro_rules! change {

@@ -7,6 +7,7 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderValue};
 use actix_web::{HttpResponse, ResponseError};
 use alivio_kernel::{DomainError, ErrorKind, FieldError};
+use alivio_metrics::Outcome;
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -23,6 +24,16 @@ pub(crate) struct Problem {
 
 /// The result of a handler.
 pub(crate) type Result<T> = std::result::Result<T, Problem>;
+
+/// What `result` is to those who count.
+pub(crate) fn outcome<T>(result: &Result<T>) -> Outcome {
+    match result {
+        Ok(_) => Outcome::Done,
+        Err(problem) if problem.status == StatusCode::TOO_MANY_REQUESTS => Outcome::RateLimited,
+        Err(problem) if problem.status.is_server_error() => Outcome::Failed,
+        Err(_) => Outcome::Refused,
+    }
+}
 
 impl Problem {
     /// A problem that no domain knows of.
@@ -63,6 +74,10 @@ impl Problem {
     /// The same with other details, if `change` has any.
     pub(crate) fn with_details(&self, change: fn(&Value) -> Option<Value>) -> Option<Self> {
         Some(Self::new(self.status, self.code).with(change(self.details.as_ref()?)?))
+    }
+
+    pub(crate) const fn status(&self) -> StatusCode {
+        self.status
     }
 
     #[cfg(test)]

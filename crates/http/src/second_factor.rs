@@ -3,11 +3,12 @@
 use actix_web::{HttpResponse, delete, get, post, web};
 use alivio_accounts::{OneTimeCode, Password, Proof, RecoveryCode};
 use alivio_kernel::{FieldError, Rule};
+use alivio_metrics::SignInStep;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::accounts::SignInBody;
+use crate::accounts::{SignInBody, counted};
 use crate::cookies::Delivery;
 use crate::extract::{Asked, Body, InStep, SignedIn};
 use crate::problem::{ProblemDetails, Result, invalid};
@@ -315,8 +316,8 @@ async fn verify(
     let proof = either(("code", code), ("recovery_code", recovery_code), |text| {
         RecoveryCode::parse(&text).map(Proof::RecoveryCode)
     })?;
-    let sign_in = state.platform.second_factor.verify(&live, &proof, &origin).await?;
-    Ok(delivery.answer(&state, sign_in))
+    let sign_in = state.platform.second_factor.verify(&live, &proof, &origin).await;
+    Ok(delivery.answer(&state, counted(SignInStep::SecondFactor, sign_in)?))
 }
 
 /// Reset the second factor of someone who has lost it

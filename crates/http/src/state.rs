@@ -1,4 +1,4 @@
-use std::num::NonZeroU32;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use alivio_platform::Platform;
 use ipnet::IpNet;
 use tokio::sync::watch;
 
-use crate::rate_limit::{RateLimits, Rates};
+use crate::rate_limit::Rates;
 
 /// How the edge behaves.
 #[derive(Debug, Clone)]
@@ -16,6 +16,8 @@ pub struct HttpConfig {
     pub allowed_origins: Vec<String>,
     /// Commands a socket may send per second on average; twice as many at once.
     pub socket_commands_per_second: NonZeroU32,
+    /// Sockets that one person may have open at once.
+    pub sockets_per_person: NonZeroUsize,
     /// How often a socket is pinged, and its session looked at.
     pub socket_heartbeat: Duration,
     /// Whether browsers send our cookies over TLS only.
@@ -33,6 +35,7 @@ impl Default for HttpConfig {
         Self {
             allowed_origins: Vec::new(),
             socket_commands_per_second: const { NonZeroU32::new(50).unwrap() },
+            sockets_per_person: const { NonZeroUsize::new(10).unwrap() },
             socket_heartbeat: Duration::from_secs(25),
             secure_cookies: true,
             rates: Rates::default(),
@@ -46,20 +49,17 @@ impl Default for HttpConfig {
 #[derive(Clone)]
 pub struct State {
     /// The product.
-    pub platform: Platform,
+    pub platform: Arc<Platform>,
     /// How the edge behaves.
     pub config: HttpConfig,
     /// Turns true when the server is about to go away.
     pub stopping: watch::Receiver<bool>,
-    /// Who has asked how often.
-    pub(crate) limits: Arc<RateLimits>,
 }
 
 impl State {
-    /// The state of a server that goes away when `stopping` turns true. Clones count requests together.
+    /// The state of a server that goes away when `stopping` turns true.
     pub fn new(platform: Platform, config: HttpConfig, stopping: watch::Receiver<bool>) -> Self {
-        let limits = Arc::new(RateLimits::new(&config.rates));
-        Self { platform, config, stopping, limits }
+        Self { platform: Arc::new(platform), config, stopping }
     }
 
     /// The state of the app that serves `request`.

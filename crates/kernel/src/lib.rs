@@ -11,6 +11,7 @@
 //! | [`Event`] | something that happened, stored in the transaction that made it so |
 //! | [`Page`] | one page of a list and where the next one starts |
 //! | [`Place`], [`Follower`] | where something is in a row that many write at once, and how to follow it |
+//! | [`Limiter`], [`Quota`] | how often one may ask |
 //! | [`NodeBus`] | what the nodes of an installation call to each other |
 //! | [`Sealed`], [`Sealer`] | clinical text as it rests in storage, and the port that opens it |
 //! | [`terms`] | what a text can be found by |
@@ -23,6 +24,7 @@ mod error;
 mod event;
 pub mod ids;
 mod language;
+mod limits;
 mod nodes;
 mod page;
 mod place;
@@ -45,6 +47,7 @@ pub use event::{DomainEvent, Event};
 pub use ids::SequentialIds;
 pub use ids::{IdSource, SystemIds};
 pub use language::{Language, UnknownLanguage};
+pub use limits::{Asker, Limiter, LocalLimiter, Precision, Quota, Verdict};
 pub use nodes::{Heard, LoneNode, NodeBus};
 pub use page::{Page, PageSize};
 pub use place::{Follower, Place};

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use alivio_kernel::ids::EventId;
 use alivio_kernel::{BoxError, Clock, Event};
+use alivio_metrics::{Handling, outbox};
 use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
 use tokio::sync::{Notify, Semaphore, watch};
@@ -215,7 +216,12 @@ impl Hand {
     }
 
     async fn complete(&self, done: &[EventId]) -> Result<(), BoxError> {
-        if done.is_empty() { Ok(()) } else { self.store.complete(done).await }
+        if done.is_empty() {
+            return Ok(());
+        }
+        self.store.complete(done).await?;
+        outbox::EVENTS.of(Handling::Handled).increment(u64::try_from(done.len()).unwrap_or_default());
+        Ok(())
     }
 
     async fn postpone(
@@ -230,6 +236,7 @@ impl Hand {
             event.id = %claimed.event.id, event.kind = %claimed.event.kind,
             attempts = claimed.attempts, dead = due.is_none(), %error, "outbox.reaction_failed"
         );
+        outbox::EVENTS.of(if due.is_some() { Handling::Postponed } else { Handling::SetAside }).increment(1);
         self.store.postpone(claimed.event.id, due).await
     }
 }

@@ -32,8 +32,8 @@ use crate::chores::{ExpireMessages, ForgetBroadcasts, PurgeMessages};
 use crate::correspondence::{Correspondence, LettersByMail};
 use crate::feed::ForgetChanges;
 use crate::live::{
-    Announcing, EarPorts, Fellowship, Hub, LiveAnnouncer, Nodes, PresenceBoard, Silence, TailPorts,
-    TellEveryNode,
+    Announcing, EarPorts, Fellowship, Hub, LiveAnnouncer, Nodes, PresenceBoard, SharedPace, Silence,
+    TailPorts, TellEveryNode,
 };
 use crate::mentions::Mentions;
 use crate::opening_hours::{AdmissionByHours, CachedHours};
@@ -186,6 +186,7 @@ pub(crate) fn assemble(ports: Ports) -> (Platform, Relay, Housekeeping, Fellowsh
     #[cfg(feature = "planted-bugs")]
     let here = crate::planted::live(here);
     let live: Arc<dyn LiveFeed> = Arc::new(Announcing::new(Arc::clone(&here), nodes.clone()));
+    let pace = Arc::new(SharedPace::new(Arc::clone(&ports.pace)));
     let messages = Messages::new(MessagesPorts {
         log: Arc::clone(&ports.messages),
         changes: Arc::clone(&ports.message_changes),
@@ -199,7 +200,7 @@ pub(crate) fn assemble(ports: Ports) -> (Platform, Relay, Housekeeping, Fellowsh
         correspondents: Arc::new(CorrespondentsFromAccounts::new(users(), Arc::clone(&ports.conversations))),
         live,
         rooms: Arc::clone(&rooms) as _,
-        pace: Arc::clone(&ports.pace),
+        pace: Arc::clone(&pace) as _,
         screening: ports.screening,
         hours: Arc::new(AdmissionByHours(hours.clone())),
         sealer: sealer(),
@@ -297,6 +298,7 @@ pub(crate) fn assemble(ports: Ports) -> (Platform, Relay, Housekeeping, Fellowsh
             people: people.clone(),
             presence: Arc::clone(&presence),
             silence: Arc::clone(&silence),
+            pace,
             clock: clock(),
         },
     );
@@ -336,8 +338,10 @@ pub(crate) fn assemble(ports: Ports) -> (Platform, Relay, Housekeeping, Fellowsh
         screens,
         hub,
         notifications,
+        limiter: Arc::clone(&ports.limiter),
         mailbox: ports.mailbox.clone(),
         people,
+        epoch: ports.epoch,
         nodes,
         mentions,
         dependencies: ports.dependencies.clone().into(),

@@ -36,8 +36,8 @@ use alivio_audit::{BreakGlass, Reading, Trail};
 use alivio_conversations::{
     Called, Conversations, DetailsPatch, Emergencies, Hours, Inboxes, InvitationLinks, Titles,
 };
-use alivio_kernel::ids::{ConversationId, GrantId, MessageId, ReportId, SessionId, UserId};
-use alivio_kernel::{Caller, Page};
+use alivio_kernel::ids::{ConversationId, GrantId, MessageId, ReportId, SessionId, UserId, Uuid};
+use alivio_kernel::{Caller, Limiter, Page};
 use alivio_messages::{
     Anchor, Changed, ClientMessageId, Content, CorrectionReason, Draft, Emoji, Forwarded, HistoryQuery, Mark,
     Marks, Messages, Moderation, Moved, Pass, Remark, ReportHeader, Retention, ReviewStep, Search, Sent,
@@ -118,10 +118,14 @@ pub struct Platform {
     pub hub: Arc<Hub>,
     /// What to tell people by mail. Reactions do so by [`deliver`].
     pub notifications: Notifications,
+    /// How often one may ask.
+    pub limiter: Arc<dyn Limiter>,
     /// Where that mail can be read, if it goes nowhere.
     pub mailbox: Option<Arc<dyn Mailbox>>,
     /// Names of people, for events.
     pub people: PeopleDirectory,
+    /// Which history of the installation this is. A device that knows another one begins anew.
+    pub epoch: Uuid,
     /// The other nodes.
     nodes: Nodes,
     /// Who is named in messages.

@@ -10,8 +10,9 @@ use alivio_audit::{AuditReader, GrantStore};
 use alivio_conversations::{
     ChatHours, ConversationStore, EmergencyPolicy, EmergencyStore, HoursStore, Inbox, LinkStore, TitleStore,
 };
+use alivio_kernel::ids::Uuid;
 use alivio_kernel::sealing::Tokeniser;
-use alivio_kernel::{AuditSink, BoxError, Clock, IdSource, NodeBus, Sealer};
+use alivio_kernel::{AuditSink, BoxError, Clock, IdSource, Limiter, NodeBus, Sealer};
 use alivio_messages::screening::ScreeningPolicy;
 use alivio_messages::{
     ChangeLog, ChangePolicy, DraftStore, GrantedLog, Lexicon, MessageChanges, MessageLog, MessageReader,
@@ -123,6 +124,8 @@ pub struct Ports {
     pub emergencies: Arc<dyn EmergencyStore>,
     /// How the clinic answers them.
     pub emergency_policy: EmergencyPolicy,
+    /// How often one may ask.
+    pub limiter: Arc<dyn Limiter>,
     /// How often people send.
     pub pace: Arc<dyn Pace>,
     /// What follows from what the rules find in a message.
@@ -149,6 +152,8 @@ pub struct Ports {
     pub outbox_wake: Arc<Notify>,
     /// Events that every node is to hear of.
     pub broadcasts: Arc<dyn Broadcasts>,
+    /// Which history of the installation this is: another one from when a backup was restored.
+    pub epoch: Uuid,
     /// The way to the other nodes; [`LoneNode`](alivio_kernel::LoneNode) if there is none.
     pub node_bus: Arc<dyn NodeBus>,
     /// What we depend on.

@@ -7,6 +7,7 @@
 )]
 
 use std::io::{BufRead, BufReader, Read};
+use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -91,6 +92,8 @@ impl TestServer {
             ("ALIVIO_RATE_READS_PER_MINUTE", "1000000"),
             ("ALIVIO_RATE_MESSAGES_PER_MINUTE", "1000000"),
             ("ALIVIO_RATE_EMERGENCY_MESSAGES_PER_MINUTE", "1000000"),
+            // The same few people are on many devices.
+            ("ALIVIO_SOCKETS_PER_PERSON", "1000000"),
             ("ALIVIO_DATA_DIR", &directory),
             ("DATABASE_URL", database_url),
             // Tests run at any hour.
@@ -226,6 +229,33 @@ impl TestServer {
     /// SIGCONT.
     pub fn wake(&self) {
         self.signal("CONT");
+    }
+
+    /// How much memory it has, in bytes.
+    ///
+    /// # Panics
+    /// If it does not run.
+    #[must_use]
+    pub fn memory(&self) -> u64 {
+        let status = std::fs::read_to_string(self.process_file("status")).expect("the process's status");
+        let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kibibytes = resident.and_then(|size| size.trim().strip_suffix(" kB")?.parse::<u64>().ok());
+        kibibytes.expect("its resident memory") * 1024
+    }
+
+    /// How many files and connections it has open.
+    ///
+    /// # Panics
+    /// If it does not run.
+    #[must_use]
+    pub fn open_files(&self) -> usize {
+        std::fs::read_dir(self.process_file("fd")).expect("the process's files").count()
+    }
+
+    fn process_file(&self, name: &str) -> PathBuf {
+        let process = self.process.lock().unwrap_or_else(PoisonError::into_inner);
+        let id = process.as_ref().expect("the server does not run").id();
+        PathBuf::from(format!("/proc/{id}/{name}"))
     }
 
     fn signal(&self, name: &str) {

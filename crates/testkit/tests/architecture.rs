@@ -13,7 +13,7 @@ use cargo_metadata::{DependencyKind, MetadataCommand};
 const PREFIX: &str = "alivio-";
 
 /// Foreign crates that the kernel, and a domain, must not name. A trailing `*` matches every name that starts so.
-const OUTSIDE_WORLD: [&str; 6] = ["diesel*", "actix*", "tokio*", "utoipa*", "hyper*", "reqwest*"];
+const OUTSIDE_WORLD: [&str; 7] = ["diesel*", "actix*", "tokio*", "utoipa*", "hyper*", "reqwest*", "metrics*"];
 
 /// What every domain crate has in `src/`, as `name.rs` or as a folder of that name with a `mod.rs`.
 const DOMAIN_MODULES: [&str; 5] = ["model", "event", "error", "ports", "service"];
@@ -22,6 +22,7 @@ const DOMAIN_MODULES: [&str; 5] = ["model", "event", "error", "ports", "service"
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Layer {
     Kernel,
+    Metrics,
     Outbox,
     Domain,
     Adapter,
@@ -36,6 +37,7 @@ impl Layer {
     fn of(folder: &str) -> Option<Self> {
         match folder.split('/').collect::<Vec<_>>().as_slice() {
             ["crates", "kernel"] => Some(Self::Kernel),
+            ["crates", "metrics"] => Some(Self::Metrics),
             ["crates", "outbox"] => Some(Self::Outbox),
             ["crates", "domain", _] => Some(Self::Domain),
             ["crates", "adapters", _] => Some(Self::Adapter),
@@ -49,16 +51,17 @@ impl Layer {
     }
 
     /// `kernel ← domain ← platform ← http ← apps`, and `adapters → kernel, outbox, domain`. The checker knows nothing of
-    /// what it checks, and nothing that is checked knows it.
+    /// what it checks, and nothing that is checked knows it. All but the kernel and the domains may measure.
     fn may_use(self) -> &'static [Self] {
-        use Layer::{Adapter, Checker, Domain, Http, Kernel, Outbox, Platform, Testkit};
+        use Layer::{Adapter, Checker, Domain, Http, Kernel, Metrics, Outbox, Platform, Testkit};
         match self {
-            Self::Kernel | Self::Checker => &[],
-            Self::Outbox | Self::Domain => &[Kernel],
-            Self::Adapter | Self::Platform => &[Kernel, Outbox, Domain],
-            Self::Http => &[Kernel, Outbox, Domain, Platform],
+            Self::Kernel | Self::Metrics | Self::Checker => &[],
+            Self::Domain => &[Kernel],
+            Self::Outbox => &[Kernel, Metrics],
+            Self::Adapter | Self::Platform => &[Kernel, Metrics, Outbox, Domain],
+            Self::Http => &[Kernel, Metrics, Outbox, Domain, Platform],
             Self::Testkit => &[Kernel, Outbox, Domain, Adapter, Platform, Http, Checker],
-            Self::App => &[Kernel, Outbox, Domain, Adapter, Platform, Http, Checker, Testkit],
+            Self::App => &[Kernel, Metrics, Outbox, Domain, Adapter, Platform, Http, Checker, Testkit],
         }
     }
 }
@@ -282,7 +285,8 @@ mod a_bad_house_is_seen {
     fn sound() -> Vec<Member> {
         let mut house = vec![
             member("crates/kernel", &["serde", "uuid"]),
-            member("crates/outbox", &["alivio-kernel", "tokio"]),
+            member("crates/metrics", &["metrics"]),
+            member("crates/outbox", &["alivio-kernel", "alivio-metrics", "tokio"]),
             member("crates/domain/accounts", &["alivio-kernel", "async-trait"]),
             member("crates/domain/messages", &["alivio-kernel"]),
             member(
@@ -363,16 +367,31 @@ mod a_bad_house_is_seen {
 
     #[test]
     fn a_domain_uses_the_kernel_only() {
-        for on in ["alivio-messages", "alivio-outbox", "alivio-postgres", "alivio-platform", "alivio-http"] {
+        for on in [
+            "alivio-messages",
+            "alivio-metrics",
+            "alivio-outbox",
+            "alivio-postgres",
+            "alivio-platform",
+            "alivio-http",
+        ] {
             assert_edge_refused("alivio-accounts", on);
         }
     }
 
     #[test]
     fn a_domain_and_the_kernel_name_nothing_of_the_outside_world() {
-        for on in
-            ["diesel", "diesel-async", "actix-web", "tokio", "tokio-postgres", "reqwest", "utoipa", "hyper"]
-        {
+        for on in [
+            "diesel",
+            "diesel-async",
+            "actix-web",
+            "tokio",
+            "tokio-postgres",
+            "reqwest",
+            "utoipa",
+            "hyper",
+            "metrics",
+        ] {
             assert_edge_refused("alivio-accounts", on);
             assert_edge_refused("alivio-kernel", on);
         }
@@ -381,6 +400,7 @@ mod a_bad_house_is_seen {
     #[test]
     fn the_kernel_uses_none_of_ours() {
         assert_edge_refused("alivio-kernel", "alivio-outbox");
+        assert_edge_refused("alivio-kernel", "alivio-metrics");
         assert_edge_refused("alivio-kernel", "alivio-accounts");
     }
 

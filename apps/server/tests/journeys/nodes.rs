@@ -13,37 +13,51 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use crate::{number, text};
+use crate::{list, number, text};
 
 /// A node looks every half second; the rest is for a machine that does other things, too.
 const ABOUT_A_SECOND: Duration = Duration::from_secs(2);
 
 /// Two nodes on one database, with the same keys.
-struct Nodes {
+pub(crate) struct Nodes {
     // Before the database: they are stopped before it is dropped.
-    a: TestServer,
-    b: TestServer,
+    pub(crate) a: TestServer,
+    pub(crate) b: TestServer,
     database: TestDatabase,
 }
 
 impl Nodes {
     async fn new(redis: Option<&TestRedis>) -> Self {
-        let database = TestDatabase::new().await.expect("a database");
         let url = redis.map(TestRedis::url).unwrap_or_default();
+        Self::at([&url, &url], &[]).await
+    }
+
+    /// Each with a `REDIS_URL` of its own, and both with these settings.
+    pub(crate) async fn at(redis: [&str; 2], settings: &[(&str, &str)]) -> Self {
+        let database = TestDatabase::new().await.expect("a database");
         let binary = env!("CARGO_BIN_EXE_alivio");
         let fast = ("ALIVIO_SOCKET_COMMANDS_PER_SECOND", "1000000");
         // The same people sign in again and again.
         let many = ("ALIVIO_MAX_SESSIONS", "1000");
-        let a = TestServer::start(binary, database.url(), &[("REDIS_URL", &url), fast, many]).await;
+        let settings = [&[fast, many], settings].concat();
+        let environment = [&[("REDIS_URL", redis[0])], settings.as_slice()].concat();
+        let a = TestServer::start(binary, database.url(), &environment).await;
         let keys = a.data_dir().join("keys.json").display().to_string();
-        let shared = [("ALIVIO_KEYS_FILE", keys.as_str()), ("ALIVIO_DEMO", "false")];
-        let environment = [shared.as_slice(), &[("REDIS_URL", &url), fast, many]].concat();
+        let shared = [("REDIS_URL", redis[1]), ("ALIVIO_KEYS_FILE", keys.as_str()), ("ALIVIO_DEMO", "false")];
+        let environment = [shared.as_slice(), settings.as_slice()].concat();
         let b = TestServer::start(binary, database.url(), &environment).await;
         Self { a, b, database }
     }
 
+    /// Both nodes reach Redis.
+    pub(crate) async fn reach_redis(&self) {
+        for node in [&self.a, &self.b] {
+            eventually("it reaches Redis", async || redis_of(node).await == "ok").await;
+        }
+    }
+
     /// Both nodes hear each other.
-    async fn are_connected(&self) {
+    pub(crate) async fn are_connected(&self) {
         let [one, other] = [self.a.sign_in(MARIA).await, self.b.sign_in(CARLOS).await];
         let group = one.open_group("Prueba", &[&other]).await;
         let (mut at_one, mut at_other) = (one.connect().await, other.connect().await);
@@ -62,6 +76,13 @@ impl Nodes {
         connection.abort();
         row
     }
+}
+
+/// What a node says of its Redis.
+pub(crate) async fn redis_of(node: &TestServer) -> Value {
+    let health = node.anonymous().get("/health").await.expect(200);
+    let redis = list(&health, "dependencies").iter().find(|dependency| dependency["name"] == "redis");
+    redis.expect("it has one")["status"].clone()
 }
 
 /// Who types at one is seen at the other.
@@ -96,7 +117,7 @@ async fn soon(socket: &mut Socket, kind: &str, since: Instant) -> Value {
 }
 
 /// A conversation of María at A with Carlos and Aisha at B, and all that can happen in it.
-async fn everything_is_heard_once(nodes: &Nodes) {
+pub(crate) async fn everything_is_heard_once(nodes: &Nodes) {
     let maria = nodes.a.sign_in(MARIA).await;
     let [carlos, aisha] = nodes.b.sign_in_all([CARLOS, AISHA]).await;
     let group = maria.open_group("Guardia", &[&carlos, &aisha]).await;
@@ -174,7 +195,7 @@ async fn everything_is_heard_once(nodes: &Nodes) {
 }
 
 /// Sessions that end at A have no socket at B, and no say there.
-async fn ended_sessions_are_closed_elsewhere(nodes: &Nodes) {
+pub(crate) async fn ended_sessions_are_closed_elsewhere(nodes: &Nodes) {
     let it = nodes.a.sign_in(IT).await;
     for (how, who) in [("logout", MARIA), ("logout-all", CARLOS), ("deactivate", AISHA)] {
         let here = nodes.a.sign_in(who).await;
@@ -230,10 +251,7 @@ async fn when_redis_dies_nothing_is_lost() {
     redis.kill();
     everything_is_heard_once(&nodes).await;
     ended_sessions_are_closed_elsewhere(&nodes).await;
-    let health = nodes.a.anonymous().get("/health").await.expect(200);
-    let of_redis =
-        health["dependencies"].as_array().and_then(|all| all.iter().find(|d| d["name"] == "redis"));
-    assert_eq!(of_redis.map(|redis| &redis["status"]), Some(&json!("unavailable")), "{health}");
+    assert_eq!(redis_of(&nodes.a).await, "unavailable");
     redis.restart().await;
     nodes.are_connected().await;
 }

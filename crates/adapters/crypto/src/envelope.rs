@@ -170,6 +170,11 @@ impl EnvelopeSealer {
         }
     }
 
+    /// The version of the key-encryption key that new keys are wrapped by.
+    pub fn current_kek(&self) -> i32 {
+        self.keks.refreshed().current()
+    }
+
     /// The key that seals in `scope`, made if there is none.
     async fn active_key(&self, scope: Scope) -> Result<Arc<DataKey>, SealError> {
         if let Some(key) = self.active.get(&scope).await {

@@ -10,11 +10,12 @@ use tokio::sync::Notify;
 
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!("../../../migrations");
 
-/// What every connection begins with. `synchronous_commit` is what an acknowledgement stands on. Plans are
-/// kept, and one that was made while a table was small must not scan it when it has grown: every query here
-/// has its index.
+/// What every connection begins with. `synchronous_commit` is what an acknowledgement stands on. Plans are made once
+/// and kept, since making one anew for each set of parameters takes longer than most queries here; and one that was made
+/// while a table was small must not scan it when it has grown: every query here has its index.
 const SESSION: &str = "SET synchronous_commit = on; SET timezone = 'UTC'; SET statement_timeout = '10s'; \
-     SET idle_in_transaction_session_timeout = '30s'; SET jit = off; SET enable_seqscan = off";
+     SET idle_in_transaction_session_timeout = '30s'; SET jit = off; SET enable_seqscan = off; \
+     SET plan_cache_mode = force_generic_plan";
 
 /// Why the database cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -119,6 +120,10 @@ impl Database {
 
     pub(crate) async fn connection(&self) -> Result<Object<AsyncPgConnection>, BoxError> {
         Ok(self.pool.get().await?)
+    }
+
+    pub(crate) fn pool(&self) -> &Pool<AsyncPgConnection> {
+        &self.pool
     }
 
     /// A connection of one's own, outside the pool.

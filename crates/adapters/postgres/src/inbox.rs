@@ -16,16 +16,36 @@ use crate::conversations::{Row, conversation_columns, everyone, unavailable};
 use crate::messages::{MessageRow, message_columns, unread};
 use crate::sql::prepared;
 
-/// What an [`InboxFilter`] says, of `conversations c` and `participants me`.
+/// The conversations that the viewer is in, `mine`, of which `$which` may be wanted.
+macro_rules! mine {
+    ($which:literal) => {
+        concat!(
+            "WITH mine AS MATERIALIZED (
+                SELECT conversation_id, joined_seq, archived_at, pinned_at, muted_at, muted_until, read_up_to,
+                    own_total, own_read
+                FROM participants
+                WHERE user_id = $1 AND left_seq IS NULL AND ($6::boolean OR archived_at IS NULL)",
+            $which,
+            ")"
+        )
+    };
+}
+/// `mine me` with what is asked of each conversation, `c`. The `OFFSET` keeps the planner to one look by id for each of
+/// them: with so many conditions that may not apply it thinks that next to nothing is left, and reads those of the whole
+/// clinic instead.
+macro_rules! mine_with_conversations {
+    () => {
+        "mine me CROSS JOIN LATERAL (SELECT * FROM conversations x WHERE x.id = me.conversation_id OFFSET 0) c"
+    };
+}
+/// What an [`InboxFilter`] says, of [`mine_with_conversations`].
 macro_rules! filtered {
     () => {
-        "me.user_id = $1 AND me.left_seq IS NULL
-         AND ($2::text IS NULL OR c.kind = $2)
+        "($2::text IS NULL OR c.kind = $2)
          AND ($3::text IS NULL OR c.purpose = $3)
          AND ($4::uuid IS NULL OR EXISTS (
              SELECT 1 FROM participants o WHERE o.conversation_id = c.id AND o.user_id = $4 AND o.left_seq IS NULL))
          AND ($5::timestamptz IS NULL OR c.updated_at >= $5)
-         AND ($6::boolean OR me.archived_at IS NULL)
          AND ($7::text IS NULL OR EXISTS (
              SELECT 1 FROM participants o JOIN users u ON u.id = o.user_id
              WHERE o.conversation_id = c.id AND o.user_id <> $1 AND o.left_seq IS NULL AND u.role = $7))
@@ -43,18 +63,22 @@ macro_rules! unread_as_asked {
 
 // The page is picked first; only then are its members and newest messages looked up.
 macro_rules! page {
-    ($from:literal, $after:literal, $order:literal, $shown:literal) => {
+    ($which:literal, $filter:expr, $after:literal, $order:literal, $shown:literal) => {
         concat!(
-            "WITH picked AS MATERIALIZED (
-                SELECT c.*, me.joined_seq AS my_seq, me.archived_at, me.pinned_at, me.muted_at, me.muted_until, ",
+            mine!($which),
+            ", picked AS MATERIALIZED (
+                SELECT me.*, ",
             unread!("me"), " AS unread
-                FROM ", $from, "
-                WHERE ", filtered!(), unread_as_asked!(), "
-                  AND ($13::boolean IS NULL OR $14::timestamptz IS NULL OR ", $after, ")
+                FROM ", mine_with_conversations!(), "
+                WHERE ", $filter, " ($13::boolean IS NULL OR $14::timestamptz IS NULL OR ", $after, ")
                 ORDER BY ", $order, " OFFSET $16 LIMIT $17
             )
             SELECT ", conversation_columns!(), ", c.unread, k.delivered, k.read, m.*
-            FROM picked c
+            FROM (
+                SELECT c.*, me.joined_seq AS my_seq, me.archived_at, me.pinned_at, me.muted_at, me.muted_until, me.unread
+                FROM picked me
+                CROSS JOIN LATERAL (SELECT * FROM conversations x WHERE x.id = me.conversation_id OFFSET 0) c
+            ) c
             CROSS JOIN LATERAL ", everyone!(), " k
             LEFT JOIN LATERAL (
                 SELECT ", message_columns!(), " FROM messages m
@@ -65,28 +89,32 @@ macro_rules! page {
     };
 }
 macro_rules! pages {
-    ($from:literal) => {
+    ($which:literal, $filter:expr) => {
         [
             page!(
-                $from,
+                $which,
+                $filter,
                 "(me.pinned_at IS NOT NULL, c.updated_at, c.id) < ($13, $14, $15::uuid)",
                 "(me.pinned_at IS NOT NULL) DESC, c.updated_at DESC, c.id DESC",
                 "(c.pinned_at IS NOT NULL) DESC, c.updated_at DESC, c.id DESC"
             ),
             page!(
-                $from,
+                $which,
+                $filter,
                 "(c.updated_at, c.id) > ($14, $15::uuid)",
                 "c.updated_at, c.id",
                 "c.updated_at, c.id"
             ),
             page!(
-                $from,
+                $which,
+                $filter,
                 "(c.created_at, c.id) < ($14, $15::uuid)",
                 "c.created_at DESC, c.id DESC",
                 "c.created_at DESC, c.id DESC"
             ),
             page!(
-                $from,
+                $which,
+                $filter,
                 "(c.created_at, c.id) > ($14, $15::uuid)",
                 "c.created_at, c.id",
                 "c.created_at, c.id"
@@ -94,20 +122,20 @@ macro_rules! pages {
         ]
     };
 }
-const PAGES: [&str; 4] =
-    pages!("participants me JOIN conversations c ON c.id = me.conversation_id AND $12::uuid[] IS NULL");
-const PAGES_AMONG: [&str; 4] = pages!(
-    "unnest($12::uuid[]) AS asked (id)
-     JOIN participants me ON me.conversation_id = asked.id
-     JOIN conversations c ON c.id = me.conversation_id"
-);
+const PAGES: [&str; 4] = pages!("", "");
+const PAGES_FILTERED: [&str; 4] =
+    pages!(" AND $12::uuid[] IS NULL", concat!(filtered!(), unread_as_asked!(), " AND"));
+const PAGES_AMONG: [&str; 4] =
+    pages!(" AND conversation_id = ANY ($12::uuid[])", concat!(filtered!(), unread_as_asked!(), " AND"));
 
 const TITLES: &str = concat!(
-    "SELECT c.id, c.title, coalesce(o.others, '{}') AS others
+    mine!(""),
+    " SELECT c.id, c.title, coalesce(o.others, '{}') AS others
     FROM (
         SELECT c.id, c.title, c.updated_at
-        FROM participants me JOIN conversations c ON c.id = me.conversation_id
-        WHERE ",
+        FROM ",
+    mine_with_conversations!(),
+    " WHERE ",
     filtered!(),
     unread_as_asked!(),
     "
@@ -210,9 +238,15 @@ impl Inbox<StoredMessage> for Database {
             Ordering::Created => 3,
         };
         let among = page.filter.among.as_ref();
-        let sql = if among.is_some() { PAGES_AMONG[place] } else { PAGES[place] };
+        let InboxFilter { include_archived, .. } = page.filter;
+        let everything = InboxFilter { include_archived, ..InboxFilter::default() };
+        let pages = match among {
+            Some(_) => PAGES_AMONG,
+            None if page.filter == everything => PAGES,
+            None => PAGES_FILTERED,
+        };
         let among = among.map(|ids| ids.iter().copied().map(ConversationId::uuid).collect::<Vec<_>>());
-        let query = bind_filter!(sql, viewer, &page.filter)
+        let query = bind_filter!(pages[place], viewer, &page.filter)
             .bind::<Nullable<Array<SqlUuid>>, _>(among)
             .bind::<Nullable<Bool>, _>(page.after.map(|after| after.is_pinned))
             .bind::<Nullable<Timestamptz>, _>(page.after.map(|after| after.at))

@@ -16,6 +16,7 @@ mod database;
 mod directory;
 mod effects;
 mod emergencies;
+mod epoch;
 mod guards;
 mod hours;
 mod inbox;
@@ -34,6 +35,8 @@ mod sessions;
 mod sql;
 mod titles;
 mod users;
+mod vitals;
 
 pub use database::{Database, DatabaseError, DatabaseOptions, migrate, migrations_fingerprint, revert_all};
 pub use messages::GroupCommit;
+pub use vitals::{PoolState, Vitals};

@@ -60,8 +60,28 @@ macro_rules! holds {
     };
 }
 
+/// Those of `$2` whom `$1` knows: as [`known`], but for a few. The `LIMIT` ends the search at the first conversation that
+/// both are in, of many.
+macro_rules! known_of_those {
+    () => {
+        "SELECT o.id, k.is_contact
+        FROM (SELECT DISTINCT id FROM unnest($2::uuid[]) AS asked (id) WHERE id <> $1) o
+        CROSS JOIN LATERAL (
+            SELECT EXISTS (SELECT 1 FROM contacts c WHERE c.user_id = $1 AND c.contact_id = o.id) AS is_contact
+        ) k
+        LEFT JOIN LATERAL (
+            SELECT true AS met FROM participants p
+            JOIN participants me ON me.conversation_id = p.conversation_id AND me.user_id = $1 AND me.left_seq IS NULL
+            WHERE p.user_id = o.id AND p.left_seq IS NULL LIMIT 1
+        ) s ON true
+        WHERE (k.is_contact OR s.met)
+          AND NOT EXISTS (SELECT 1 FROM blocks b WHERE b.blocker_id = $1 AND b.blocked_id = o.id)
+          AND NOT EXISTS (SELECT 1 FROM blocks b WHERE b.blocked_id = $1 AND b.blocker_id = o.id)"
+    };
+}
+
 macro_rules! views {
-    ($condition:literal) => {
+    ($known:expr, $condition:literal) => {
         concat!(
             "SELECT v.id, CASE WHEN v.shows_presence THEN v.chosen END AS chosen,
                 CASE WHEN v.shows_last_seen THEN v.last_seen_at END AS last_seen_at
@@ -74,19 +94,20 @@ macro_rules! views {
             holds!("p.show_last_seen", "known.is_contact"),
             " AS shows_last_seen
                 FROM (",
-            known!(),
+            $known,
             ") known
                 JOIN users u ON u.id = known.id AND u.is_active
                 LEFT JOIN presence_preferences p ON p.user_id = known.id
             ) v
-            WHERE (v.shows_presence OR v.shows_last_seen) AND ",
+            WHERE (v.shows_presence OR v.shows_last_seen)",
             $condition
         )
     };
 }
 
-const VIEWS: &str = views!("v.id = ANY ($2)");
-const ALL_VIEWS: &str = views!("($2::uuid IS NULL OR v.id > $2) ORDER BY v.id OFFSET $3 LIMIT $4");
+const VIEWS: &str = views!(known_of_those!(), "");
+const ALL_VIEWS: &str =
+    views!(known!(), " AND ($2::uuid IS NULL OR v.id > $2) ORDER BY v.id OFFSET $3 LIMIT $4");
 
 const AUDIENCE: &str = concat!(
     "SELECT coalesce(p.chosen, 'online') AS chosen,

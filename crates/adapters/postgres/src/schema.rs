@@ -87,6 +87,7 @@ diesel::table! {
         payload -> Jsonb,
         at -> Timestamptz,
         due_at -> Nullable<Timestamptz>,
+        leased_until -> Nullable<Timestamptz>,
         attempts -> Int4,
     }
 }

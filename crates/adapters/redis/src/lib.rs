@@ -1,26 +1,31 @@
-//! What the nodes of an installation call to each other, through Redis 7.
+//! What the nodes of an installation call to each other, and the limits that they share, through Redis 7.
 //!
 //! Calls are published and forgotten (`SPUBLISH`): nothing is stored, so there is nothing that a crash or a `FLUSHALL`
-//! could lose but calls, and those are hints. Channels are sharded, a thing's calls always on the same one.
+//! could lose but calls, and those are hints. Channels are sharded, a thing's calls always on the same one. The buckets of
+//! limits are all that is kept there, each for a minute or two at most ([`RedisLimiter`]).
 //!
 //! One task keeps the line: it connects, listens, sends what waits, and begins anew after a pause when anything fails
-//! or takes longer than a second. Nobody waits for it.
+//! or takes longer than a second. Nobody waits for it. It finds out by itself whether the server is one of a cluster.
 
+mod connection;
+mod limiter;
 mod line;
 mod queue;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use alivio_kernel::ids::Uuid;
 use alivio_kernel::{Heard, NodeBus, Sensitive};
 use async_trait::async_trait;
-use redis::aio::MultiplexedConnection;
 use redis::{Client, IntoConnectionInfo, ProtocolVersion, RedisError};
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 
+use crate::connection::{Connection, Line};
 use crate::queue::Queue;
+
+pub use crate::limiter::RedisLimiter;
 
 /// A Redis that takes longer is as good as none.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -51,7 +56,7 @@ pub struct RedisBus {
     queue: Arc<Queue>,
     heard: tokio::sync::Mutex<mpsc::Receiver<Heard>>,
     /// The line, while it is up.
-    line: Arc<Mutex<Option<MultiplexedConnection>>>,
+    line: Line,
     task: AbortHandle,
 }
 
@@ -62,9 +67,9 @@ impl RedisBus {
     /// [`RedisBusError::Url`].
     pub fn open(url: &Sensitive<String>) -> Result<Self, RedisBusError> {
         let client = client(url)?;
-        let (queue, line) = (Arc::<Queue>::default(), Arc::default());
+        let (queue, line) = (Arc::<Queue>::default(), Line::default());
         let (sender, heard) = mpsc::channel(EARSHOT);
-        let task = tokio::spawn(line::keep(client, Arc::clone(&queue), Arc::clone(&line), sender));
+        let task = tokio::spawn(line::keep(client, Arc::clone(&queue), line.clone(), sender));
         Ok(Self { queue, heard: tokio::sync::Mutex::new(heard), line, task: task.abort_handle() })
     }
 
@@ -73,9 +78,8 @@ impl RedisBus {
     /// # Errors
     /// [`RedisBusError::NotConnected`], [`RedisBusError::Unavailable`].
     pub async fn ping(&self) -> Result<(), RedisBusError> {
-        let line = self.line.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let mut line = line.ok_or(RedisBusError::NotConnected)?;
-        Ok(redis::cmd("PING").query_async(&mut line).await?)
+        let mut connection = self.line.get().ok_or(RedisBusError::NotConnected)?;
+        Ok(redis::cmd("PING").exec_async(&mut connection).await?)
     }
 
     /// Looks whether the Redis at `url` answers and is new enough.
@@ -84,8 +88,7 @@ impl RedisBus {
     /// Any.
     pub async fn probe(url: &Sensitive<String>) -> Result<(), RedisBusError> {
         let client = client(url)?;
-        let mut connection =
-            client.get_multiplexed_async_connection_with_config(&line::configuration()).await?;
+        let (mut connection, _) = Connection::open(&client).await?;
         let published = redis::cmd("SPUBLISH").arg("alivio:probe").arg("").query_async(&mut connection).await;
         published.map_err(RedisBusError::TooOld)
     }

@@ -1,26 +1,24 @@
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use alivio_kernel::Heard;
-use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Client, PushInfo, PushKind, RedisError, Value};
+use alivio_metrics::{Direction, redis as metrics};
+use futures_util::future::try_join_all;
+use redis::{Client, PushKind, RedisError, Value};
 use tokio::sync::mpsc;
 
-use crate::queue::{Queue, channel};
-use crate::{PATIENCE, SHARDS};
+use crate::SHARDS;
+use crate::connection::{Connection, Line, Pushes};
+use crate::queue::{Call, Queue, channel};
 
 /// The pause after a failure, and the longest one: doubled each time.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
 
-pub(crate) fn configuration() -> AsyncConnectionConfig {
-    AsyncConnectionConfig::new().set_connection_timeout(Some(PATIENCE)).set_response_timeout(Some(PATIENCE))
-}
-
 /// Keeps the line up for ever.
 pub(crate) async fn keep(
     client: Client,
-    queue: Arc<Queue>,
-    line: Arc<Mutex<Option<MultiplexedConnection>>>,
+    queue: std::sync::Arc<Queue>,
+    line: Line,
     heard: mpsc::Sender<Heard>,
 ) {
     let (mut pause, mut is_told) = (PAUSES.0, false);
@@ -31,11 +29,13 @@ pub(crate) async fn keep(
                     tracing::info!("redis.back");
                 }
                 (pause, is_told) = (PAUSES.0, false);
-                *line.lock().unwrap_or_else(PoisonError::into_inner) = Some(connection.clone());
+                line.set(Some(connection.clone()));
+                metrics::UP.set(1.0);
                 // Whoever has no room for this has enough to look at.
                 drop(heard.try_send(Heard::Back));
                 let error = talk(connection, pushes, &queue, &heard).await;
-                *line.lock().unwrap_or_else(PoisonError::into_inner) = None;
+                line.set(None);
+                metrics::UP.set(0.0);
                 error
             }
             Err(error) => error,
@@ -49,21 +49,17 @@ pub(crate) async fn keep(
     }
 }
 
-type Pushes = mpsc::UnboundedReceiver<PushInfo>;
-
-async fn connect(client: &Client) -> Result<(MultiplexedConnection, Pushes), RedisError> {
-    let (sender, pushes) = mpsc::unbounded_channel();
-    let configuration = configuration().set_push_sender(sender);
-    let mut connection = client.get_multiplexed_async_connection_with_config(&configuration).await?;
+async fn connect(client: &Client) -> Result<(Connection, Pushes), RedisError> {
+    let (mut connection, pushes) = Connection::open(client).await?;
     for shard in 0..SHARDS {
         redis::cmd("SSUBSCRIBE").arg(channel(shard)).exec_async(&mut connection).await?;
     }
     Ok((connection, pushes))
 }
 
-/// Sends and hears until the line breaks; says why.
+/// Sends and hears until the line breaks; says why. Of a cluster, until it breaks to any shard.
 async fn talk(
-    mut connection: MultiplexedConnection,
+    connection: Connection,
     mut pushes: Pushes,
     queue: &Queue,
     heard: &mpsc::Sender<Heard>,
@@ -74,7 +70,9 @@ async fn talk(
                 PushKind::SMessage => {
                     if let Some(Value::BulkString(hint)) = push.data.into_iter().nth(1) {
                         // A hint that finds no room is lost, as any may be.
-                        drop(heard.try_send(Heard::Hint(hint)));
+                        if heard.try_send(Heard::Hint(hint)).is_err() {
+                            metrics::DROPPED.of(Direction::In).increment(1);
+                        }
                     }
                 }
                 PushKind::Disconnection | PushKind::SUnsubscribe => break,
@@ -85,11 +83,7 @@ async fn talk(
     };
     let send = async {
         loop {
-            let mut pipe = redis::pipe();
-            for call in queue.take().await {
-                pipe.cmd("SPUBLISH").arg(call.channel).arg(call.hint).ignore();
-            }
-            if let Err(error) = pipe.exec_async(&mut connection).await {
+            if let Err(error) = publish(&connection, queue.take().await).await {
                 break error;
             }
         }
@@ -98,4 +92,21 @@ async fn talk(
         error = hear => error,
         error = send => error,
     }
+}
+
+/// One pipeline for each shard: what goes to one channel stays in its order.
+async fn publish(connection: &Connection, calls: Vec<Call>) -> Result<(), RedisError> {
+    let mut pipes = BTreeMap::<_, redis::Pipeline>::new();
+    for Call { channel, hint } in calls {
+        let shard = match connection {
+            Connection::One(_) => None,
+            Connection::Cluster(_) => Some(channel.clone()),
+        };
+        pipes.entry(shard).or_default().cmd("SPUBLISH").arg(channel).arg(hint).ignore();
+    }
+    let sent = pipes.into_values().map(|pipe| {
+        let mut connection = connection.clone();
+        async move { pipe.exec_async(&mut connection).await }
+    });
+    try_join_all(sent).await.map(drop)
 }

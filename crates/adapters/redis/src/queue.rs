@@ -2,6 +2,7 @@ use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
 
 use alivio_kernel::ids::Uuid;
+use alivio_metrics::{Direction, redis as metrics};
 use tokio::sync::Notify;
 
 use crate::SHARDS;
@@ -35,8 +36,10 @@ impl Queue {
         }
         if waiting.len() == ROOM {
             waiting.pop_front();
+            metrics::DROPPED.of(Direction::Out).increment(1);
         }
         waiting.push_back(call);
+        show(&waiting);
         drop(waiting);
         self.filled.notify_one();
     }
@@ -48,12 +51,18 @@ impl Queue {
                 let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
                 let count = waiting.len().min(GULP);
                 if count > 0 {
-                    return waiting.drain(..count).collect();
+                    let taken = waiting.drain(..count).collect();
+                    show(&waiting);
+                    return taken;
                 }
             }
             self.filled.notified().await;
         }
     }
+}
+
+fn show(waiting: &VecDeque<Call>) {
+    metrics::WAITING.set(u32::try_from(waiting.len()).unwrap_or(u32::MAX));
 }
 
 fn shard(about: Uuid) -> u8 {

@@ -34,6 +34,6 @@ pub use event::*;
 pub use model::*;
 #[cfg(feature = "testing")]
 pub use pace::MockPace;
-pub use pace::{LocalPace, Pace, PaceLimits, Step, Taken, WINDOW as PACE_WINDOW};
+pub use pace::{LocalPace, Pace, PaceLimits, SentElsewhere, Step, Taken, WINDOW as PACE_WINDOW};
 pub use ports::*;
 pub use service::*;

@@ -50,6 +50,19 @@ pub struct Step {
     pub at: DateTime<Utc>,
 }
 
+/// What someone has sent through another node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SentElsewhere {
+    /// Who.
+    pub sender: UserId,
+    /// Whether it was for emergencies.
+    pub emergency: bool,
+    /// How many messages.
+    pub count: u32,
+    /// When, or when that was heard of.
+    pub at: DateTime<Utc>,
+}
+
 /// What came of asking to send.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Taken {
@@ -78,9 +91,14 @@ pub trait Pace: Send + Sync {
 
     /// Takes back what [`Pace::take`] has counted: nothing was sent.
     async fn give_back(&self, step: &Step) -> Result<(), Error>;
+
+    /// Takes note of what someone has sent through another node.
+    ///
+    /// MUST count it as if it had been sent here at that time, even beyond the limit.
+    async fn note(&self, elsewhere: &SentElsewhere) -> Result<(), Error>;
 }
 
-/// The pace of those who send through this process. Behind several nodes, each counts by itself.
+/// The pace of those who send through this process, and of what it was told of the others.
 #[derive(Debug, Default)]
 pub struct LocalPace {
     limits: PaceLimits,
@@ -95,14 +113,21 @@ struct Sender {
 }
 
 impl Sender {
-    /// Forgets what has passed. If the clock was set back, what seems to come counts as of now.
+    /// Forgets what has passed: what came first stands first, so only that is looked at. If the clock was set back, what
+    /// seems to come counts as of now.
     fn forget(&mut self, now: DateTime<Utc>) {
         for window in [&mut self.ordinary, &mut self.emergency] {
-            window.iter_mut().for_each(|at| *at = now.min(*at));
-            window.retain(|at| *at > now - WINDOW);
+            if window.back().is_some_and(|at| *at > now) {
+                window.iter_mut().for_each(|at| *at = now.min(*at));
+            }
+            while window.pop_front_if(|at| *at <= now - WINDOW).is_some() {}
         }
         self.texts.iter_mut().for_each(|(_, at)| *at = now.min(*at));
         self.texts.retain(|(_, at)| *at > now - REPETITION);
+    }
+
+    const fn window(&mut self, emergency: bool) -> &mut VecDeque<DateTime<Utc>> {
+        if emergency { &mut self.emergency } else { &mut self.ordinary }
     }
 
     fn is_silent(&self) -> bool {
@@ -119,6 +144,11 @@ impl LocalPace {
     fn lock(&self) -> MutexGuard<'_, HashMap<UserId, Sender>> {
         self.senders.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    const fn limit(&self, emergency: bool) -> usize {
+        let limit = if emergency { self.limits.emergency } else { self.limits.ordinary };
+        limit.get() as usize
+    }
 }
 
 #[async_trait]
@@ -134,15 +164,11 @@ impl Pace for LocalPace {
         }
         let sender = senders.entry(step.sender).or_default();
         sender.forget(step.at);
-        let (window, limit) = if step.emergency {
-            (&mut sender.emergency, self.limits.emergency)
-        } else {
-            (&mut sender.ordinary, self.limits.ordinary)
-        };
-        if let Some(oldest) = window.front()
-            && window.len() >= limit.get() as usize
-        {
-            return Ok(Taken::TooMany { limit: limit.get(), wait: *oldest + WINDOW - step.at });
+        let (window, limit) = (sender.window(step.emergency), self.limit(step.emergency));
+        // There may be more of them than the limit, from several nodes at once.
+        if let Some(excess) = window.len().checked_sub(limit) {
+            let limit = u32::try_from(limit).unwrap_or(u32::MAX);
+            return Ok(Taken::TooMany { limit, wait: window[excess] + WINDOW - step.at });
         }
         window.push_back(step.at);
         let Some(text) = step.text else { return Ok(Taken::Passed { times: 1 }) };
@@ -157,7 +183,7 @@ impl Pace for LocalPace {
     async fn give_back(&self, step: &Step) -> Result<(), Error> {
         let mut senders = self.lock();
         let Some(sender) = senders.get_mut(&step.sender) else { return Ok(()) };
-        let window = if step.emergency { &mut sender.emergency } else { &mut sender.ordinary };
+        let window = sender.window(step.emergency);
         if let Some(n) = window.iter().rposition(|at| *at == step.at) {
             window.remove(n);
         }
@@ -165,6 +191,18 @@ impl Pace for LocalPace {
         {
             sender.texts.remove(n);
         }
+        Ok(())
+    }
+
+    async fn note(&self, elsewhere: &SentElsewhere) -> Result<(), Error> {
+        let mut senders = self.lock();
+        let sender = senders.entry(elsewhere.sender).or_default();
+        sender.forget(elsewhere.at);
+        let window = sender.window(elsewhere.emergency);
+        // However much other nodes say: twice the limit is as good as any more.
+        let room = (self.limit(elsewhere.emergency) * 2).saturating_sub(window.len());
+        let count = usize::try_from(elsewhere.count).unwrap_or(room).min(room);
+        window.extend(std::iter::repeat_n(elsewhere.at, count));
         Ok(())
     }
 }
@@ -223,6 +261,37 @@ mod tests {
             assert_eq!(pace.take(&step).await.unwrap(), Taken::Passed { times: 1 });
             pace.give_back(&step).await.unwrap();
         }
+    }
+
+    #[tokio::test]
+    async fn what_was_sent_through_other_nodes_counts() {
+        let (pace, clock) = (LocalPace::default(), ManualClock::default());
+        let elsewhere =
+            |count, at| SentElsewhere { sender: Uuid::from_u128(1).into(), emergency: false, count, at };
+        for _ in 0..8 {
+            assert!(passes(&pace, &step(1, clock.now())).await);
+        }
+        clock.advance(TimeDelta::seconds(10));
+        pace.note(&elsewhere(11, clock.now())).await.unwrap();
+        assert!(passes(&pace, &step(1, clock.now())).await, "the twentieth");
+        assert!(!passes(&pace, &step(1, clock.now())).await);
+        assert!(passes(&pace, &step(2, clock.now())).await, "each has their own");
+        let emergency = Step { emergency: true, ..step(1, clock.now()) };
+        assert!(passes(&pace, &emergency).await);
+        // Ten too many, from nodes that had not heard of each other: fewer pass later.
+        pace.note(&elsewhere(10, clock.now())).await.unwrap();
+        let refused = pace.take(&step(1, clock.now())).await.unwrap();
+        assert_eq!(refused, Taken::TooMany { limit: 20, wait: TimeDelta::minutes(1) });
+        clock.advance(TimeDelta::seconds(50));
+        assert!(
+            !passes(&pace, &step(1, clock.now())).await,
+            "the first eight are forgotten, and 22 are left"
+        );
+        clock.advance(TimeDelta::seconds(10));
+        assert!(passes(&pace, &step(1, clock.now())).await);
+        pace.note(&elsewhere(u32::MAX, clock.now())).await.unwrap();
+        clock.advance(WINDOW);
+        assert!(passes(&pace, &step(1, clock.now())).await);
     }
 
     #[tokio::test]

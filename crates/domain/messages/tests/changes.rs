@@ -4,15 +4,18 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
-use alivio_kernel::ids::{ConversationId, MessageId, SessionId, UserId, Uuid};
-use alivio_kernel::sealing::{PlainSealer, Scope, SealContext};
-use alivio_kernel::{Caller, Clock, DomainError, ManualClock, PageSize, Role, Sealer};
+use alivio_kernel::ids::UserId;
+use alivio_kernel::sealing::{PlainSealer, SealContext};
+use alivio_kernel::{Clock, DomainError, ManualClock, PageSize, Sealer};
 use alivio_messages::testing::mocked;
 use alivio_messages::{
-    Change, ClientMessageId, Content, Current, Draft, Found, Header, MessageEdited, Messages, MessagesPorts,
-    MockLiveFeed, MockMessageChanges, MockMessageLog, MockRooms, Priority, RevisedPage, RevisedQuery, Room,
-    Standing, StoredMessage,
+    Change, Content, Current, Draft, Found, MessageEdited, Messages, MessagesPorts, MockLiveFeed,
+    MockMessageChanges, MockMessageLog, MockRooms, RevisedPage, RevisedQuery, Standing, StoredMessage,
 };
+
+mod common;
+
+use common::{ROOM, caller, conversation, other, place, stored};
 
 /// Everything around the service, and what it was told.
 #[derive(Default)]
@@ -37,74 +40,16 @@ impl Desk {
             ..mocked()
         })
     }
-
-    async fn stored(&self, n: u128, words: &str) -> StoredMessage {
-        let id = message(n);
-        let name = ClientMessageId::parse("stored").unwrap();
-        let header = Header {
-            number: 5000 + i64::try_from(n).unwrap(),
-            seq: i64::try_from(n).unwrap(),
-            priority: Priority::High,
-            ..Header::new(id, conversation(), other(), name, self.clock.now())
-        };
-        let content = self.sealer.seal(&place(id), words.as_bytes()).await.unwrap();
-        StoredMessage { header, content: Some(content), payload: None }
-    }
-}
-
-fn place(message: MessageId) -> SealContext {
-    SealContext {
-        table: "messages",
-        column: "content",
-        row: message.uuid(),
-        scope: Scope::Conversation(conversation()),
-        version: 1,
-    }
-}
-
-fn conversation() -> ConversationId {
-    Uuid::from_u128(0xC0).into()
-}
-
-fn message(n: u128) -> MessageId {
-    Uuid::from_u128(0xA000 + n).into()
-}
-
-fn other() -> UserId {
-    Uuid::from_u128(0xBB).into()
-}
-
-fn caller() -> Caller {
-    Caller {
-        user_id: Uuid::from_u128(0xAA).into(),
-        role: Role::Doctor,
-        session_id: SessionId::from(Uuid::from_u128(0x55)),
-        address: None,
-    }
 }
 
 // What becomes of messages
 
 const STANDING: Standing = Standing { moderates: false, is_open: true, is_blocked: false };
 
-fn room() -> Room {
-    Room {
-        is_direct: false,
-        is_emergency: false,
-        is_care: true,
-        is_case_discussion: false,
-        file_sharing: true,
-        typing_indicators: true,
-        read_receipts: true,
-        message_editing: true,
-        message_deletion: true,
-    }
-}
-
 impl Desk {
     /// A message of `sender` that the caller finds, and finds unchanged afterwards.
     async fn finds(&mut self, sender: UserId, standing: Standing) -> StoredMessage {
-        let mut stored = self.stored(7, "Tome 50 mg").await;
+        let mut stored = stored(&self.sealer, &self.clock, 7, "Tome 50 mg").await;
         stored.header.sender_id = sender;
         let (found, current) = (stored.clone(), stored.clone());
         self.changes
@@ -114,7 +59,7 @@ impl Desk {
             Ok(Some(Current { message: current.clone(), marks: vec![], members_version: 3 }))
         });
         self.changes.expect_aftermath().returning(|_| Ok(HashMap::new()));
-        self.rooms.expect_room().returning(|_| Ok(Some(room())));
+        self.rooms.expect_room().returning(|_| Ok(Some(ROOM)));
         stored
     }
 }
@@ -191,10 +136,10 @@ async fn a_deletion_that_someone_else_did_first_is_not_announced_again() {
 #[tokio::test]
 async fn what_has_changed_is_shown_as_it_is_now_and_tells_how_far_it_reaches() {
     let mut desk = Desk::default();
-    let mut gone = desk.stored(7, "Tome 50 mg").await;
+    let mut gone = stored(&desk.sealer, &desk.clock, 7, "Tome 50 mg").await;
     gone.header.revision = 12;
     gone.header.deleted_at = Some(desk.clock.now());
-    let kept = desk.stored(8, "Tome 5 mg").await;
+    let kept = stored(&desk.sealer, &desk.clock, 8, "Tome 5 mg").await;
     let query = RevisedQuery { after: 3, up_to_seq: 9, size: PageSize::parse(None, 2).unwrap() };
     let page = RevisedPage { messages: vec![gone, kept], reached: 20, last_revision: 40 };
     desk.changes

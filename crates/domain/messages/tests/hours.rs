@@ -1,19 +1,23 @@
 //! Sending while it is closed: against mocks and a clock that stands still.
 #![cfg(test)]
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
-use alivio_kernel::ids::{ConversationId, MessageId, SessionId, UserId, Uuid};
-use alivio_kernel::sealing::{PlainSealer, Scope, SealContext};
-use alivio_kernel::{Caller, Clock, DomainError, ErrorKind, ManualClock, Role, Sealer};
+use alivio_kernel::ids::{ConversationId, UserId};
+use alivio_kernel::sealing::PlainSealer;
+use alivio_kernel::{DomainError, ErrorKind, ManualClock, Role};
 use alivio_messages::testing::mocked;
 use alivio_messages::{
-    Admission, Appended, ClientMessageId, ClosedHours, Content, Draft, Error, Header, Hours, Message,
-    MessageSent, MessageType, Messages, MessagesPorts, MockCorrespondents, MockLiveFeed, MockMessageLog,
-    MockRooms, NewEntry, Position, Priority, Quiet, StoredMessage, SystemEvent,
+    Admission, Appended, ClientMessageId, ClosedHours, Content, Error, Hours, MessageSent, MessageType,
+    Messages, MessagesPorts, MockCorrespondents, MockLiveFeed, MockMessageLog, MockRooms, Position, Quiet,
+    SystemEvent,
 };
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
+
+mod common;
+
+use common::{ROOM, STORED, answers, caller, conversation, draft, listens, other, stored};
 
 /// Admits as it was told to: everyone, if it was not.
 #[derive(Default)]
@@ -30,8 +34,6 @@ impl Hours for Admits {
         Ok(self.0.clone().unwrap_or(Admission::Open))
     }
 }
-
-use alivio_messages::Room;
 
 /// Everything around the service, and what it was told.
 #[derive(Default)]
@@ -56,101 +58,14 @@ impl Desk {
             ..mocked()
         })
     }
-
-    /// A log that answers every append with `answer`, and what was appended.
-    fn answers(&mut self, answer: Appended) -> Arc<Mutex<Vec<NewEntry>>> {
-        let entries = Arc::new(Mutex::new(Vec::new()));
-        let seen = Arc::clone(&entries);
-        self.log.expect_append().returning(move |entry| {
-            seen.lock().unwrap().push(entry);
-            Ok(answer.clone())
-        });
-        entries
-    }
-
-    /// A feed that tells what it was told about messages. Without it, telling it anything is a failure.
-    fn listens(&mut self) -> Arc<Mutex<Vec<(Message, i64)>>> {
-        let told = Arc::new(Mutex::new(Vec::new()));
-        let seen = Arc::clone(&told);
-        self.live.expect_message_created().returning(move |message, version| {
-            seen.lock().unwrap().push((message.clone(), version));
-        });
-        told
-    }
-
-    async fn stored(&self, n: u128, words: &str) -> StoredMessage {
-        let id = message(n);
-        let name = ClientMessageId::parse("stored").unwrap();
-        let header = Header {
-            number: 5000 + i64::try_from(n).unwrap(),
-            seq: i64::try_from(n).unwrap(),
-            priority: Priority::High,
-            ..Header::new(id, conversation(), other(), name, self.clock.now())
-        };
-        let content = self.sealer.seal(&place(id), words.as_bytes()).await.unwrap();
-        StoredMessage { header, content: Some(content), payload: None }
-    }
 }
 
 /// Rooms of care.
 fn rooms() -> MockRooms {
     let mut rooms = MockRooms::new();
-    rooms.expect_room().returning(|_| {
-        Ok(Some(Room {
-            is_direct: false,
-            is_emergency: false,
-            is_care: true,
-            is_case_discussion: false,
-            file_sharing: true,
-            typing_indicators: true,
-            read_receipts: true,
-            message_editing: true,
-            message_deletion: true,
-        }))
-    });
+    rooms.expect_room().returning(|_| Ok(Some(ROOM)));
     rooms
 }
-
-fn place(message: MessageId) -> SealContext {
-    SealContext {
-        table: "messages",
-        column: "content",
-        row: message.uuid(),
-        scope: Scope::Conversation(conversation()),
-        version: 1,
-    }
-}
-
-fn conversation() -> ConversationId {
-    Uuid::from_u128(0xC0).into()
-}
-
-fn message(n: u128) -> MessageId {
-    Uuid::from_u128(0xA000 + n).into()
-}
-
-fn other() -> UserId {
-    Uuid::from_u128(0xBB).into()
-}
-
-fn caller() -> Caller {
-    Caller {
-        user_id: Uuid::from_u128(0xAA).into(),
-        role: Role::Doctor,
-        session_id: SessionId::from(Uuid::from_u128(0x55)),
-        address: None,
-    }
-}
-
-fn draft(words: &str) -> Draft {
-    Draft {
-        priority: Priority::Urgent,
-        client_message_id: Some(ClientMessageId::parse("mine-1").unwrap()),
-        ..Draft::text(Content::parse(words).unwrap())
-    }
-}
-
-const STORED: Appended = Appended::Stored { seq: 7, number: 5042, members_version: 3, expires_at: None };
 
 // While it is closed
 
@@ -185,12 +100,12 @@ async fn what_comes_while_it_is_closed_is_refused_before_anything_is_stored() {
 #[tokio::test]
 async fn who_repeats_what_was_stored_in_time_gets_it_when_it_is_closed() {
     let mut desk = Desk { hours: Admits(Some(Admission::Refused(closed()))), ..Desk::default() };
-    let stored = desk.stored(7, "a tiempo").await;
+    let stored = stored(&desk.sealer, &desk.clock, 7, "a tiempo").await;
     desk.log.expect_earlier().returning(move |_, _, name, _| {
         assert_eq!(name.as_str(), "mine-1");
         Ok(Some(Appended::Repeat(stored.clone())))
     });
-    desk.listens();
+    listens(&mut desk.live);
     let sent = desk.open().send(&caller(), conversation(), draft("a tiempo")).await.unwrap();
     assert!(!sent.created);
     assert_eq!(sent.message.content.as_ref().unwrap().as_str(), "a tiempo");
@@ -213,7 +128,7 @@ async fn a_stranger_does_not_learn_when_it_is_closed() {
 async fn what_is_taken_quietly_says_so_to_those_who_react() {
     for quiet in [Quiet::Waits, Quiet::Answered] {
         let mut desk = Desk { hours: Admits(Some(Admission::Quietly(quiet))), ..Desk::default() };
-        let entries = desk.answers(STORED);
+        let entries = answers(&mut desk.log, STORED);
         desk.log.expect_position().returning(|_, _| {
             Ok(Some(Position {
                 joined_seq: 1,
@@ -223,7 +138,7 @@ async fn what_is_taken_quietly_says_so_to_those_who_react() {
                 marks: Vec::new(),
             }))
         });
-        desk.listens();
+        listens(&mut desk.live);
         desk.open().send(&caller(), conversation(), draft("Hola")).await.unwrap();
         let entries = entries.lock().unwrap();
         assert_eq!(entries[0].event.read::<MessageSent>().unwrap().quiet, Some(quiet));
@@ -233,7 +148,7 @@ async fn what_is_taken_quietly_says_so_to_those_who_react() {
 #[tokio::test]
 async fn what_we_say_ourselves_is_automated_and_goes_at_any_hour() {
     let mut desk = Desk { hours: Admits(Some(Admission::Refused(closed()))), ..Desk::default() };
-    let entries = desk.answers(STORED);
+    let entries = answers(&mut desk.log, STORED);
     desk.log.expect_position().returning(|_, _| {
         Ok(Some(Position {
             joined_seq: 1,
@@ -243,7 +158,7 @@ async fn what_we_say_ourselves_is_automated_and_goes_at_any_hour() {
             marks: Vec::new(),
         }))
     });
-    desk.listens();
+    listens(&mut desk.live);
     let name = ClientMessageId::parse("once").unwrap();
     let words = Content::parse("Volvemos a las 8").unwrap();
     let said = (SystemEvent::new("written_outside_hours"), words);

@@ -5,18 +5,21 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
-use alivio_kernel::ids::{ConversationId, MessageId, SessionId, UserId, Uuid};
-use alivio_kernel::sealing::{PlainSealer, Scope, SealContext};
+use alivio_kernel::ids::{ConversationId, Uuid};
+use alivio_kernel::sealing::{PlainSealer, SealContext};
 use alivio_kernel::{Caller, Clock, DomainError, ErrorKind, ManualClock, PageSize, Role, Sealed, Sealer};
 use alivio_messages::testing::mocked;
 use alivio_messages::{
-    Anchor, Appended, Appointment, Attachment, Automation, ClientMessageId, Content, Digest, Draft, Error,
-    Filter, Header, HistoryQuery, LogPage, LogQuery, Mark, Marks, MarksMoved, Message, MessageSent,
-    MessageType, Messages, MessagesPorts, MockAttachments, MockCorrespondents, MockLiveFeed,
-    MockMessageChanges, MockMessageLog, MockMessageReader, MockRooms, MockScheduledStore, Moved, NewEntry,
-    Outcome, Payload, Position, Priority, ReadableMessage, Room, ScheduledState, StoredMessage,
-    StoredScheduled, SystemEvent,
+    Anchor, Appended, Appointment, Attachment, Automation, ClientMessageId, Digest, Draft, Error, Filter,
+    HistoryQuery, LogPage, LogQuery, Mark, Marks, MarksMoved, Message, MessageSent, MessageType, Messages,
+    MessagesPorts, MockAttachments, MockCorrespondents, MockLiveFeed, MockMessageChanges, MockMessageLog,
+    MockMessageReader, MockRooms, MockScheduledStore, Moved, Outcome, Payload, Position, Priority,
+    ReadableMessage, Room, ScheduledState, StoredScheduled, SystemEvent,
 };
+
+mod common;
+
+use common::{ROOM, STORED, answers, caller, conversation, draft, listens, message, other, place, stored};
 
 /// Everything around the service, and what it was told.
 #[derive(Default)]
@@ -51,79 +54,6 @@ impl Desk {
             ..mocked()
         })
     }
-
-    /// A log that answers every append with `answer`, and what was appended.
-    fn answers(&mut self, answer: Appended) -> Arc<Mutex<Vec<NewEntry>>> {
-        let entries = Arc::new(Mutex::new(Vec::new()));
-        let seen = Arc::clone(&entries);
-        self.log.expect_append().returning(move |entry| {
-            seen.lock().unwrap().push(entry);
-            Ok(answer.clone())
-        });
-        entries
-    }
-
-    /// A feed that tells what it was told about messages. Without it, telling it anything is a failure.
-    fn listens(&mut self) -> Arc<Mutex<Vec<(Message, i64)>>> {
-        let told = Arc::new(Mutex::new(Vec::new()));
-        let seen = Arc::clone(&told);
-        self.live.expect_message_created().returning(move |message, version| {
-            seen.lock().unwrap().push((message.clone(), version));
-        });
-        told
-    }
-
-    async fn stored(&self, n: u128, words: &str) -> StoredMessage {
-        let id = message(n);
-        let name = ClientMessageId::parse("stored").unwrap();
-        let header = Header {
-            number: 5000 + i64::try_from(n).unwrap(),
-            seq: i64::try_from(n).unwrap(),
-            priority: Priority::High,
-            ..Header::new(id, conversation(), other(), name, self.clock.now())
-        };
-        let content = self.sealer.seal(&place(id), words.as_bytes()).await.unwrap();
-        StoredMessage { header, content: Some(content), payload: None }
-    }
-}
-
-fn place(message: MessageId) -> SealContext {
-    SealContext {
-        table: "messages",
-        column: "content",
-        row: message.uuid(),
-        scope: Scope::Conversation(conversation()),
-        version: 1,
-    }
-}
-
-fn conversation() -> ConversationId {
-    Uuid::from_u128(0xC0).into()
-}
-
-fn message(n: u128) -> MessageId {
-    Uuid::from_u128(0xA000 + n).into()
-}
-
-fn other() -> UserId {
-    Uuid::from_u128(0xBB).into()
-}
-
-fn caller() -> Caller {
-    Caller {
-        user_id: Uuid::from_u128(0xAA).into(),
-        role: Role::Doctor,
-        session_id: SessionId::from(Uuid::from_u128(0x55)),
-        address: None,
-    }
-}
-
-fn draft(words: &str) -> Draft {
-    Draft {
-        priority: Priority::Urgent,
-        client_message_id: Some(ClientMessageId::parse("mine-1").unwrap()),
-        ..Draft::text(Content::parse(words).unwrap())
-    }
 }
 
 fn marks(delivered_up_to: i64, read_up_to: i64) -> Marks {
@@ -134,12 +64,10 @@ fn size(n: i64) -> PageSize {
     PageSize::parse(Some(n), 1).unwrap()
 }
 
-const STORED: Appended = Appended::Stored { seq: 7, number: 5042, members_version: 3, expires_at: None };
-
 #[tokio::test]
 async fn a_sent_message_is_sealed_stored_and_announced_once() {
     let mut desk = Desk::default();
-    let (entries, told) = (desk.answers(STORED), desk.listens());
+    let (entries, told) = (answers(&mut desk.log, STORED), listens(&mut desk.live));
     let (sealer, now) = (Arc::clone(&desk.sealer), desk.clock.now());
     let sent = desk.open().send(&caller(), conversation(), draft("Tome 5 mg")).await.unwrap();
 
@@ -192,8 +120,8 @@ async fn a_repeat_answers_the_stored_message_and_announces_it_to_whoever_missed_
         .withf(|message, members_version| message.seq == 4 && *members_version == i64::MAX)
         .times(1)
         .returning(|_, _| ());
-    let stored = desk.stored(4, "as it was sent first").await;
-    desk.answers(Appended::Repeat(stored.clone()));
+    let stored = stored(&desk.sealer, &desk.clock, 4, "as it was sent first").await;
+    answers(&mut desk.log, Appended::Repeat(stored.clone()));
     let sent = desk.open().send(&caller(), conversation(), draft("hola")).await.unwrap();
     assert!(!sent.created);
     assert_eq!((sent.message.id, sent.message.seq, sent.message.number), (stored.id, 4, 5004));
@@ -208,7 +136,7 @@ async fn what_is_not_stored_is_an_error_and_not_announced() {
         (Appended::Closed, "conversation_closed", ErrorKind::Conflict),
     ] {
         let mut desk = Desk::default();
-        desk.answers(answer);
+        answers(&mut desk.log, answer);
         let error = desk.open().send(&caller(), conversation(), draft("hola")).await.unwrap_err();
         assert_eq!((error.code(), error.kind()), (code, kind));
     }
@@ -226,7 +154,7 @@ async fn a_log_out_of_reach_is_said_without_its_reasons() {
 #[tokio::test]
 async fn a_message_without_a_client_message_id_gets_one_of_its_own() {
     let mut desk = Desk::default();
-    let (entries, _told) = (desk.answers(STORED), desk.listens());
+    let (entries, _told) = (answers(&mut desk.log, STORED), listens(&mut desk.live));
     let messages = desk.open();
     let nameless = Draft { client_message_id: None, ..draft("hola") };
     for draft in [nameless.clone(), nameless, draft("hola")] {
@@ -243,7 +171,7 @@ async fn a_message_without_a_client_message_id_gets_one_of_its_own() {
 #[tokio::test]
 async fn the_fingerprint_tells_a_retry_from_another_message() {
     let mut desk = Desk::default();
-    let (entries, _told) = (desk.answers(STORED), desk.listens());
+    let (entries, _told) = (answers(&mut desk.log, STORED), listens(&mut desk.live));
     let messages = desk.open();
     let elsewhere = Uuid::from_u128(0xC1).into();
     for (conversation, draft) in [
@@ -340,7 +268,7 @@ async fn a_page_of_history_is_opened_and_says_where_the_next_one_starts() {
         let mut desk = Desk::default();
         let mut rows = Vec::new();
         for n in 1..=found {
-            rows.push(desk.stored(n, &format!("words {n}")).await);
+            rows.push(stored(&desk.sealer, &desk.clock, n, &format!("words {n}")).await);
         }
         let query = log_query(size(2));
         let asked = query.clone();
@@ -371,7 +299,7 @@ async fn a_page_of_history_is_opened_and_says_where_the_next_one_starts() {
 #[tokio::test]
 async fn a_replay_starts_after_what_the_client_has() {
     let mut desk = Desk::default();
-    let row = desk.stored(8, "missed").await;
+    let row = stored(&desk.sealer, &desk.clock, 8, "missed").await;
     desk.log
         .expect_history()
         .withf(|_, _, query| *query == HistoryQuery::After(Anchor::Seq(7), size(50)))
@@ -403,7 +331,10 @@ async fn strangers_find_nothing() {
 #[tokio::test]
 async fn words_moved_to_another_message_do_not_open() {
     let mut desk = Desk::default();
-    let (mut row, another) = (desk.stored(1, "mine").await, desk.stored(2, "another's").await);
+    let (mut row, another) = (
+        stored(&desk.sealer, &desk.clock, 1, "mine").await,
+        stored(&desk.sealer, &desk.clock, 2, "another's").await,
+    );
     row.content = another.content;
     desk.log.expect_history().returning(move |_, _, _| Ok(Some(vec![row.clone()])));
     let error = desk.open().replay(&caller(), conversation(), 0, size(2)).await.unwrap_err();
@@ -414,7 +345,10 @@ async fn words_moved_to_another_message_do_not_open() {
 async fn each_digest_gets_its_own_last_message() {
     let mut desk = Desk::default();
     let places: Vec<ConversationId> = (1..=3).map(|n| Uuid::from_u128(n).into()).collect();
-    let (first, last) = (desk.stored(1, "first").await, desk.stored(3, "last").await);
+    let (first, last) = (
+        stored(&desk.sealer, &desk.clock, 1, "first").await,
+        stored(&desk.sealer, &desk.clock, 3, "last").await,
+    );
     let digests: Vec<_> = places
         .iter()
         .zip([Some(first), None, Some(last)])
@@ -454,18 +388,6 @@ async fn a_stranger_to_a_conversation_without_a_key_makes_none() {
     assert!(matches!(error, Error::NotFound));
 }
 
-const ROOM: Room = Room {
-    is_direct: false,
-    is_emergency: false,
-    is_care: true,
-    is_case_discussion: false,
-    file_sharing: true,
-    typing_indicators: true,
-    read_receipts: true,
-    message_editing: true,
-    message_deletion: true,
-};
-
 fn here() -> Option<Position> {
     Some(Position { joined_seq: 1, last_seq: 9, last_revision: 0, members_version: 1, marks: Vec::new() })
 }
@@ -491,7 +413,7 @@ fn file(n: u128, kind: &str) -> Attachment {
 #[tokio::test]
 async fn files_are_asked_for_and_kept_in_the_order_asked() {
     let mut desk = Desk::default();
-    let (entries, _told) = (desk.answers(STORED), desk.listens());
+    let (entries, _told) = (answers(&mut desk.log, STORED), listens(&mut desk.live));
     desk.log.expect_position().returning(|_, _| Ok(here()));
     desk.rooms.expect_room().returning(|_| Ok(Some(ROOM)));
     desk.attachments.expect_attachable().returning(|_, _, _| Ok(vec![file(2, "image"), file(1, "image")]));
@@ -535,10 +457,10 @@ async fn what_was_stored_is_answered_again_whatever_has_changed_since() {
     ] {
         for (was, expected) in [("stored", None), ("not", Some(code)), ("left", Some("not_found"))] {
             let mut desk = Desk::default();
-            let _told = desk.listens();
+            let _told = listens(&mut desk.live);
             desk.rooms.expect_room().returning(move |_| Ok(Some(room)));
             desk.attachments.expect_attachable().returning(|_, _, _| Ok(Vec::new()));
-            let stored = desk.stored(1, "hola").await;
+            let stored = stored(&desk.sealer, &desk.clock, 1, "hola").await;
             let is_in = was != "left";
             desk.log.expect_position().returning(move |_, _| Ok(here().filter(|_| is_in)));
             desk.log.expect_earlier().returning(move |_, _, _, _| {
@@ -563,7 +485,7 @@ async fn what_was_stored_is_answered_again_whatever_has_changed_since() {
 #[tokio::test]
 async fn nobody_passes_for_the_server_and_what_it_says_is_labelled() {
     let mut desk = Desk::default();
-    let (entries, told) = (desk.answers(STORED), desk.listens());
+    let (entries, told) = (answers(&mut desk.log, STORED), listens(&mut desk.live));
     desk.log.expect_position().returning(|_, _| Ok(here()));
     desk.correspondents.expect_role().returning(|_| Ok(Some(Role::Doctor)));
     let messages = desk.open();
@@ -587,8 +509,8 @@ async fn nobody_passes_for_the_server_and_what_it_says_is_labelled() {
 async fn what_an_answer_quotes_is_told_only_as_far_as_everyone_may_know() {
     for everyone in [true, false] {
         let mut desk = Desk::default();
-        let (_entries, told) = (desk.answers(STORED), desk.listens());
-        let original = desk.stored(1, &"ñ".repeat(150)).await;
+        let (_entries, told) = (answers(&mut desk.log, STORED), listens(&mut desk.live));
+        let original = stored(&desk.sealer, &desk.clock, 1, &"ñ".repeat(150)).await;
         desk.reader.expect_readable().times(1).returning(move |_, _| {
             Ok(vec![ReadableMessage { message: original.clone(), by_everyone: everyone }])
         });
@@ -626,7 +548,7 @@ async fn what_is_due_is_checked_again_and_refused_for_good() {
     desk.scheduled.expect_claim().times(2).returning(move |_, _| Ok(Some(stored.clone())));
     let mut roles = [None, Some(Role::Patient)].into_iter();
     desk.correspondents.expect_role().returning(move |_| Ok(roles.next().unwrap()));
-    desk.answers(Appended::Blocked);
+    answers(&mut desk.log, Appended::Blocked);
     let outcomes = Arc::new(Mutex::new(Vec::new()));
     let seen = Arc::clone(&outcomes);
     desk.scheduled.expect_settle().returning(move |_, outcome, _| {

@@ -31,7 +31,9 @@ use super::s0;
 use crate::extract::parse_json;
 use crate::messages::{MessageTypeBody, NewMessage, attachments};
 use crate::problem::{Problem, ProblemDetails, Result, invalid};
-use crate::realtime::{Act, Answer, Credential, Refusal, Request, Words, check_origin, credential, open};
+use crate::realtime::{
+    Act, Answer, Credential, Refusal, Request, Words, check_origin, connect, credential, open,
+};
 use crate::state::State;
 
 /// Messages per `mark_read`.
@@ -52,7 +54,7 @@ pub(super) async fn open_chat(
     };
     let conversation = ConversationId::from(conversation.into_inner());
     let dialect = Dialect::of(request.query_string())?;
-    let (mut session, inbox) = LiveSession::connect(state.platform.clone(), live.caller);
+    let (mut session, inbox) = connect(&state, live.caller)?;
     session.subscribe(&[conversation]).await?;
     open(&request, body, &state, (session, inbox), live.expires_at, Documented { conversation, dialect })
 }

@@ -43,7 +43,8 @@ impl Words for Canonical {
 
     fn greeting(&self, session: &LiveSession) -> Option<ByteString> {
         let caller = session.caller();
-        let data = Ready { user_id: caller.user_id.uuid(), session_id: caller.session_id.uuid() };
+        let (user_id, session_id) = (caller.user_id.uuid(), caller.session_id.uuid());
+        let data = Ready { user_id, session_id, epoch: session.epoch() };
         Some(text(&ReadyFrame { v: VERSION, r#type: "ready", data }))
     }
 
@@ -101,10 +102,9 @@ fn command(name: &str, text: &str) -> Result<Command, Problem> {
         Kind::Subscribe => return Ok(Listen::Subscribe(ids(text)?).into()),
         Kind::Unsubscribe => return Ok(Listen::Unsubscribe(ids(text)?).into()),
         Kind::Resume => {
-            let Resume { conversation_id, last_seq, last_revision, .. } = body(text)?;
-            return Ok(
-                Listen::Resume { conversation: conversation_id.into(), last_seq, last_revision }.into()
-            );
+            let Resume { conversation_id, last_seq, last_revision, epoch, .. } = body(text)?;
+            let conversation = conversation_id.into();
+            return Ok(Listen::Resume { conversation, last_seq, last_revision, epoch }.into());
         }
         Kind::Send => {
             let send: Send = body(text)?;
@@ -173,6 +173,7 @@ pub(crate) fn text(value: &impl Serialize) -> ByteString {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
     use uuid::Uuid;
 
     use super::*;
@@ -207,5 +208,90 @@ mod tests {
             (None, "validation_failed")
         );
         assert_eq!(refusal(r#"{"type":"ping","ref":"1"}"#), (None, "accepted"));
+    }
+
+    fn value() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            any::<f64>().prop_map(Value::from),
+            any::<String>().prop_map(Value::from),
+            Just(Value::from(Uuid::nil().to_string())),
+        ];
+        leaf.prop_recursive(6, 64, 8, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..8).prop_map(Value::from),
+                prop::collection::hash_map(any::<String>(), inner, 0..8)
+                    .prop_map(|fields| Value::Object(fields.into_iter().collect())),
+            ]
+        })
+    }
+
+    /// Something like a command: its type, and fields that commands have, with whatever in them.
+    fn near_command() -> impl Strategy<Value = String> {
+        let types = prop::sample::select(vec![
+            "subscribe",
+            "unsubscribe",
+            "resume",
+            "message.send",
+            "message.edit",
+            "message.delete",
+            "reaction.set",
+            "reaction.clear",
+            "typing.set",
+            "read.set",
+            "ack",
+            "presence.set",
+            "ping",
+            "message.created",
+        ]);
+        let fields = prop::sample::select(vec![
+            "ref",
+            "conversation_id",
+            "conversation_ids",
+            "client_message_id",
+            "content",
+            "message_id",
+            "message_type",
+            "payload",
+            "attachments",
+            "reply_to",
+            "emoji",
+            "is_typing",
+            "last_seq",
+            "up_to_seq",
+            "presence",
+            "v",
+        ]);
+        (types, prop::collection::hash_map(fields, value(), 0..6)).prop_map(|(kind, fields)| {
+            let mut command: serde_json::Map<_, _> =
+                fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+            command.insert("type".to_owned(), kind.into());
+            Value::Object(command).to_string()
+        })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2000))]
+
+        /// WS-13: with words for it, and under a name that the device has given, if any.
+        #[test]
+        fn whatever_comes_is_understood_or_refused(
+            text in prop_oneof![
+                any::<String>(),
+                value().prop_map(|value| value.to_string()),
+                near_command(),
+                // Broken off.
+                (near_command(), any::<prop::sample::Index>()).prop_map(|(command, end)| {
+                    let ends: Vec<_> = command.char_indices().map(|(index, _)| index).collect();
+                    command[..ends[end.index(ends.len())]].to_owned()
+                }),
+            ],
+        ) {
+            let (reference, code) = refusal(&text);
+            prop_assert!(!code.is_empty());
+            prop_assert!(reference.is_none_or(|reference| reference.len() <= MAX_REF));
+        }
     }
 }

@@ -14,8 +14,9 @@ const ABOUT: &str = "Secure conversations between patients and professionals, as
     bearer.<access token>` or `alivio.v1, ticket.<ticket>`, or by `?ticket=…`. `ready` comes first.\n\n\
     Every command is answered by `ack` or `error` with its `ref`. Every event about a message carries the message's \
     `seq`; after a reconnect, `resume` with the last one you have: nothing is missing and nothing comes twice.\n\n\
+    A person has 10 sockets open at most; the next is refused with 429 `too_many_sockets`.\n\n\
     Close codes: 4401 the session has ended; 4429 too many commands; 4008 you read too slowly, resume; 1009 the frame is \
-    too large; 1003 not text; 1012 the server restarts, come back and resume; 1013 try again and resume.";
+    too large, or in too many parts; 1003 not text; 1012 the server restarts, come back and resume; 1013 try again and resume.";
 
 /// Something with a name and a type.
 pub(super) struct Described {

@@ -6,11 +6,16 @@ mod canonical;
 mod commands;
 mod document;
 mod events;
+mod frames;
 mod socket;
 
+use std::sync::Arc;
+
+use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, get, post, web};
 use alivio_accounts::TICKET_LIFETIME;
-use alivio_platform::live::LiveSession;
+use alivio_kernel::Caller;
+use alivio_platform::live::{Inbox, LiveSession};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -20,7 +25,7 @@ pub(crate) use document::document;
 pub(crate) use socket::{Act, Command, Listen, Refusal, Request, Words, open};
 
 use crate::extract::SignedIn;
-use crate::problem::{ProblemDetails, Result};
+use crate::problem::{Problem, ProblemDetails, Result};
 use crate::responses::{Unauthenticated, Unavailable};
 use crate::state::State;
 
@@ -83,15 +88,19 @@ async fn issue_ticket(state: web::Data<State>, SignedIn(caller): SignedIn) -> Re
 /// On a connection `seq` goes up by one with each `message.created`, and `revision` goes up with each change; it may skip
 /// numbers, of messages that you may not read and of changes that were told together. `data.revision` is the number of the
 /// last change that the message shows; of two states of a message keep the one with the higher. Without `last_revision`
-/// only messages are sent again. If you have a `seq` or a `revision` that does not exist (a backup was restored), you get
-/// `sync.gap` and `gap: true`: drop what you have of the conversation and read it anew by `GET
-/// /conversations/{id}/messages`; the socket goes on from the `last_seq` and `last_revision` of the ack. A device that reads
+/// only messages are sent again. If you have a `seq` or a `revision` that does not exist, or `resume` with an `epoch` (of the
+/// greeting) that is not the present one (a backup was restored), you get `sync.gap` and `gap: true`: drop what you have of
+/// the conversation and read it anew by `GET /conversations/{id}/messages`; the socket goes on from the `last_seq` and `last_revision` of the ack. A device that reads
 /// the conversation by REST first finds both numbers in `GET /conversations/{id}`. To resume marks nothing as delivered:
 /// `ack` does.
 ///
+/// **How many.** A person has 10 sockets open at most; the next is refused with 429 `too_many_sockets`, and a ticket that it
+/// came with is spent. One socket carries all conversations. A socket whose device is gone without a word counts for a minute
+/// at most: it is pinged every 25 seconds, and closed when 60 have passed without a sign of life.
+///
 /// **Close codes**: 4401 the session has ended (`session_ended`: signed out, or nothing was done for 30 minutes;
 /// `session_evicted`: the account signed in on too many devices); 4429 too many commands; 4008 you read too slowly, resume; 1009 the
-/// frame is too large; 1003 not text; 1012 the server restarts, come back and resume; 1013 try again and resume.
+/// frame is too large, or in too many parts; 1003 not text; 1012 the server restarts, come back and resume; 1013 try again and resume.
 #[utoipa::path(
     tag = "Realtime",
     operation_id = "openSocket",
@@ -101,6 +110,7 @@ async fn issue_ticket(state: web::Data<State>, SignedIn(caller): SignedIn) -> Re
         (status = 101, description = "Switched to WebSocket."),
         (status = 401, response = Unauthenticated),
         (status = 403, description = "`forbidden_origin`: a web page of another origin.", body = ProblemDetails, content_type = "application/problem+json"),
+        (status = 429, description = "`too_many_sockets`: this account has as many sockets open as it may. `rate_limited`: too many requests; `Retry-After` says how many seconds to wait.", body = ProblemDetails, content_type = "application/problem+json"),
         (status = 426, description = "`upgrade_required`: not a WebSocket handshake.", body = ProblemDetails, content_type = "application/problem+json"),
         (status = 503, response = Unavailable),
     )
@@ -116,8 +126,14 @@ async fn open_socket(
         Credential::Token(token) => state.platform.accounts.authenticate(&token).await?,
         Credential::Ticket(ticket) => state.platform.accounts.redeem_ticket(&ticket).await?,
     };
-    let (session, inbox) = LiveSession::connect(state.platform.clone(), live.caller);
-    open(&request, body, &state, (session, inbox), live.expires_at, canonical::Canonical)
+    let device = connect(&state, live.caller)?;
+    open(&request, body, &state, device, live.expires_at, canonical::Canonical)
+}
+
+/// Connects a device of the caller, unless they have too many.
+pub(crate) fn connect(state: &State, caller: Caller) -> Result<(LiveSession, Inbox)> {
+    LiveSession::connect(Arc::clone(&state.platform), caller, state.config.sockets_per_person)
+        .ok_or_else(|| Problem::new(StatusCode::TOO_MANY_REQUESTS, "too_many_sockets"))
 }
 
 pub(crate) fn routes(config: &mut utoipa_actix_web::service_config::ServiceConfig<'_>) {

@@ -4,35 +4,40 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
+use actix_web::error::PayloadError;
 use actix_web::http::StatusCode;
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::{FromRequest, HttpRequest, HttpResponse, web};
 use actix_ws::{AggregatedMessage, AggregatedMessageStream, CloseCode, CloseReason, ProtocolError};
 use alivio_accounts::ChosenPresence;
 use alivio_kernel::ids::{ConversationId, MessageId};
 use alivio_kernel::{Clock, SystemClock};
 use alivio_messages::{Anchor, Content, Draft, Emoji, Error, Mark};
-use alivio_platform::live::{Desk, Fate, Frame, Inbox, LiveSession, Resumed, Verdict, Vocabulary};
+use alivio_metrics::{self as metrics, Closing, Delivery, Outcome, sockets};
+use alivio_platform::live::{Desk, Fate, Frame, Happening, Inbox, LiveSession, Resumed, Verdict, Vocabulary};
 use bytestring::ByteString;
 use chrono::{DateTime, Utc};
+use futures_util::FutureExt;
 use futures_util::future::LocalBoxFuture;
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior};
+use uuid::Uuid;
 
 use super::answers::{
     Answer, Deletion, Edition, Nothing, Pong, ReactionAnswer, Resumption, Sent, ShownPresence, Standing,
     Subscriptions,
 };
 use super::authenticate::PROTOCOL;
+use super::frames::{MAX_FRAME, guarded};
 use crate::catalogue::Language;
 use crate::messages::{ReadMarkerBody, WarningBody};
 use crate::problem::{Problem, ProblemDetails, Result};
 use crate::state::State;
 
-/// The largest frame, and the largest message in several frames.
-const MAX_FRAME: usize = 64 * 1024;
-/// A device that says nothing for so long, not even a pong, is gone.
+/// A device that says nothing for so long, not even a pong, is gone (WS-09).
 const SILENCE: Duration = Duration::from_secs(60);
+/// Nor is one there that leaves so many pings unanswered.
+const UNANSWERED: u32 = 3;
 /// A device that takes nothing for so long is closed, and may resume.
 const STUCK: Duration = Duration::from_secs(30);
 /// How many events are sent before anything else is looked at.
@@ -54,7 +59,7 @@ pub(crate) enum Command {
 pub(crate) enum Listen {
     Subscribe(Vec<ConversationId>),
     Unsubscribe(Vec<ConversationId>),
-    Resume { conversation: ConversationId, last_seq: i64, last_revision: Option<i64> },
+    Resume { conversation: ConversationId, last_seq: i64, last_revision: Option<i64>, epoch: Option<Uuid> },
 }
 
 #[expect(clippy::large_enum_variant, reason = "made once per command, and moved once")]
@@ -88,6 +93,27 @@ impl Act {
     }
 }
 
+impl Command {
+    const fn measured(&self) -> metrics::Command {
+        match self {
+            Self::Listen(Listen::Subscribe(_)) => metrics::Command::Subscribe,
+            Self::Listen(Listen::Unsubscribe(_)) => metrics::Command::Unsubscribe,
+            Self::Listen(Listen::Resume { .. }) => metrics::Command::Resume,
+            Self::Act(Act::Send { .. }) => metrics::Command::Send,
+            Self::Act(Act::Edit { .. }) => metrics::Command::Edit,
+            Self::Act(Act::Delete { .. }) => metrics::Command::Delete,
+            Self::Act(Act::React { .. }) => metrics::Command::React,
+            Self::Act(Act::Typing { .. }) => metrics::Command::Typing,
+            Self::Act(Act::Advance { mark: Mark::Delivered, .. }) => metrics::Command::Ack,
+            Self::Act(Act::Advance { mark: Mark::Read, .. } | Act::ReadNewestOf { .. }) => {
+                metrics::Command::Read
+            }
+            Self::Act(Act::ShowAs(_)) => metrics::Command::Presence,
+            Self::Act(Act::Ping) => metrics::Command::Ping,
+        }
+    }
+}
+
 impl From<Listen> for Command {
     fn from(listen: Listen) -> Self {
         Self::Listen(listen)
@@ -100,8 +126,31 @@ impl From<Act> for Command {
     }
 }
 
-/// A command that has begun, and the device's name for it.
-type Running = LocalBoxFuture<'static, (Option<String>, Result<Answer>)>;
+/// A command that has begun.
+type Running = LocalBoxFuture<'static, (Asked, Result<Answer>)>;
+
+/// What a device has asked for.
+struct Asked {
+    /// The device's name for it.
+    reference: Option<String>,
+    command: metrics::Command,
+    at: Instant,
+}
+
+impl Asked {
+    /// What it was, and what is to be done.
+    fn now(request: std::result::Result<Request, Refusal>) -> (Self, Result<Command>) {
+        let at = Instant::now();
+        match request {
+            Ok(Request { reference, command }) => {
+                (Self { reference, command: command.measured(), at }, Ok(command))
+            }
+            Err(Refusal { reference, problem }) => {
+                (Self { reference, command: metrics::Command::Unknown, at }, Err(problem))
+            }
+        }
+    }
+}
 
 /// The question whether the session goes on.
 type Checking = LocalBoxFuture<'static, std::result::Result<bool, alivio_accounts::Error>>;
@@ -140,8 +189,12 @@ pub(crate) fn open(
     expires_at: DateTime<Utc>,
     words: impl Words,
 ) -> Result<HttpResponse> {
-    let (response, sink, stream) = actix_ws::handle_with_protocols(request, body, &[PROTOCOL])
-        .map_err(|_| Problem::new(StatusCode::UPGRADE_REQUIRED, "upgrade_required"))?;
+    let body = web::Payload::from_request(request, &mut guarded(body.into_inner())).now_or_never();
+    let upgraded = body
+        .and_then(std::result::Result::ok)
+        .and_then(|body| actix_ws::handle_with_protocols(request, body, &[PROTOCOL]).ok());
+    let (response, sink, stream) =
+        upgraded.ok_or_else(|| Problem::new(StatusCode::UPGRADE_REQUIRED, "upgrade_required"))?;
     let stream = stream.max_frame_size(MAX_FRAME).aggregate_continuations().max_continuation_size(MAX_FRAME);
     let rest = (expires_at - SystemClock.now()).to_std().unwrap_or_default();
     let per_second = state.config.socket_commands_per_second;
@@ -154,6 +207,7 @@ pub(crate) fn open(
         heartbeat: state.config.socket_heartbeat,
         commands: RateLimiter::direct(Quota::per_second(per_second).allow_burst(burst)),
         refusals: RateLimiter::direct(Quota::per_second(NonZeroU32::MIN).allow_burst(burst)),
+        told: Told::default(),
     };
     actix_web::rt::spawn(socket.run(stream, inbox, Instant::now() + rest));
     Ok(response)
@@ -165,6 +219,18 @@ enum End {
     Gone,
     /// We close it.
     Close(CloseCode, &'static str),
+}
+
+/// Of one that sends too much (WS-07).
+const FLOOD: End = End::Close(CloseCode::Other(4429), "rate_limited");
+
+impl End {
+    fn measured(&self) -> Closing {
+        match self {
+            Self::Gone => Closing::Gone,
+            Self::Close(_, reason) => Closing::named(reason).unwrap_or(Closing::Other),
+        }
+    }
 }
 
 impl From<Fate> for End {
@@ -228,14 +294,44 @@ struct Socket<W> {
     commands: DefaultDirectRateLimiter,
     /// Refusals that are put up with; the limit on commands lets some of a flood through, this does not.
     refusals: DefaultDirectRateLimiter,
+    told: Told,
+}
+
+/// Events that were sent and are not counted yet. They are counted by the handful: the counters are everybody's, and
+/// there may be a million events a second.
+#[derive(Default)]
+struct Told {
+    messages: u64,
+    others: u64,
+}
+
+impl Told {
+    const fn note(&mut self, frame: &Frame) {
+        match frame.what {
+            Happening::MessageCreated { .. } => self.messages += 1,
+            _ => self.others += 1,
+        }
+    }
+
+    fn count(&mut self) {
+        let Self { messages, others } = std::mem::take(self);
+        for (delivery, number) in [(Delivery::Message, messages), (Delivery::Other, others)] {
+            if number > 0 {
+                sockets::DELIVERIES.of(delivery).increment(number);
+            }
+        }
+    }
 }
 
 impl<W: Words> Socket<W> {
     async fn run(mut self, stream: AggregatedMessageStream, inbox: Inbox, expires: Instant) {
+        sockets::OPENED.increment(1);
         let end = match self.serve(stream, inbox, expires).await {
             Err(end) => end,
             Ok(()) => End::Gone,
         };
+        self.told.count();
+        sockets::CLOSED.of(end.measured()).increment(1);
         let Self { sink: Sink { session: mut sink, .. }, session, words, .. } = self;
         let End::Close(code, reason) = end else { return };
         let is_revoked = code == CloseCode::Other(SESSION_OVER);
@@ -261,7 +357,7 @@ impl<W: Words> Socket<W> {
         }
         let mut heartbeat = tokio::time::interval(self.heartbeat);
         heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut heard = Instant::now();
+        let (mut heard, patience) = (Instant::now(), patience(self.heartbeat));
         let expired = tokio::time::sleep_until(expires);
         tokio::pin!(expired);
         let mut frames = Vec::with_capacity(GULP);
@@ -271,6 +367,7 @@ impl<W: Words> Socket<W> {
         // ended, and that ended while their socket was opening.
         let mut checking: Option<Checking> = None;
         loop {
+            self.told.count();
             tokio::select! {
                 end = fate(&mut inbox.fate) => return Err(end),
                 () = &mut expired => return Err(Fate::SessionEnded.into()),
@@ -282,16 +379,16 @@ impl<W: Words> Socket<W> {
                         self.forward(&frame).await?;
                     }
                 }
-                (reference, outcome) = finished(&mut running) => {
+                (asked, outcome) = finished(&mut running) => {
                     running = None;
-                    self.answer(reference, outcome).await?;
+                    self.answer(asked, outcome).await?;
                 }
                 message = stream.recv(), if running.is_none() => {
                     heard = Instant::now();
                     running = self.hear(message).await?;
                 }
                 _ = heartbeat.tick() => {
-                    if heard.elapsed() > SILENCE {
+                    if heard.elapsed() > patience {
                         return Err(End::Gone);
                     }
                     self.sink.ping().await?;
@@ -318,14 +415,28 @@ impl<W: Words> Socket<W> {
             Some(Ok(AggregatedMessage::Text(text))) => self.obey(&text).await,
             Some(Ok(AggregatedMessage::Binary(_))) => Err(End::Close(CloseCode::Unsupported, "text_only")),
             Some(Ok(AggregatedMessage::Ping(bytes))) => {
+                if self.is_flooding() {
+                    return Err(FLOOD);
+                }
                 self.sink.pong(&bytes).await?;
                 Ok(None)
             }
             Some(Ok(AggregatedMessage::Pong(_))) => Ok(None),
             Some(Ok(AggregatedMessage::Close(_))) => Err(End::Close(CloseCode::Normal, "bye")),
+            Some(Err(ProtocolError::Io(error)))
+                if error
+                    .get_ref()
+                    .is_some_and(|cause| matches!(cause.downcast_ref(), Some(PayloadError::Overflow))) =>
+            {
+                Err(End::Close(CloseCode::Size, "frame_too_large"))
+            }
             Some(Err(ProtocolError::Overflow)) => Err(End::Close(CloseCode::Size, "frame_too_large")),
             Some(Err(ProtocolError::Io(error))) if error.to_string().contains("continuation size") => {
                 Err(End::Close(CloseCode::Size, "message_too_large"))
+            }
+            // It is no mistake in the text, although it is called so.
+            Some(Err(ProtocolError::Io(error))) if error.to_string().contains("reserved bits") => {
+                Err(End::Close(CloseCode::Protocol, "protocol_error"))
             }
             Some(Err(ProtocolError::Io(error))) if error.kind() == std::io::ErrorKind::InvalidData => {
                 Err(End::Close(CloseCode::Invalid, "not_utf8"))
@@ -355,6 +466,7 @@ impl<W: Words> Socket<W> {
 
     /// Sends what is missing before an event, and what the event was about.
     async fn recover(&mut self, conversation: ConversationId) -> std::result::Result<(), End> {
+        sockets::RECOVERIES.increment(1);
         let caught_up = match self.session.catch_up(conversation).await {
             Ok(()) => self.replay(conversation).await?.map(drop),
             Err(error) => Err(error),
@@ -400,33 +512,42 @@ impl<W: Words> Socket<W> {
     async fn tell(&mut self, frame: &Frame) -> std::result::Result<(), End> {
         let words = &self.words;
         let text = frame.render(words.vocabulary(), |frame| words.event(frame).unwrap_or_default());
-        if text.is_empty() { Ok(()) } else { self.sink.text(text).await }
+        if text.is_empty() {
+            return Ok(());
+        }
+        self.told.note(frame);
+        self.sink.text(text).await
+    }
+
+    /// Whether the device sends more than can be put up with (WS-07).
+    fn is_flooding(&self) -> bool {
+        self.commands.check().is_err() && self.refusals.check().is_err()
     }
 
     /// Answers a command, or begins what takes longer.
     async fn obey(&mut self, text: &str) -> std::result::Result<Option<Running>, End> {
-        let request = self.words.read(text);
+        let (asked, command) = Asked::now(self.words.read(text));
         if self.commands.check().is_err() {
             if self.refusals.check().is_err() {
-                return Err(End::Close(CloseCode::Other(4429), "rate_limited"));
+                sockets::COMMANDS.of((asked.command, Outcome::RateLimited)).increment(1);
+                return Err(FLOOD);
             }
-            let reference = request.map_or_else(|r| r.reference, |r| r.reference);
             let problem = Problem::new(StatusCode::TOO_MANY_REQUESTS, "rate_limited");
-            self.answer(reference, Err(problem)).await?;
+            self.answer(asked, Err(problem)).await?;
             return Ok(None);
         }
-        match request {
-            Ok(Request { reference, command: Command::Act(act) }) => {
+        match command {
+            Ok(Command::Act(act)) => {
                 let desk = self.session.desk();
-                Ok(Some(Box::pin(async move { (reference, perform(&desk, act).await) })))
+                Ok(Some(Box::pin(async move { (asked, perform(&desk, act).await) })))
             }
-            Ok(Request { reference, command: Command::Listen(listen) }) => {
+            Ok(Command::Listen(listen)) => {
                 let outcome = self.listen(listen).await?;
-                self.answer(reference, outcome).await?;
+                self.answer(asked, outcome).await?;
                 Ok(None)
             }
-            Err(Refusal { reference, problem }) => {
-                self.answer(reference, Err(problem)).await?;
+            Err(problem) => {
+                self.answer(asked, Err(problem)).await?;
                 Ok(None)
             }
         }
@@ -434,17 +555,22 @@ impl<W: Words> Socket<W> {
 
     async fn answer(
         &mut self,
-        reference: Option<String>,
+        Asked { reference, command, at }: Asked,
         outcome: Result<Answer>,
     ) -> std::result::Result<(), End> {
+        let came_of_it = crate::problem::outcome(&outcome);
+        sockets::COMMANDS.of((command, came_of_it)).increment(1);
         let answer = match outcome {
             Ok(data) => self.words.ack(reference, data),
             Err(problem) => Some(self.words.error(reference, problem.words(self.language, ""))),
         };
-        match answer {
-            Some(answer) => self.sink.text(answer).await,
-            None => Ok(()),
+        if let Some(answer) = answer {
+            self.sink.text(answer).await?;
         }
+        if (command, came_of_it) == (metrics::Command::Send, Outcome::Done) {
+            sockets::ACKNOWLEDGEMENT.record(at.elapsed());
+        }
+        Ok(())
     }
 
     /// Changes what the socket sends, so nothing else is sent meanwhile.
@@ -466,8 +592,8 @@ impl<W: Words> Socket<W> {
                 self.session.unsubscribe(&conversations);
                 Ok(Answer::Nothing(Nothing {}))
             }
-            Listen::Resume { conversation, last_seq, last_revision } => {
-                match self.session.resume(conversation, last_seq, last_revision).await {
+            Listen::Resume { conversation, last_seq, last_revision, epoch } => {
+                match self.session.resume(conversation, last_seq, last_revision, epoch).await {
                     Ok(resumed) => self.go_on(conversation, resumed).await?,
                     Err(error) => Err(error.into()),
                 }
@@ -482,6 +608,7 @@ impl<W: Words> Socket<W> {
         Resumed { mut position, gap }: Resumed,
     ) -> std::result::Result<Result<Answer>, End> {
         if let Some(gap) = &gap {
+            sockets::RESUME_GAPS.increment(1);
             self.tell(gap).await?;
         }
         let replayed = match self.replay(conversation).await? {
@@ -509,6 +636,11 @@ impl<W: Words> Socket<W> {
 struct Replayed {
     messages: usize,
     changes: usize,
+}
+
+/// How long a device that is pinged this often may say nothing.
+fn patience(heartbeat: Duration) -> Duration {
+    SILENCE.min(heartbeat * UNANSWERED)
 }
 
 /// Resolves when what runs has finished; never, if nothing runs.
@@ -563,5 +695,17 @@ async fn perform(desk: &Desk, act: Act) -> Result<Answer> {
             Ok(Answer::ShownAs(ShownPresence { presence: chosen.as_str() }))
         }
         Act::Ping => Ok(Answer::Pong(Pong { at: SystemClock.now() })),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_is_silent_for_longer_than_a_minute() {
+        for (heartbeat, expected) in [(1, 3), (10, 30), (25, 60), (50, 60)] {
+            assert_eq!(patience(Duration::from_secs(heartbeat)), Duration::from_secs(expected));
+        }
     }
 }

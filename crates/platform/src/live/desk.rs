@@ -13,12 +13,12 @@ use crate::Platform;
 /// What a device does without regard to how far it has come: it goes on receiving meanwhile.
 pub struct Desk {
     caller: Caller,
-    platform: Platform,
+    platform: Arc<Platform>,
     socket: Arc<Socket>,
 }
 
 impl Desk {
-    pub(super) const fn new(caller: Caller, platform: Platform, socket: Arc<Socket>) -> Self {
+    pub(super) const fn new(caller: Caller, platform: Arc<Platform>, socket: Arc<Socket>) -> Self {
         Self { caller, platform, socket }
     }
 

@@ -55,6 +55,10 @@ impl Socket {
         }
     }
 
+    fn waiting(&self) -> usize {
+        self.queue.max_capacity() - self.queue.capacity()
+    }
+
     fn close(&self, fate: Fate) {
         self.fate.send_if_modified(|present| present.is_none() && present.replace(fate).is_none());
     }
@@ -197,6 +201,12 @@ impl Hub {
         self.people.iter().map(|person| person.value().len()).sum()
     }
 
+    /// How many events wait for the socket that most wait for.
+    pub fn longest_queue(&self) -> usize {
+        let longest = |sockets: &Vec<Arc<Socket>>| sockets.iter().map(|socket| socket.waiting()).max();
+        self.people.iter().filter_map(|person| longest(person.value())).max().unwrap_or_default()
+    }
+
     pub(crate) fn frame(
         &self,
         conversation: impl Into<Option<ConversationId>>,
@@ -327,7 +337,14 @@ impl Hub {
         }
     }
 
-    pub(super) fn connect(&self, caller: &Caller) -> (Arc<Socket>, Inbox) {
+    /// A socket of the caller, unless they have as many as `most` here.
+    pub(super) fn connect(&self, caller: &Caller, most: usize) -> Option<(Arc<Socket>, Inbox)> {
+        let mut sockets = self.people.entry(caller.user_id).or_default();
+        if sockets.len() >= most {
+            drop(sockets);
+            self.people.remove_if(&caller.user_id, |_, sockets| sockets.is_empty());
+            return None;
+        }
         let (queue, frames) = mpsc::channel(QUEUE);
         let (fate_sender, fate) = watch::channel(None);
         let socket = Arc::new(Socket {
@@ -337,8 +354,8 @@ impl Hub {
             queue,
             fate: fate_sender,
         });
-        self.people.entry(caller.user_id).or_default().push(Arc::clone(&socket));
-        (socket, Inbox { frames, fate })
+        sockets.push(Arc::clone(&socket));
+        Some((socket, Inbox { frames, fate }))
     }
 
     /// Forgets a socket that listened to `topics`.

@@ -22,7 +22,7 @@ pub use desk::Desk;
 pub use frame::{Frame, Happening, TYPING_LIFETIME, Vocabulary};
 pub use hub::{Fate, Hub, Inbox};
 pub use nodes::Fellowship;
-pub(crate) use nodes::{EarPorts, Nodes, TailPorts, TellEveryNode};
+pub(crate) use nodes::{EarPorts, Nodes, SharedPace, TailPorts, TellEveryNode};
 pub use presence::{OwnPresence, PresenceBoard, Seen};
 pub use session::{LiveSession, Resumed, Verdict};
 pub(crate) use silence::{Silence, hide_reading};

@@ -58,26 +58,27 @@ pub(super) struct Connected {
 }
 
 impl Connected {
-    /// A device came. Whether the person was not here before.
-    fn arrive(&self, user: UserId) -> bool {
+    /// A device came. Whether the person was not here before, and how many devices are here now.
+    fn arrive(&self, user: UserId) -> (bool, usize) {
         match self.people.entry(user) {
             Entry::Occupied(mut present) => {
-                present.get_mut().connected += 1;
-                false
+                let devices = present.get_mut();
+                devices.connected += 1;
+                (false, devices.connected)
             }
             Entry::Vacant(vacant) => {
                 vacant.insert(Devices { connected: 1, departures: 0 });
-                true
+                (true, 1)
             }
         }
     }
 
-    /// A device went. If it was the last, the number of this departure, for [`Connected::give_up`].
-    fn depart(&self, user: UserId) -> Option<u64> {
+    /// A device went. How many are left, and the number of this departure, for [`Connected::give_up`] if that is none.
+    fn depart(&self, user: UserId) -> Option<(usize, u64)> {
         let mut devices = self.people.get_mut(&user)?;
         devices.connected = devices.connected.saturating_sub(1);
         devices.departures += 1;
-        (devices.connected == 0).then_some(devices.departures)
+        Some((devices.connected, devices.departures))
     }
 
     /// Nobody waits any longer for a device after that departure. Whether the person has gone now.
@@ -91,9 +92,9 @@ impl Connected {
         self.people.contains_key(&user) || self.elsewhere.holds(user)
     }
 
-    /// Everyone who is here, on this node.
-    fn here(&self) -> Vec<UserId> {
-        self.people.iter().map(|person| *person.key()).collect()
+    /// Everyone who is here, on this node, and with how many devices.
+    fn here(&self) -> Vec<(UserId, usize)> {
+        self.people.iter().map(|person| (*person.key(), person.connected)).collect()
     }
 }
 
@@ -237,14 +238,14 @@ impl PresenceBoard {
         &self.connected.elsewhere
     }
 
-    /// Everyone who is connected to this node.
-    pub(super) fn here(&self) -> Vec<UserId> {
+    /// Everyone who is connected to this node, and with how many devices.
+    pub(super) fn here(&self) -> Vec<(UserId, usize)> {
         self.connected.here()
     }
 
-    /// What the others need to see whether they know everyone who is connected to this node.
+    /// What the others need to see whether they know everyone who is connected to this node, and with how many devices.
     pub(super) fn print(&self) -> (usize, u128) {
-        print(self.connected.people.iter().map(|person| *person.key()))
+        print(self.connected.people.iter().map(|person| (*person.key(), person.connected)))
     }
 
     /// These people are on another node now, or show themselves in another way there.
@@ -328,8 +329,9 @@ impl PresenceBoard {
 
     /// A device of `user` has connected.
     pub(super) fn arrived(self: &Arc<Self>, user: UserId) {
-        if self.connected.arrive(user) {
-            self.nodes.say_of(user, Hint::Came { user });
+        let (is_news, devices) = self.connected.arrive(user);
+        self.nodes.say_of(user, Hint::Came { user, devices });
+        if is_news {
             let board = Arc::clone(self);
             tokio::spawn(async move { board.try_announce(user, None, false).await });
         }
@@ -337,7 +339,11 @@ impl PresenceBoard {
 
     /// A device of `user` has gone.
     pub(super) fn departed(self: &Arc<Self>, user: UserId) {
-        let Some(departure) = self.connected.depart(user) else { return };
+        let Some((devices, departure)) = self.connected.depart(user) else { return };
+        self.nodes.say_of(user, Hint::Came { user, devices });
+        if devices > 0 {
+            return;
+        }
         let at = self.clock.now();
         // Dropped with the runtime itself, there is nobody left to tell.
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
@@ -422,9 +428,10 @@ mod tests {
     #[test]
     fn one_is_here_from_the_first_device_to_the_end_of_the_wait_for_the_last() {
         let connected = Connected::default();
-        assert!(connected.arrive(user()) && !connected.arrive(user()));
-        assert_eq!(connected.depart(user()), None, "the other device is still there");
-        let departure = connected.depart(user()).unwrap();
+        assert_eq!((connected.arrive(user()), connected.arrive(user())), ((true, 1), (false, 2)));
+        assert_eq!(connected.here(), [(user(), 2)]);
+        assert_eq!(connected.depart(user()), Some((1, 1)), "the other device is still there");
+        let (_, departure) = connected.depart(user()).unwrap();
         assert!(connected.holds(user()), "she may come back");
         assert!(connected.give_up(user(), departure) && !connected.holds(user()));
     }
@@ -433,11 +440,11 @@ mod tests {
     fn whoever_comes_back_in_time_was_never_gone() {
         let connected = Connected::default();
         connected.arrive(user());
-        let first = connected.depart(user()).unwrap();
-        assert!(!connected.arrive(user()), "no news");
+        let (_, first) = connected.depart(user()).unwrap();
+        assert_eq!(connected.arrive(user()), (false, 1), "no news");
         assert!(!connected.give_up(user(), first));
         // A new wait begins with the next departure; that of the first one ends without effect.
-        let second = connected.depart(user()).unwrap();
+        let (_, second) = connected.depart(user()).unwrap();
         assert!(!connected.give_up(user(), first) && connected.holds(user()));
         assert!(connected.give_up(user(), second));
     }

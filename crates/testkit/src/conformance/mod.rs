@@ -6,11 +6,12 @@
 //! alivio_testkit::data_key_store_conformance!(keys);        // → one named #[tokio::test] per case
 //! async fn outbox() -> outbox_store::Fixture { … }
 //! alivio_testkit::outbox_store_conformance!(outbox);
-//! // and likewise broadcasts_conformance!, node_bus_conformance!
+//! // and likewise broadcasts_conformance!, limiter_conformance!, node_bus_conformance!
 //! ```
 
 pub mod broadcasts;
 pub mod data_key_store;
+pub mod limiter;
 pub mod node_bus;
 pub mod outbox_store;
 
@@ -22,6 +23,7 @@ mod tests {
         for source in [
             include_str!("broadcasts.rs"),
             include_str!("data_key_store.rs"),
+            include_str!("limiter.rs"),
             include_str!("node_bus.rs"),
             include_str!("outbox_store.rs"),
         ] {

@@ -99,12 +99,14 @@ impl Fixture {
     }
 }
 
-/// As it was called.
+/// As it was called, whatever it is about.
 pub async fn a_call_reaches_the_other_node(fixture: Fixture) {
     fixture.greet().await;
-    let hint: Vec<u8> = (0..=255).collect();
-    fixture.one.call(Uuid::from_u128(7), hint.clone());
-    assert_eq!(fixture.hears().await, hint);
+    for about in 0..32 {
+        let hint: Vec<u8> = (about..=255).collect();
+        fixture.one.call(Uuid::from_u128(about.into()), hint.clone());
+        assert_eq!(fixture.hears().await, hint);
+    }
 }
 
 /// Whatever else is called meanwhile.

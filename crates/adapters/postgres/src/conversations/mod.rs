@@ -63,13 +63,13 @@ macro_rules! conversation_columns {
 macro_rules! everyone {
     () => {
         "(
-            SELECT array_agg(p.user_id ORDER BY p.joined_at, p.user_id) AS users,
-                array_agg(p.role ORDER BY p.joined_at, p.user_id) AS roles,
-                array_agg(p.joined_at ORDER BY p.joined_at, p.user_id) AS joined_ats,
-                array_agg(p.joined_seq ORDER BY p.joined_at, p.user_id) AS joined_seqs,
-                array_agg(p.delivered_up_to ORDER BY p.joined_at, p.user_id) AS delivered,
-                array_agg(p.read_up_to ORDER BY p.joined_at, p.user_id) AS read
-            FROM participants p WHERE p.conversation_id = c.id AND p.left_seq IS NULL
+            SELECT array_agg(p.user_id) AS users, array_agg(p.role) AS roles, array_agg(p.joined_at) AS joined_ats,
+                array_agg(p.joined_seq) AS joined_seqs, array_agg(p.delivered_up_to) AS delivered,
+                array_agg(p.read_up_to) AS read
+            FROM (
+                SELECT * FROM participants WHERE conversation_id = c.id AND left_seq IS NULL
+                ORDER BY joined_at, user_id
+            ) p
         )"
     };
 }

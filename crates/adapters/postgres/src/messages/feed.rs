@@ -109,6 +109,7 @@ struct CountRow {
     count: i64,
 }
 
+/// A change, or nothing but the horizon where there is none.
 #[derive(QueryableByName)]
 struct ChangeRow {
     #[diesel(embed)]
@@ -125,49 +126,54 @@ struct ChangeRow {
     change_user: Option<Uuid>,
     #[diesel(sql_type = Nullable<Timestamptz>)]
     change_at: Option<DateTime<Utc>>,
+}
+
+/// What every change says of itself.
+struct Said {
+    place: Place,
+    kind: String,
+    conversation_id: ConversationId,
+    user_id: Option<UserId>,
+    at: DateTime<Utc>,
+}
+
+impl ChangeRow {
+    fn restore(self) -> Option<Result<Said, Error>> {
+        let (xid, number) = (self.change_xid?, self.change_id?);
+        let (kind, conversation, at) = (self.change_kind?, self.change_conversation?, self.change_at?);
+        Some(transaction(&xid).map(|transaction| Said {
+            place: Place { transaction, number },
+            kind,
+            conversation_id: conversation.into(),
+            user_id: self.change_user.map(UserId::from),
+            at,
+        }))
+    }
+}
+
+#[derive(QueryableByName)]
+struct ChangeWithMessageRow {
+    #[diesel(embed)]
+    change: ChangeRow,
     #[diesel(embed)]
     message: MessageRow,
 }
 
-impl ChangeRow {
+impl ChangeWithMessageRow {
     fn restore(self) -> Option<Result<StoredChange, Error>> {
-        let (xid, number, kind, conversation, at) = (
-            self.change_xid?,
-            self.change_id?,
-            self.change_kind?,
-            self.change_conversation?,
-            self.change_at?,
-        );
-        let restored = || {
-            Ok(StoredChange {
-                place: Place { transaction: transaction(&xid)?, number },
-                kind,
-                conversation_id: conversation.into(),
-                user_id: self.change_user.map(UserId::from),
-                at,
-                message: self.message.restore().transpose()?,
-            })
+        let message = self.message;
+        let stored = |Said { place, kind, conversation_id, user_id, at }| {
+            let message = message.restore().transpose()?;
+            Ok(StoredChange { place, kind, conversation_id, user_id, at, message })
         };
-        Some(restored())
+        Some(self.change.restore()?.and_then(stored))
     }
 }
 
 #[derive(QueryableByName)]
 struct NotedRow {
     #[diesel(embed)]
-    edge: HorizonRow,
-    #[diesel(sql_type = Nullable<Text>)]
-    change_xid: Option<String>,
-    #[diesel(sql_type = Nullable<BigInt>)]
-    change_id: Option<i64>,
-    #[diesel(sql_type = Nullable<Text>)]
-    change_kind: Option<String>,
-    #[diesel(sql_type = Nullable<SqlUuid>)]
-    change_conversation: Option<Uuid>,
-    #[diesel(sql_type = Nullable<SqlUuid>)]
-    change_user: Option<Uuid>,
-    #[diesel(sql_type = Nullable<Timestamptz>)]
-    change_at: Option<DateTime<Utc>>,
+    change: ChangeRow,
     #[diesel(sql_type = Nullable<SqlUuid>)]
     change_message: Option<Uuid>,
     #[diesel(sql_type = Nullable<BigInt>)]
@@ -178,21 +184,19 @@ struct NotedRow {
 
 impl NotedRow {
     fn restore(self) -> Option<Result<NotedChange, Error>> {
-        let (xid, number) = (self.change_xid?, self.change_id?);
-        let place = transaction(&xid).map(|transaction| Place { transaction, number });
-        let (kind, conversation, message) =
-            (self.change_kind?, self.change_conversation?, self.change_message?);
-        let (seq, at) = (self.change_seq?, self.change_at?);
-        Some(place.map(|place| NotedChange {
+        let (message_id, seq, revision) =
+            (self.change_message?.into(), self.change_seq?, self.change_revision);
+        let noted = |Said { place, kind, conversation_id, user_id, at }| NotedChange {
             place,
             kind,
-            conversation_id: conversation.into(),
-            message_id: message.into(),
+            conversation_id,
+            message_id,
             seq,
-            revision: self.change_revision,
-            user_id: self.change_user.map(UserId::from),
+            revision,
+            user_id,
             at,
-        }))
+        };
+        Some(self.change.restore()?.map(noted))
     }
 }
 
@@ -221,9 +225,10 @@ impl ChangeLog for Database {
             .bind::<BigInt, _>(after.number)
             .bind::<BigInt, _>(size.get() + 1);
         let mut connection = self.connection().await.map_err(unavailable)?;
-        let rows: Vec<ChangeRow> = prepared(query).load(&mut connection).await.map_err(unavailable)?;
-        let horizon = rows.as_slice().first().map_or(Ok(0), |row| transaction(&row.edge.horizon))?;
-        let changes = rows.into_iter().filter_map(ChangeRow::restore).collect::<Result<_, _>>()?;
+        let rows: Vec<ChangeWithMessageRow> =
+            prepared(query).load(&mut connection).await.map_err(unavailable)?;
+        let horizon = rows.as_slice().first().map_or(Ok(0), |row| transaction(&row.change.edge.horizon))?;
+        let changes = rows.into_iter().filter_map(ChangeWithMessageRow::restore).collect::<Result<_, _>>()?;
         Ok(Stretch { horizon, changes })
     }
 
@@ -234,7 +239,7 @@ impl ChangeLog for Database {
             .bind::<BigInt, _>(limit);
         let mut connection = self.connection().await.map_err(unavailable)?;
         let rows: Vec<NotedRow> = prepared(query).load(&mut connection).await.map_err(unavailable)?;
-        let horizon = rows.as_slice().first().map_or(Ok(0), |row| transaction(&row.edge.horizon))?;
+        let horizon = rows.as_slice().first().map_or(Ok(0), |row| transaction(&row.change.edge.horizon))?;
         let changes = rows.into_iter().filter_map(NotedRow::restore).collect::<Result<_, _>>()?;
         Ok((horizon, changes))
     }

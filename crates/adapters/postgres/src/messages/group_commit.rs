@@ -6,11 +6,12 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use alivio_kernel::ids::{ConversationId, UserId, Uuid};
 use alivio_kernel::{BoxError, Sealed};
 use alivio_messages::{Appended, Error, NewEntry, NewFlag, StoredMessage};
+use alivio_metrics::{Appending, messages as metrics};
 use chrono::{DateTime, Utc};
 use diesel::sql_types::{
     Array, BigInt, Bool, Bytea, Float, Jsonb, Nullable, Text, Timestamptz, Uuid as SqlUuid,
@@ -56,6 +57,18 @@ struct Job {
 impl Job {
     fn key(&self) -> (ConversationId, UserId, &str) {
         (self.entry.conversation_id, self.entry.sender_id, self.entry.client_message_id.as_str())
+    }
+
+    fn answer(self, result: Result<Appended, Error>) {
+        let appending = match &result {
+            Ok(Appended::Stored { .. }) => Appending::Stored,
+            Ok(Appended::Repeat(_)) => Appending::Repeated,
+            Ok(_) => Appending::Refused,
+            Err(_) => Appending::Failed,
+        };
+        metrics::APPENDED.of(appending).increment(1);
+        // Nobody is left to tell when the sender has given up.
+        drop(self.answer.send(result));
     }
 }
 
@@ -124,8 +137,7 @@ impl Writer {
         // A database that does not answer now would not answer each of them alone either.
         if group.len() == 1 || !is_about_an_entry(&*failed) {
             for job in group {
-                // Nobody is left to tell when the sender has given up.
-                drop(job.answer.send(Err(unavailable(failed.to_string()))));
+                job.answer(Err(unavailable(failed.to_string())));
             }
             return;
         }
@@ -137,7 +149,7 @@ impl Writer {
                 Ok(outcomes) => self.answer(alone, outcomes).await,
                 Err(error) => {
                     for job in alone {
-                        drop(job.answer.send(Err(unavailable(error.to_string()))));
+                        job.answer(Err(unavailable(error.to_string())));
                     }
                 }
             }
@@ -150,7 +162,10 @@ impl Writer {
             None => tokio::time::timeout(DEADLINE, self.database.dedicated()).await??,
         };
         let entries: Vec<_> = group.iter().map(|job| &job.entry).collect();
+        let began = Instant::now();
         let outcomes = tokio::time::timeout(DEADLINE, offer(&mut connection, &entries)).await??;
+        metrics::COMMIT.record(began.elapsed());
+        metrics::GROUP_SIZE.record(u32::try_from(group.len()).unwrap_or(u32::MAX));
         // Only a connection that has just worked is kept.
         self.connection = Some(connection);
         self.database.ring();
@@ -173,7 +188,7 @@ impl Writer {
                 .remove(&ord)
                 .and_then(|outcome| outcome.appended(&earlier))
                 .ok_or_else(|| unavailable("the outcome is unknown"));
-            drop(job.answer.send(result));
+            job.answer(result);
         }
     }
 }

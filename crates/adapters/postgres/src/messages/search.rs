@@ -7,10 +7,10 @@ use alivio_messages::{
 };
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
-use diesel::QueryableByName;
 use diesel::sql_types::{
     Array, BigInt, Bool, Integer, Nullable, SmallInt, Text, Timestamptz, Uuid as SqlUuid,
 };
+use diesel::{OptionalExtension, QueryableByName};
 use diesel_async::{AsyncConnection, RunQueryDsl, SimpleAsyncConnection};
 
 use super::{MessageRow, unavailable};
@@ -60,12 +60,16 @@ const FIND: &str = concat!(
 
 const TO_INDEX: &str = concat!("SELECT ", message_columns!(), " FROM messages m WHERE m.id = ANY ($1)");
 
+/// So many messages are looked at by one query: where all are in the index, one query for all would never come back.
+const STRETCH: i64 = 20_000;
+const END_OF_STRETCH: &str = "SELECT m.id FROM messages m WHERE m.id > $1 ORDER BY m.id OFFSET $2 LIMIT 1";
+
 const NOT_INDEXED: &str = concat!(
     "SELECT ",
     message_columns!(),
     " FROM messages m
     LEFT JOIN message_tokens t ON t.message_id = m.id AND t.index_version = $1 AND t.version = m.version
-    WHERE m.id > $2 AND t.message_id IS NULL
+    WHERE m.id > $2 AND ($5::uuid IS NULL OR m.id <= $5) AND t.message_id IS NULL
       AND m.deleted_at IS NULL AND m.content IS NOT NULL AND (m.expires_at IS NULL OR m.expires_at > $3)
     ORDER BY m.id LIMIT $4"
 );
@@ -73,16 +77,15 @@ const NOT_INDEXED: &str = concat!(
 // Whoever takes the message back waits for this, and takes it out of the index afterwards.
 const PUT: &str = "
     WITH entries AS (
-        SELECT e ->> 'message_id' AS message_id, e FROM jsonb_array_elements($2) AS e
+        SELECT * FROM unnest($2::uuid[], $3::integer[], $4::text[]) AS e (message_id, version, tokens)
     ), present AS (
-        SELECT m.id, m.conversation_id, m.seq, m.version, e.e -> 'tokens' AS tokens
-        FROM entries e JOIN messages m ON m.id = e.message_id::uuid AND m.version = (e.e ->> 'version')::integer
+        SELECT m.id, m.conversation_id, m.seq, m.version, e.tokens
+        FROM entries e JOIN messages m ON m.id = e.message_id AND m.version = e.version
         WHERE m.deleted_at IS NULL AND m.content IS NOT NULL
         ORDER BY m.id FOR SHARE OF m
     )
     INSERT INTO message_tokens (message_id, conversation_id, seq, version, index_version, tokens)
-    SELECT p.id, p.conversation_id, p.seq, p.version, $1,
-        ARRAY(SELECT token::bigint FROM jsonb_array_elements_text(p.tokens) AS token)
+    SELECT p.id, p.conversation_id, p.seq, p.version, $1, p.tokens::bigint[]
     FROM present p
     WHERE NOT EXISTS (
         SELECT FROM data_keys k
@@ -180,25 +183,40 @@ impl SearchIndex for Database {
         now: DateTime<Utc>,
         limit: i64,
     ) -> Result<Vec<StoredMessage>, Error> {
-        let query = diesel::sql_query(NOT_INDEXED)
-            .bind::<SmallInt, _>(index_version)
-            .bind::<SqlUuid, _>(after.map_or(Uuid::nil(), |id| id.uuid()))
-            .bind::<Timestamptz, _>(now)
-            .bind::<BigInt, _>(limit);
         let mut connection = self.connection().await.map_err(unavailable)?;
-        restored(prepared(query).load(&mut connection).await.map_err(unavailable)?)
+        let mut after = after.map_or(Uuid::nil(), |id| id.uuid());
+        loop {
+            let query =
+                diesel::sql_query(END_OF_STRETCH).bind::<SqlUuid, _>(after).bind::<BigInt, _>(STRETCH - 1);
+            let end: Option<Place> =
+                prepared(query).get_result(&mut connection).await.optional().map_err(unavailable)?;
+            let query = diesel::sql_query(NOT_INDEXED)
+                .bind::<SmallInt, _>(index_version)
+                .bind::<SqlUuid, _>(after)
+                .bind::<Timestamptz, _>(now)
+                .bind::<BigInt, _>(limit)
+                .bind::<Nullable<SqlUuid>, _>(end.as_ref().map(|end| end.id));
+            let found = restored(prepared(query).load(&mut connection).await.map_err(unavailable)?)?;
+            match end {
+                Some(end) if found.is_empty() => after = end.id,
+                _ => return Ok(found),
+            }
+        }
     }
 
     async fn put(&self, index_version: i16, entries: &[IndexEntry]) -> Result<(), Error> {
-        let row = |entry: &IndexEntry| {
-            // As texts: a JSON number need not hold 64 bits.
-            let tokens: Vec<String> = entry.tokens.iter().map(i64::to_string).collect();
-            serde_json::json!({"message_id": entry.message_id, "version": entry.version, "tokens": tokens})
-        };
-        let rows: serde_json::Value = entries.iter().map(row).collect();
+        let ids: Vec<Uuid> = entries.iter().map(|entry| entry.message_id.uuid()).collect();
+        let versions: Vec<i32> = entries.iter().map(|entry| entry.version.cast_signed()).collect();
+        // As one text each: arrays of PostgreSQL hold no arrays of different lengths.
+        let tokens = entries.iter().map(|entry| {
+            let tokens: Vec<_> = entry.tokens.iter().map(i64::to_string).collect();
+            format!("{{{}}}", tokens.join(","))
+        });
         let query = diesel::sql_query(PUT)
             .bind::<SmallInt, _>(index_version)
-            .bind::<diesel::sql_types::Jsonb, _>(rows);
+            .bind::<Array<SqlUuid>, _>(ids)
+            .bind::<Array<Integer>, _>(versions)
+            .bind::<Array<Text>, _>(tokens.collect::<Vec<_>>());
         let mut connection = self.connection().await.map_err(unavailable)?;
         prepared(query).execute(&mut connection).await.map_err(unavailable)?;
         Ok(())
@@ -217,6 +235,12 @@ impl SearchIndex for Database {
         prepared(query).execute(&mut connection).await.map_err(unavailable)?;
         Ok(())
     }
+}
+
+#[derive(QueryableByName)]
+struct Place {
+    #[diesel(sql_type = SqlUuid)]
+    id: Uuid,
 }
 
 #[derive(QueryableByName)]

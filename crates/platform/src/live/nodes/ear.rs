@@ -7,7 +7,7 @@ use alivio_messages::ScheduledState;
 use tokio::sync::watch;
 
 use super::hint::Call;
-use super::{Hint, Nodes};
+use super::{Hint, Nodes, SharedPace};
 use crate::PeopleDirectory;
 use crate::live::{Happening, Hub, PresenceBoard, Silence};
 
@@ -23,6 +23,7 @@ pub(crate) struct EarPorts {
     pub(crate) people: PeopleDirectory,
     pub(crate) presence: Arc<PresenceBoard>,
     pub(crate) silence: Arc<Silence>,
+    pub(crate) pace: Arc<SharedPace>,
     pub(crate) clock: Arc<dyn Clock>,
 }
 
@@ -72,7 +73,7 @@ impl Ear {
     }
 
     async fn act(&self, node: Uuid, hint: Hint) {
-        let EarPorts { nodes, hub, presence, silence, clock, .. } = &self.0;
+        let EarPorts { nodes, hub, presence, silence, pace, clock, .. } = &self.0;
         match hint {
             Hint::Changed(conversation) if hub.has_audience(conversation) => nodes.look(),
             Hint::Changed(_) => {}
@@ -97,8 +98,8 @@ impl Ear {
             }
             Hint::Unread { user, conversation, unread } => hub.tell_unread(user, conversation, unread),
             Hint::Blocks => silence.changed(),
-            Hint::Came { user } => {
-                if presence.elsewhere().came(node, user) {
+            Hint::Came { user, devices } => {
+                if presence.elsewhere().came(node, user, devices) {
                     presence.come_elsewhere(vec![user]);
                 }
             }
@@ -116,23 +117,26 @@ impl Ear {
             }
             Hint::Who { node } if node == nodes.own => self.list(),
             Hint::Who { .. } => {}
-            Hint::Here { people, is_first, is_last } => {
+            Hint::Here { people, devices, is_first, is_last } => {
+                let devices = devices.into_iter().chain(std::iter::repeat(1));
+                let people = people.into_iter().zip(devices).collect();
                 let (came, gone) = presence.elsewhere().here(node, people, is_first, is_last);
                 presence.come_elsewhere(came);
                 presence.gone_elsewhere(gone, clock.now());
             }
+            Hint::Sent { sent } => pace.heard(sent, clock.now()).await,
         }
     }
 
     /// Names everyone who is here.
     fn list(&self) {
         let EarPorts { nodes, presence, .. } = &self.0;
-        let people: Vec<UserId> = presence.here();
+        let people: Vec<(UserId, usize)> = presence.here();
         let parts = people.len().div_ceil(LIST).max(1);
         for part in 0..parts {
-            let people = people.iter().skip(part * LIST).take(LIST).copied().collect();
+            let (people, devices) = people.iter().skip(part * LIST).take(LIST).copied().unzip();
             let (is_first, is_last) = (part == 0, part + 1 == parts);
-            nodes.say(nodes.own, Hint::Here { people, is_first, is_last });
+            nodes.say(nodes.own, Hint::Here { people, devices, is_first, is_last });
         }
     }
 }

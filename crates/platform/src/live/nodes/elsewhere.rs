@@ -1,4 +1,4 @@
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -24,21 +24,25 @@ pub(in crate::live) struct Elsewhere {
 
 #[derive(Debug)]
 struct Node {
-    people: HashSet<UserId>,
+    /// Who is there, and with how many devices.
+    people: HashMap<UserId, usize>,
     /// Of a list that is not complete yet.
-    coming: HashSet<UserId>,
+    coming: HashMap<UserId, usize>,
     heard: Instant,
 }
 
 impl Node {
     fn new() -> Self {
-        Self { people: HashSet::new(), coming: HashSet::new(), heard: Instant::now() }
+        Self { people: HashMap::new(), coming: HashMap::new(), heard: Instant::now() }
     }
 }
 
-/// What is the same for the same people, in whatever order.
-pub(in crate::live) fn print(people: impl Iterator<Item = UserId>) -> (usize, u128) {
-    people.fold((0, 0), |(count, print), user| (count + 1, print ^ user.uuid().as_u128()))
+/// What is the same for the same people with as many devices, in whatever order.
+pub(in crate::live) fn print(people: impl Iterator<Item = (UserId, usize)>) -> (usize, u128) {
+    people.fold((0, 0), |(count, print), (user, devices)| {
+        let turns = u32::try_from(devices % 128).unwrap_or_default();
+        (count + 1, print ^ user.uuid().as_u128().rotate_left(turns))
+    })
 }
 
 impl Elsewhere {
@@ -47,16 +51,26 @@ impl Elsewhere {
         self.people.contains_key(&user)
     }
 
-    /// Someone has come to `node`. Whether they were on no other node before.
-    pub(super) fn came(&self, node: Uuid, user: UserId) -> bool {
+    /// How many devices of someone are connected to other nodes.
+    pub(in crate::live) fn devices(&self, user: UserId) -> usize {
+        if !self.holds(user) {
+            return 0;
+        }
+        self.nodes().values().filter_map(|node| node.people.get(&user)).sum()
+    }
+
+    /// Someone is connected to `node`, with so many devices. Whether they were on no other node before.
+    pub(super) fn came(&self, node: Uuid, user: UserId, devices: usize) -> bool {
         let mut nodes = self.nodes();
-        nodes.entry(node).or_insert_with(Node::new).people.insert(user) && self.add(node, user)
+        let known = nodes.entry(node).or_insert_with(Node::new).people.insert(user, devices);
+        known.is_none() && self.add(node, user)
     }
 
     /// Someone has gone from `node`. Whether they are on no other node now.
     pub(super) fn went(&self, node: Uuid, user: UserId) -> bool {
         let mut nodes = self.nodes();
-        nodes.get_mut(&node).is_some_and(|node| node.people.remove(&user)) && self.remove(node, user)
+        nodes.get_mut(&node).is_some_and(|node| node.people.remove(&user).is_some())
+            && self.remove(node, user)
     }
 
     /// `node` is there. Whether we know of its people what it says.
@@ -64,14 +78,14 @@ impl Elsewhere {
         let mut nodes = self.nodes();
         let known = nodes.entry(node).or_insert_with(Node::new);
         known.heard = Instant::now();
-        print(known.people.iter().copied()) == (people, of_all)
+        print(known.people.iter().map(|(user, devices)| (*user, *devices))) == (people, of_all)
     }
 
     /// A part of all who are on `node`. With the last one: who has come, and who has gone, from where nobody knew.
     pub(super) fn here(
         &self,
         node: Uuid,
-        people: Vec<UserId>,
+        people: Vec<(UserId, usize)>,
         is_first: bool,
         is_last: bool,
     ) -> (Vec<UserId>, Vec<UserId>) {
@@ -86,8 +100,11 @@ impl Elsewhere {
         }
         let now = std::mem::take(&mut known.coming);
         let before = std::mem::replace(&mut known.people, now.clone());
-        let came = now.difference(&before).copied().filter(|user| self.add(node, *user)).collect();
-        let gone = before.difference(&now).copied().filter(|user| self.remove(node, *user)).collect();
+        let of_one = |some: &HashMap<UserId, usize>, others: &HashMap<UserId, usize>| {
+            some.keys().copied().filter(|user| !others.contains_key(user)).collect::<Vec<_>>()
+        };
+        let came = of_one(&now, &before).into_iter().filter(|user| self.add(node, *user)).collect();
+        let gone = of_one(&before, &now).into_iter().filter(|user| self.remove(node, *user)).collect();
         (came, gone)
     }
 
@@ -99,7 +116,7 @@ impl Elsewhere {
         let mut gone = Vec::new();
         for id in silent {
             let people = nodes.remove(&id).map(|node| node.people).unwrap_or_default();
-            gone.extend(people.into_iter().filter(|user| self.remove(id, *user)));
+            gone.extend(people.into_keys().filter(|user| self.remove(id, *user)));
         }
         gone
     }
@@ -136,8 +153,11 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn one_is_here_while_any_node_says_so() {
         let elsewhere = Elsewhere::default();
-        assert!(elsewhere.came(A, user(1)) && !elsewhere.came(A, user(1)) && !elsewhere.came(B, user(1)));
+        assert!(elsewhere.came(A, user(1), 1) && !elsewhere.came(A, user(1), 2));
+        assert!(!elsewhere.came(B, user(1), 1));
+        assert_eq!((elsewhere.devices(user(1)), elsewhere.devices(user(2))), (3, 0));
         assert!(!elsewhere.went(A, user(1)) && elsewhere.holds(user(1)));
+        assert_eq!(elsewhere.devices(user(1)), 1);
         assert!(elsewhere.went(B, user(1)) && !elsewhere.holds(user(1)));
         assert!(!elsewhere.went(B, user(1)), "once");
     }
@@ -145,22 +165,25 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn what_was_misheard_is_put_right_by_the_list() {
         let elsewhere = Elsewhere::default();
-        elsewhere.came(A, user(1));
-        let (count, of_all) = print([user(2), user(3)].into_iter());
+        elsewhere.came(A, user(1), 1);
+        let (count, of_all) = print([(user(2), 4), (user(3), 1)].into_iter());
         assert!(!elsewhere.beat(A, count, of_all));
-        assert_eq!(elsewhere.here(A, vec![user(3)], true, false), (vec![], vec![]), "more is to come");
-        let (mut came, gone) = elsewhere.here(A, vec![user(2)], false, true);
+        assert_eq!(elsewhere.here(A, vec![(user(3), 1)], true, false), (vec![], vec![]), "more is to come");
+        let (mut came, gone) = elsewhere.here(A, vec![(user(2), 4)], false, true);
         came.sort_unstable();
         assert_eq!((came, gone), (vec![user(2), user(3)], vec![user(1)]));
         assert!(elsewhere.beat(A, count, of_all));
+        assert_eq!(elsewhere.devices(user(2)), 4);
+        elsewhere.came(A, user(2), 3);
+        assert!(!elsewhere.beat(A, count, of_all), "a device that was miscounted is noticed");
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_silent_node_takes_its_people_with_it() {
         let elsewhere = Elsewhere::default();
-        elsewhere.came(A, user(1));
-        elsewhere.came(A, user(2));
-        elsewhere.came(B, user(2));
+        elsewhere.came(A, user(1), 1);
+        elsewhere.came(A, user(2), 1);
+        elsewhere.came(B, user(2), 1);
         tokio::time::advance(SILENCE / 2 + Duration::from_secs(1)).await;
         elsewhere.beat(B, 1, 0);
         assert_eq!(elsewhere.forget_silent(), []);

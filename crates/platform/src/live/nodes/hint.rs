@@ -22,20 +22,38 @@ pub(in crate::live) enum Hint {
     Unread { user: UserId, conversation: ConversationId, unread: i64 },
     /// A block was raised or lifted.
     Blocks,
-    /// Someone has connected to the node that says so.
-    Came { user: UserId },
+    /// So many devices of someone are connected to the node that says so. Of one that does not say how many, one.
+    Came {
+        user: UserId,
+        #[serde(default = "one")]
+        devices: usize,
+    },
     /// Their last device there has gone.
     Went { user: UserId, at: DateTime<Utc> },
     /// Someone shows themselves in another way.
     Presence { user: UserId },
     /// Someone is no longer shown to these people.
     Hidden { user: UserId, from: Vec<UserId> },
-    /// So many people are connected to the node that says so; `print` is made of all of their ids.
+    /// So many people are connected to the node that says so; `print` is made of all of their ids and
+    /// of how many devices each has.
     Beat { people: usize, print: u128 },
     /// Who is connected to `node`?
     Who { node: Uuid },
-    /// These people are, if it is the first part, and nobody else; more follow unless it is the last.
-    Here { people: Vec<UserId>, is_first: bool, is_last: bool },
+    /// These people are, if it is the first part, and nobody else; more follow unless it is the last. And with how many
+    /// devices each, in the same order.
+    Here {
+        people: Vec<UserId>,
+        #[serde(default)]
+        devices: Vec<usize>,
+        is_first: bool,
+        is_last: bool,
+    },
+    /// So much was sent through the node that says so, since it said so last: by whom, whether for emergencies, how many.
+    Sent { sent: Vec<(UserId, bool, u32)> },
+}
+
+const fn one() -> usize {
+    1
 }
 
 /// A hint, and who says it.
@@ -68,7 +86,8 @@ mod tests {
         let user = UserId::from(Uuid::from_u128(1));
         let hints = [
             Hint::Beat { people: 3, print: u128::MAX },
-            Hint::Here { people: vec![user], is_first: true, is_last: false },
+            Hint::Here { people: vec![user], devices: vec![2], is_first: true, is_last: false },
+            Hint::Sent { sent: vec![(user, false, 3)] },
             Hint::Went { user, at: DateTime::UNIX_EPOCH },
         ];
         for hint in hints {

@@ -11,6 +11,7 @@
 mod ear;
 mod elsewhere;
 mod hint;
+mod pace;
 mod tail;
 
 use std::sync::Arc;
@@ -23,6 +24,7 @@ use tokio::sync::{Notify, watch};
 
 pub(super) use elsewhere::{Elsewhere, print};
 pub(super) use hint::Hint;
+pub(crate) use pace::SharedPace;
 
 use ear::Ear;
 use hint::Call;
@@ -93,12 +95,14 @@ impl Reaction for TellEveryNode {
 pub struct Fellowship {
     tail: Tail,
     ear: Ear,
+    pace: Arc<SharedPace>,
+    nodes: Nodes,
 }
 
 impl Fellowship {
     pub(crate) fn new(tail: TailPorts, ear: ear::EarPorts) -> Self {
-        let nodes = ear.nodes.clone();
-        Self { tail: Tail::new(tail, nodes), ear: Ear::new(ear) }
+        let (nodes, pace) = (ear.nodes.clone(), Arc::clone(&ear.pace));
+        Self { tail: Tail::new(tail, nodes.clone()), ear: Ear::new(ear), pace, nodes }
     }
 
     /// Marks where to follow from. To be called before anyone connects: they are told of what happens after.
@@ -111,8 +115,8 @@ impl Fellowship {
 
     /// Runs until `stop` turns true.
     pub async fn run(self, stop: watch::Receiver<bool>) {
-        let Self { tail, ear } = self;
-        tokio::join!(tail.run(stop.clone()), ear.run(stop));
+        let Self { tail, ear, pace, nodes } = self;
+        tokio::join!(tail.run(stop.clone()), ear.run(stop.clone()), pace.tell(&nodes, stop));
     }
 }
 

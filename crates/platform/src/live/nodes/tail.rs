@@ -5,7 +5,9 @@ use std::time::Duration;
 use alivio_kernel::ids::EventId;
 use alivio_kernel::{BoxError, Event, Follower, Place};
 use alivio_messages::{LiveFeed, Messages, NotedChange};
+use alivio_metrics::messages as metrics;
 use alivio_outbox::{Broadcasts, Reaction};
+use chrono::{DateTime, Utc};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -145,12 +147,17 @@ impl Tail {
             let news: Vec<NotedChange> =
                 page.into_iter().filter(|change| !self.told.knows(change.place)).collect();
             let places: Vec<_> = news.iter().map(|change| change.place).collect();
-            if let Some(&place) = places.first()
-                && let Err(error) = self.messages.relay(news, &*self.live).await
-            {
-                let error = BoxError::from(error);
-                if self.may_try_again(Stuck::Changes(place), &*error) {
-                    return Err(error);
+            let awaited = news.iter().filter(|change| self.live.awaits(change)).map(|change| change.at);
+            let awaited: Vec<_> = awaited.collect();
+            if let Some(&place) = places.first() {
+                match self.messages.relay(news, &*self.live).await {
+                    Ok(()) => self.measure(&awaited),
+                    Err(error) => {
+                        let error = BoxError::from(error);
+                        if self.may_try_again(Stuck::Changes(place), &*error) {
+                            return Err(error);
+                        }
+                    }
                 }
             }
             for place in places {
@@ -160,6 +167,14 @@ impl Tail {
                 self.told.pass(horizon);
                 return Ok(());
             }
+        }
+    }
+
+    /// How late we were with what happened at these times, mostly at other nodes.
+    fn measure(&self, happened: &[DateTime<Utc>]) {
+        let now = self.hub.now();
+        for at in happened {
+            metrics::REMOTE_DELAY.record((now - at).to_std().unwrap_or_default());
         }
     }
 
