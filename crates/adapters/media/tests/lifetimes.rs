@@ -1,6 +1,7 @@
 //! Children that are killed, forgotten, or many. They are found by their parent, this process, so that everything here
 //! is one test.
-#![cfg(all(test, target_os = "linux"))]
+#![cfg(test)]
+#![cfg(target_os = "linux")]
 
 mod common;
 

@@ -27,7 +27,7 @@ async fn no_part_of_a_picture_is_without_it() {
             let picture =
                 stamped(PNG, encoded(&plain(width, height, shade), ImageFormat::Png)).await.to_luma8();
             assert_eq!(picture.dimensions(), (width, height));
-            let mut marks = vec![0; 16];
+            let mut marks = [0; 16];
             for (x, y, Luma([light])) in picture.enumerate_pixels() {
                 let is_marked = light.abs_diff(shade) > 20;
                 marks[(y * 4 / height * 4 + x * 4 / width) as usize] += usize::from(is_marked);
