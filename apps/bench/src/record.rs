@@ -52,7 +52,7 @@ impl Scribe {
         if let (Action::Send { stored, .. }, Some(message), Some(seq)) =
             (&mut done, ack.data.message_id, ack.data.seq)
         {
-            *stored = Some(Stored { message: message.to_owned(), seq: place(seq) });
+            *stored = Some(Stored { message: message.to_owned(), seq: place(seq), is_new: None });
         }
         self.recorder.ok(ticket, done);
     }
@@ -125,7 +125,7 @@ pub(crate) async fn verdict(
 
 /// All are in the conversation from its beginning to its end.
 fn member(person: &Person) -> Membership {
-    Membership { user: person.id.clone(), from: 1, until: None }
+    Membership { user: person.id.clone(), from: 1, until: None, is_founder: true }
 }
 
 async fn log(clinic: &Clinic, conversation: &str) -> Result<Vec<Message>, BenchError> {
@@ -154,6 +154,7 @@ fn message(shown: &Value) -> Message {
         client_id: text(&shown["client_message_id"]),
         version: 1,
         is_deleted: false,
+        corrects: None,
         wordings: None,
     }
 }

@@ -242,6 +242,7 @@ pub(crate) async fn platform(
         mailbox,
         public_origin,
         broadcasts: Arc::clone(&store) as _,
+        epoch: database.epoch().await?,
         outbox: store,
         outbox_wake: database.wake(),
         node_bus,

@@ -14,6 +14,7 @@ use std::process::ExitCode;
 
 use alivio_crypto::KeyRing;
 use alivio_kernel::BoxError;
+use alivio_postgres::{Database, DatabaseOptions};
 use clap::{Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
@@ -55,6 +56,8 @@ enum Command {
     ShredConversation(keys::Shred),
     /// Put messages into the search index that are missing there, or were put in by another version
     Reindex,
+    /// Have all devices read everything anew, after the database's files were put back as they had been
+    NewEpoch,
     /// Make the file of keys that production needs (ALIVIO_KEYS_FILE)
     Keygen,
 }
@@ -87,6 +90,12 @@ async fn run(command: Command) -> Result<(), BoxError> {
         Command::Migrate => {
             let storage = assembly::Storage::open(&config).await?;
             alivio_postgres::migrate(&storage.url).await?;
+            storage.close().await
+        }
+        Command::NewEpoch => {
+            let storage = assembly::Storage::open(&config).await?;
+            alivio_postgres::migrate(&storage.url).await?;
+            Database::new(&storage.url, DatabaseOptions::default())?.renew_epoch().await?;
             storage.close().await
         }
         Command::CreateAdmin(options) => create_admin::create_admin(&config, options).await,

@@ -26,6 +26,14 @@ impl<'a> Operation<'a> {
         self.ended.is_none_or(|(_, phase, _)| phase != Phase::Fail)
     }
 
+    /// Whether its answer says that it stored a message anew.
+    pub(crate) fn is_new(&self) -> Option<bool> {
+        match self.ok() {
+            Some((_, Action::Send { stored: Some(stored), .. })) => stored.is_new,
+            _ => None,
+        }
+    }
+
     pub(crate) fn lines(&self) -> Vec<usize> {
         std::iter::once(self.began).chain(self.ended.map(|(line, ..)| line)).collect()
     }
@@ -55,9 +63,24 @@ impl Sending<'_> {
         self.attempts.first().map_or(0, |attempt| attempt.began)
     }
 
-    /// The line of its first acknowledgement.
+    /// The line of its first acknowledgement. What was put off is never acknowledged as sent.
     pub(crate) fn acknowledged(&self) -> Option<usize> {
-        self.attempts.iter().filter_map(|attempt| attempt.ok()).map(|(line, _)| line).min()
+        let acks = self.attempts.iter().filter_map(|attempt| attempt.ok());
+        acks.filter(|(_, answer)| matches!(answer, Action::Send { .. })).map(|(line, _)| line).min()
+    }
+
+    /// Whether it was put off, so that its place in the log says nothing of when it was asked for.
+    pub(crate) fn is_put_off(&self) -> bool {
+        self.attempts.iter().any(|attempt| matches!(attempt.asked, Action::PutOff { .. }))
+    }
+
+    /// The attempts that may have stored it, by what the answers say of that.
+    pub(crate) fn may_have_stored(&self) -> impl Iterator<Item = &Operation<'_>> {
+        let is_known = self.attempts.iter().any(|attempt| attempt.is_new() == Some(true));
+        self.attempts.iter().filter(move |attempt| match attempt.is_new() {
+            Some(is_new) => is_new,
+            None => !is_known && attempt.may_have_happened(),
+        })
     }
 }
 
@@ -131,19 +154,21 @@ pub(crate) fn rooms<'a>(lines: &'a [Line], end: &'a End, nothing: &'a Conversati
             Action::Listen { from } => room.events.push((number, &line.who, Event::Listen(*from))),
             Action::Deliver(seen) => room.events.push((number, &line.who, Event::Deliver(seen))),
             Action::Look(seen) => room.events.push((number, &line.who, Event::Look(seen))),
-            Action::Send { client_id, .. } => {
-                let at = sendings.entry((place, &line.who.user, client_id)).or_insert_with(|| {
-                    room.sendings.push(Sending {
-                        who: &line.who,
-                        client_id,
-                        attempts: Vec::new(),
-                        message: None,
+            _ => match name_in_log(&operation) {
+                Some(client_id) => {
+                    let at = sendings.entry((place, &line.who.user, client_id)).or_insert_with(|| {
+                        room.sendings.push(Sending {
+                            who: &line.who,
+                            client_id,
+                            attempts: Vec::new(),
+                            message: None,
+                        });
+                        room.sendings.len() - 1
                     });
-                    room.sendings.len() - 1
-                });
-                room.sendings[*at].attempts.push(operation);
-            }
-            _ => room.operations.push(operation),
+                    room.sendings[*at].attempts.push(operation);
+                }
+                None => room.operations.push(operation),
+            },
         }
     }
     for (place, room) in rooms.iter_mut().enumerate() {
@@ -154,6 +179,15 @@ pub(crate) fn rooms<'a>(lines: &'a [Line], end: &'a End, nothing: &'a Conversati
         }
     }
     rooms
+}
+
+/// Under which name of its sender what an operation sends will be in the log, if it sends something and that is known.
+fn name_in_log<'a>(operation: &Operation<'a>) -> Option<&'a str> {
+    match (operation.asked, operation.ok()) {
+        (Action::Send { client_id, .. }, _) => Some(client_id),
+        (_, Some((_, Action::PutOff { sent_as, .. }))) => sent_as.as_deref(),
+        _ => None,
+    }
 }
 
 impl<'a> Room<'a> {

@@ -26,9 +26,15 @@ pub struct ConversationEnd {
     /// The processes that were connected to the last, and had time to receive everything.
     #[serde(default)]
     pub readers: Vec<Reader>,
-    /// What was noted of its messages for those who come back.
+    /// What was noted of its messages and members for those who come back.
     #[serde(default)]
     pub notes: Option<Vec<Note>>,
+    /// The messages that can be found by their words.
+    #[serde(default)]
+    pub index: Option<Vec<Indexed>>,
+    /// How many events of it wait to be handled, or have been given up.
+    #[serde(default)]
+    pub unhandled: Option<u64>,
     /// The reactions to its messages.
     #[serde(default)]
     pub reactions: Option<Vec<Reaction>>,
@@ -52,6 +58,9 @@ pub struct Message {
     pub version: u32,
     /// Whether it was taken back.
     pub is_deleted: bool,
+    /// The message that it puts right.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub corrects: Option<String>,
     /// All wordings, the present one included; `None` if they are withheld or were not read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wordings: Option<Vec<Wording>>,
@@ -76,6 +85,9 @@ pub struct Membership {
     /// The first that is not for them any more; none if they are in it still.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until: Option<i64>,
+    /// Whether they were in it from its beginning, rather than let in.
+    #[serde(default)]
+    pub is_founder: bool,
 }
 
 /// Someone's marks.
@@ -106,12 +118,21 @@ pub struct Reader {
 /// A change that was noted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Note {
-    /// What: `message.created`, `message.updated`, `message.deleted`.
+    /// What: `message.created`, `message.updated`, `message.corrected`, `message.deleted`, `participant.joined`, `participant.removed`.
     pub kind: String,
-    /// The message.
-    pub message: String,
+    /// The message or the member.
+    pub about: String,
     /// How often.
     pub times: u64,
+}
+
+/// A message that can be found by its words.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Indexed {
+    /// Which message.
+    pub message: String,
+    /// By which wording.
+    pub version: u32,
 }
 
 /// A reaction.

@@ -52,6 +52,9 @@ pub struct Stored {
     pub message: String,
     /// Its place.
     pub seq: i64,
+    /// Whether it was stored by this attempt, rather than by an earlier one; `None` if that was not said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub is_new: Option<bool>,
 }
 
 /// A message as it reached someone.
@@ -105,6 +108,16 @@ pub enum Action {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         stored: Option<Stored>,
     },
+    /// A message is put off: it is to be sent by itself before the history ends.
+    PutOff {
+        /// The sender's name for it now.
+        client_id: String,
+        /// Its words.
+        digest: Digest,
+        /// The answer: the name under which it will be in the log.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        sent_as: Option<String>,
+    },
     /// A message is given other words.
     Edit {
         /// Which message.
@@ -121,6 +134,11 @@ pub enum Action {
         message: String,
         /// Whether by someone who moderates, which is to be audited.
         by_moderator: bool,
+    },
+    /// A message is reported to those who moderate, which is to be audited.
+    Report {
+        /// Which message.
+        message: String,
     },
     /// A reaction is set or cleared.
     React {

@@ -21,7 +21,7 @@ mod history;
 mod rules;
 
 pub use end::{
-    AuditRow, ConversationEnd, End, MarksEnd, Membership, Message, Note, Reaction, Reader, Wording,
+    AuditRow, ConversationEnd, End, Indexed, MarksEnd, Membership, Message, Note, Reaction, Reader, Wording,
 };
 pub use history::{
     Action, Digest, Line, Mark, MarksNow, Phase, Recorder, Seen, Stored, Ticket, Who, read, write,

@@ -97,12 +97,14 @@ struct ChangePage {
     /// In the order in which it happened.
     items: Vec<ChangeBody>,
     /// Send it as `since`, now or when you come back. Good for 30 days.
-    #[schema(example = "84213.9223372036854775807.1767225600000000.8f14e45fceea167a5a36dedd4bea2543")]
+    #[schema(
+        example = "3f2b8c1e5d7a4f60a1b2c3d4e5f60718.84213.9223372036854775807.1767225600000000.8f14e45fceea167a5a36dedd4bea2543"
+    )]
     next_cursor: String,
     /// Whether there is more now.
     #[schema(example = false)]
     has_more: bool,
-    /// `sync.gap`: `since` is older than 30 days or unknown, so what happened is not known either. Read your
+    /// `sync.gap`: `since` is older than 30 days, of before a backup was restored, or unknown, so what happened is not known either. Read your
     /// conversations anew, and go on from `next_cursor`.
     #[schema(example = false)]
     gap: bool,

@@ -367,6 +367,7 @@ pub(crate) fn assemble(ports: Ports) -> (Platform, Relay, Housekeeping, Fellowsh
         limiter: Arc::clone(&ports.limiter),
         mailbox: ports.mailbox.clone(),
         people,
+        epoch: ports.epoch,
         nodes,
         mentions,
         dependencies: ports.dependencies.clone().into(),

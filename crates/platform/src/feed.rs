@@ -1,7 +1,7 @@
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
-use alivio_kernel::ids::{ConversationId, MessageId, UserId};
+use alivio_kernel::ids::{ConversationId, MessageId, UserId, Uuid};
 use alivio_kernel::{BoxError, Caller, Page, PageSize};
 use alivio_messages::{FeedItem, History, Marks, Message, Messages};
 use async_trait::async_trait;
@@ -63,6 +63,7 @@ impl Platform {
         since: Option<&str>,
         size: PageSize,
     ) -> Result<FeedView, Error> {
+        let since = since.map(|since| self.of_this_epoch(since));
         let feed = self.messages.feed(caller, since, size).await?;
         let touched: HashSet<_> = feed.items.iter().map(|item| item.conversation_id).collect();
         let touched: Vec<_> = touched.into_iter().collect();
@@ -72,10 +73,21 @@ impl Platform {
         let show = |item: FeedItem| show(caller, item, &views, &messages);
         Ok(FeedView {
             items: feed.items.into_iter().filter_map(show).collect(),
-            next_cursor: feed.next_cursor,
+            next_cursor: format!("{}.{}", self.epoch.simple(), feed.next_cursor),
             has_more: feed.has_more,
             is_gap: feed.is_gap,
         })
+    }
+
+    /// A cursor without its epoch; none that is known, if that is another one. Those of before there were epochs have none.
+    fn of_this_epoch<'a>(&self, since: &'a str) -> &'a str {
+        let parts =
+            since.split_once('.').and_then(|(epoch, rest)| Some((Uuid::try_parse(epoch).ok()?, rest)));
+        match parts {
+            Some((epoch, rest)) if epoch == self.epoch => rest,
+            Some(_) => "",
+            None => since,
+        }
     }
 
     /// The messages of `items`, each once, in conversations that the caller is still in.

@@ -37,7 +37,7 @@ use alivio_conversations::{
     Called, Conversations, DetailsPatch, Emergencies, Hours, Inboxes, InvitationLinks, Titles,
 };
 use alivio_files::Files;
-use alivio_kernel::ids::{ConversationId, GrantId, MessageId, ReportId, SessionId, UserId};
+use alivio_kernel::ids::{ConversationId, GrantId, MessageId, ReportId, SessionId, UserId, Uuid};
 use alivio_kernel::{Caller, Limiter, Page};
 use alivio_messages::{
     Anchor, Changed, ClientMessageId, Content, CorrectionReason, Draft, Emoji, Forwarded, HistoryQuery, Mark,
@@ -127,6 +127,8 @@ pub struct Platform {
     pub mailbox: Option<Arc<dyn Mailbox>>,
     /// Names of people, for events.
     pub people: PeopleDirectory,
+    /// Which history of the installation this is. A device that knows another one begins anew.
+    pub epoch: Uuid,
     /// The other nodes.
     nodes: Nodes,
     /// Who is named in messages.

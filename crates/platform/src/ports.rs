@@ -14,6 +14,7 @@ use alivio_files::{
     BlobStore, ContentSealer, ExaminationStore, FileStore, Policy as FilePolicy, Scanner, UploadStore,
     Workshop,
 };
+use alivio_kernel::ids::Uuid;
 use alivio_kernel::sealing::Tokeniser;
 use alivio_kernel::{AuditSink, BoxError, Clock, IdSource, Limiter, NodeBus, Sealer};
 use alivio_messages::screening::ScreeningPolicy;
@@ -173,6 +174,8 @@ pub struct Ports {
     pub outbox_wake: Arc<Notify>,
     /// Events that every node is to hear of.
     pub broadcasts: Arc<dyn Broadcasts>,
+    /// Which history of the installation this is: another one from when a backup was restored.
+    pub epoch: Uuid,
     /// The way to the other nodes; [`LoneNode`](alivio_kernel::LoneNode) if there is none.
     pub node_bus: Arc<dyn NodeBus>,
     /// What we depend on.

@@ -10,22 +10,23 @@ use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
 use alivio_checker::{
-    Action, AuditRow, ConversationEnd, Digest, Mark, MarksEnd, MarksNow, Membership, Message, Note, Reaction,
-    Reader, Recorder, Seen, Stored, Who, Wording,
+    Action, AuditRow, ConversationEnd, Digest, Indexed, Mark, MarksEnd, MarksNow, Membership, Message, Note,
+    Reaction, Reader, Recorder, Seen, Stored, Who, Wording,
 };
+use chrono::{DateTime, Utc};
 use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::sync::watch;
-use tokio::time::{sleep, timeout};
-use tokio_postgres::{Client, Error, NoTls};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio_postgres::{Client, Error, NoTls, Row};
 
-use crate::actor::{Actor, Request};
-use crate::socket::{Socket, send_command};
+use crate::actor::{Actor, Answer, Request};
+use crate::socket::{Refused, Socket, send_command};
 
-/// Commands that a writer over a WebSocket has on their way at the same time.
-const WINDOW: usize = 4;
 /// Before the server is asked again after it could not answer.
 const REST: Duration = Duration::from_millis(20);
+/// Before someone who is not in a conversation asks for it again, unless they are told that they are.
+const AWAY: Duration = Duration::from_millis(500);
 
 /// An answer that has not come by then is lost. The server itself gives up earlier.
 const LOST: Duration = Duration::from_secs(20);
@@ -69,12 +70,43 @@ impl Scribe {
         let path = format!("/conversations/{conversation}/messages");
         let body = json!({"content": content, "client_message_id": client_id});
         let request = Request::new(Method::POST, path).json(&body);
-        self.perform(conversation, sending(client_id, content), request, |action, answer| {
-            if let Action::Send { stored, .. } = action {
-                *stored = Some(Stored { message: text(&answer["id"]), seq: number(&answer["seq"]) });
+        self.perform(conversation, sending(client_id, content), request, sent).await
+    }
+
+    /// Sends a message that puts `message` right.
+    pub async fn correct(&self, conversation: &str, message: &str, client_id: &str, content: &str) -> Came {
+        let body = json!({"content": content, "client_message_id": client_id});
+        let request = Request::new(Method::POST, format!("/messages/{message}/corrections")).json(&body);
+        self.perform(conversation, sending(client_id, content), request, sent).await
+    }
+
+    /// Puts a message off until `due`.
+    pub async fn put_off(
+        &self,
+        conversation: &str,
+        client_id: &str,
+        content: &str,
+        due: DateTime<Utc>,
+    ) -> Came {
+        let path = format!("/conversations/{conversation}/messages");
+        let body = json!({"content": content, "client_message_id": client_id, "scheduled_for": due});
+        let request = Request::new(Method::POST, path).json(&body);
+        let (client_id, digest) = (client_id.to_owned(), Digest::of(content));
+        let action = Action::PutOff { client_id, digest, sent_as: None };
+        self.perform(conversation, action, request, |action, answer| {
+            if let Action::PutOff { sent_as, .. } = action {
+                *sent_as = Some(format!("scheduled-{}", text(&answer.json["id"])));
             }
         })
         .await
+    }
+
+    /// Reports a message to those who moderate.
+    pub async fn report(&self, conversation: &str, message: &str) -> Came {
+        let path = format!("/messages/{message}/reports");
+        let request = Request::new(Method::POST, path).json(&json!({"reason": "other"}));
+        let action = Action::Report { message: message.to_owned() };
+        self.perform(conversation, action, request, |_, _| ()).await
     }
 
     /// Gives a message other words.
@@ -84,7 +116,7 @@ impl Scribe {
         let action = Action::Edit { message: message.to_owned(), digest: Digest::of(content), version: None };
         self.perform(conversation, action, request, |action, answer| {
             if let Action::Edit { version, .. } = action {
-                *version = u32::try_from(number(&answer["version"])).ok();
+                *version = u32::try_from(number(&answer.json["version"])).ok();
             }
         })
         .await
@@ -116,8 +148,8 @@ impl Scribe {
         let action = Action::Advance { mark: Mark::Read, up_to: seq, now: None };
         self.perform(conversation, action, request, |action, answer| {
             if let Action::Advance { now, .. } = action {
-                let delivered = number(&answer["delivered_up_to"]);
-                *now = Some(MarksNow { delivered, read: number(&answer["read_up_to"]) });
+                let delivered = number(&answer.json["delivered_up_to"]);
+                *now = Some(MarksNow { delivered, read: number(&answer.json["read_up_to"]) });
             }
         })
         .await
@@ -141,13 +173,13 @@ impl Scribe {
         conversation: &str,
         action: Action,
         request: Request,
-        complete: impl FnOnce(&mut Action, &Value),
+        complete: impl FnOnce(&mut Action, &Answer),
     ) -> Came {
         let mut done = action.clone();
         let ticket = self.recorder.invoke(&self.who, conversation, action);
         match self.actor.try_request(request).await {
             Ok(answer) if (200..300).contains(&answer.status) => {
-                complete(&mut done, &answer.json);
+                complete(&mut done, &answer);
                 self.recorder.ok(ticket, done);
                 Came::Done(answer.json)
             }
@@ -167,25 +199,31 @@ impl Scribe {
         }
     }
 
-    /// Sends messages, `(client_id, content)`, over a WebSocket, several at a time. What is on its way when the
+    /// A WebSocket, whose very many frames are not held against the document.
+    async fn connect(&self) -> Result<Socket, Refused> {
+        self.actor.try_connect(self.actor.knock().unchecked()).await
+    }
+
+    /// Sends messages, `(client_id, content)`, over a WebSocket, `window` at a time. What is on its way when the
     /// connection ends is sent again in its order, until all are acknowledged or refused. `acknowledged` is told of
     /// each.
     pub async fn write(
         &self,
         conversation: &str,
+        window: usize,
         mut messages: impl Iterator<Item = (String, String)> + Send,
         acknowledged: impl Fn(&Value) + Send,
     ) {
         let mut unsent: VecDeque<(String, String)> = VecDeque::new();
         let mut is_over = false;
         while !(is_over && unsent.is_empty()) {
-            let Ok(mut socket) = self.actor.try_connect(self.actor.knock()).await else {
+            let Ok(mut socket) = self.connect().await else {
                 sleep(REST).await;
                 continue;
             };
             let mut on_their_way = VecDeque::new();
             loop {
-                while on_their_way.len() < WINDOW {
+                while on_their_way.len() < window {
                     let next = unsent.pop_front().or_else(|| if is_over { None } else { messages.next() });
                     let Some((client_id, content)) = next else {
                         is_over = true;
@@ -203,7 +241,8 @@ impl Scribe {
                         let mut done = ticket.action().clone();
                         if let Action::Send { stored, .. } = &mut done {
                             let message = text(&ack["message_id"]);
-                            *stored = Some(Stored { message, seq: number(&ack["seq"]) });
+                            let is_new = ack["created"].as_bool();
+                            *stored = Some(Stored { message, seq: number(&ack["seq"]), is_new });
                         }
                         self.recorder.ok(ticket, done);
                         acknowledged(&ack);
@@ -233,20 +272,28 @@ impl Scribe {
         let reader = Reader { process: self.who.process, user: self.who.user.clone(), from: 0 };
         let mut cursor = 0;
         'connections: loop {
-            let Ok(mut socket) = self.actor.try_connect(self.actor.knock()).await else {
+            let Ok(mut socket) = self.connect().await else {
                 sleep(REST).await;
                 continue;
             };
-            let mut resumed = self.resume(&mut socket, conversation, cursor).await;
+            // When someone who is away asks again.
+            let mut again: Option<Instant> = None;
+            // What was asked and not answered yet: asking twice would be to be told twice.
+            let mut asked = self.resume(&mut socket, conversation, cursor).await;
             loop {
                 let known = *end.borrow_and_update();
                 if known.is_some_and(|end| cursor >= end) {
                     return reader;
                 }
+                if asked.is_none() && again.is_some_and(|again| again <= Instant::now()) {
+                    again = None;
+                    asked = self.resume(&mut socket, conversation, cursor).await;
+                }
                 let next = async {
                     tokio::select! {
                         frame = socket.next() => frame,
                         changed = end.changed() => changed.ok().map(|()| Value::Null),
+                        () = passes(again), if asked.is_none() => Some(Value::Null),
                     }
                 };
                 let frame = match known {
@@ -257,7 +304,9 @@ impl Scribe {
                     },
                 };
                 let Some(frame) = frame else { continue 'connections };
-                let is_mine = frame["data"]["user_id"] == self.who.user;
+                // People hear of all their conversations.
+                let is_mine =
+                    frame["data"]["user_id"] == self.who.user && frame["conversation_id"] == conversation;
                 match frame["type"].as_str() {
                     Some("message.created") => {
                         let seen = seen(&frame["data"]);
@@ -267,16 +316,19 @@ impl Scribe {
                     Some("message.updated" | "message.deleted" | "message.reacted" | "message.corrected") => {
                         self.recorder.happened(&self.who, conversation, Action::Look(seen(&frame["data"])))
                     }
-                    Some("participant.joined") if is_mine => {
-                        resumed = self.resume(&mut socket, conversation, cursor).await;
-                    }
-                    Some("error") if frame["ref"].as_str() == resumed.as_deref() => {
-                        // Not in it now, or not to be found out now.
-                        sleep(REST).await;
-                        if end.borrow().is_some() && frame["data"]["error"] == "not_found" {
+                    Some("ack") if frame["ref"].as_str() == asked.as_deref() => (asked, again) = (None, None),
+                    Some("participant.joined") if is_mine && asked.is_none() => again = Some(Instant::now()),
+                    Some("participant.removed") if is_mine => again = Some(Instant::now() + AWAY),
+                    Some("error") if frame["ref"].as_str() == asked.as_deref() => {
+                        asked = None;
+                        if frame["data"]["error"] != "not_found" {
+                            sleep(REST).await;
+                            continue 'connections;
+                        }
+                        if known.is_some() {
                             return reader;
                         }
-                        continue 'connections;
+                        again = Some(Instant::now() + AWAY);
                     }
                     _ => {}
                 }
@@ -287,6 +339,22 @@ impl Scribe {
     async fn resume(&self, socket: &mut Socket, conversation: &str, from: i64) -> Option<String> {
         self.recorder.happened(&self.who, conversation, Action::Listen { from });
         socket.try_command(json!({"type": "resume", "conversation_id": conversation, "last_seq": from})).await
+    }
+}
+
+/// Notes what the answer to a sent message says.
+fn sent(action: &mut Action, answer: &Answer) {
+    if let Action::Send { stored, .. } = action {
+        let (message, seq) = (text(&answer.json["id"]), number(&answer.json["seq"]));
+        *stored = Some(Stored { message, seq, is_new: Some(answer.status == 201) });
+    }
+}
+
+/// Waits for a moment, for ever if there is none.
+async fn passes(moment: Option<Instant>) {
+    match moment {
+        Some(moment) => sleep_until(moment).await,
+        None => std::future::pending().await,
     }
 }
 
@@ -325,8 +393,54 @@ fn seen(message: &Value) -> Seen {
     }
 }
 
+/// Has the database remember from now on who was in which conversation from where to where: what is stored forgets the time
+/// before when someone comes back.
+///
+/// # Panics
+/// If it cannot.
+pub async fn remember_memberships(database_url: &str) {
+    const SQL: &str = "
+        CREATE TABLE remembered_memberships (
+            id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+            conversation_id uuid NOT NULL, user_id uuid NOT NULL, joined_at timestamptz NOT NULL,
+            joined_seq bigint NOT NULL, left_seq bigint
+        );
+        CREATE FUNCTION remember_membership() RETURNS trigger LANGUAGE plpgsql AS $$
+        BEGIN
+            IF TG_OP = 'INSERT' OR (OLD.left_seq IS NOT NULL AND NEW.left_seq IS NULL) THEN
+                INSERT INTO remembered_memberships (conversation_id, user_id, joined_at, joined_seq)
+                VALUES (NEW.conversation_id, NEW.user_id, NEW.joined_at, NEW.joined_seq);
+            ELSE
+                UPDATE remembered_memberships SET left_seq = NEW.left_seq WHERE id = (
+                    SELECT max(id) FROM remembered_memberships
+                    WHERE conversation_id = NEW.conversation_id AND user_id = NEW.user_id);
+            END IF;
+            RETURN NULL;
+        END $$;
+        CREATE TRIGGER remember_membership AFTER INSERT OR UPDATE OF joined_seq, left_seq ON participants
+            FOR EACH ROW EXECUTE FUNCTION remember_membership();";
+    let client = connect(database_url).await.expect("a connection");
+    client.batch_execute(SQL).await.expect("a memory");
+}
+
+/// Waits until all events were handled and all timers have run out; no longer than `patience`.
+///
+/// # Panics
+/// If that cannot be found out.
+pub async fn all_is_handled(database_url: &str, patience: Duration) {
+    let client = connect(database_url).await.expect("a connection");
+    let began = Instant::now();
+    loop {
+        let waiting = client.query_one("SELECT count(*) FROM outbox", &[]).await.expect("a number");
+        if waiting.get::<_, i64>(0) == 0 || began.elapsed() > patience {
+            return;
+        }
+        sleep(REST).await;
+    }
+}
+
 /// Reads what is stored of a conversation, when all is quiet. `everyone` are all who were ever in it, the first one
-/// from its beginning to its end; `former` says who was in it and came back.
+/// from its beginning to its end, since memberships are [remembered](remember_memberships).
 ///
 /// # Panics
 /// If something cannot be read.
@@ -334,14 +448,12 @@ pub async fn read_end(
     database_url: &str,
     conversation: &str,
     everyone: &[&Scribe],
-    former: Vec<Membership>,
     readers: Vec<Reader>,
 ) -> ConversationEnd {
     let client = connect(database_url).await.expect("a connection");
     let reader = &everyone[0].actor;
     let log = reader.log(conversation).await;
-    let mut memberships = former;
-    memberships.extend(memberships_now(&client, conversation).await.expect("the participants"));
+    let memberships = memberships(&client, conversation).await;
     let mut unread = HashMap::new();
     for scribe in everyone {
         let present = memberships.iter().find(|m| m.user == scribe.who.user && m.until.is_none());
@@ -377,7 +489,8 @@ pub async fn read_end(
             });
         }
         let is_deleted = message["is_deleted"] == true;
-        messages.push(Message { seq, id, sender, client_id, version, is_deleted, wordings });
+        let corrects = message["corrects"].as_str().map(str::to_owned);
+        messages.push(Message { seq, id, sender, client_id, version, is_deleted, corrects, wordings });
     }
     ConversationEnd {
         id: conversation.to_owned(),
@@ -386,6 +499,8 @@ pub async fn read_end(
         marks: marks(&client, conversation, &unread).await,
         readers,
         notes: Some(notes(&client, conversation).await),
+        index: Some(index(&client, conversation).await),
+        unhandled: Some(unhandled(&client, conversation).await),
         reactions: Some(reactions),
         audit: Some(audit(&client, conversation).await),
     }
@@ -396,24 +511,41 @@ fn wording(said: &Value) -> Wording {
     Wording { version, digest: Digest::of(said["content"].as_str().expect("words")) }
 }
 
-/// Everyone's last membership, as it is stored.
-///
-/// # Errors
-/// If it cannot be read.
-pub async fn memberships_now(client: &Client, conversation: &str) -> Result<Vec<Membership>, Error> {
+async fn memberships(client: &Client, conversation: &str) -> Vec<Membership> {
+    const SQL: &str = "SELECT r.user_id::text, r.joined_seq, r.left_seq, r.joined_at = c.created_at
+        FROM remembered_memberships r JOIN conversations c ON c.id = r.conversation_id
+        WHERE c.id = $1::text::uuid ORDER BY r.id";
+    let rows = client.query(SQL, &[&conversation]).await.expect("the memberships");
+    let membership = |row: &Row| Membership {
+        user: row.get(0),
+        from: row.get(1),
+        until: row.get(2),
+        is_founder: row.get(3),
+    };
+    rows.iter().map(membership).collect()
+}
+
+async fn index(client: &Client, conversation: &str) -> Vec<Indexed> {
     const SQL: &str =
-        "SELECT user_id::text, joined_seq, left_seq FROM participants WHERE conversation_id = $1::text::uuid";
-    let rows = client.query(SQL, &[&conversation]).await?;
-    let membership =
-        |row: &tokio_postgres::Row| Membership { user: row.get(0), from: row.get(1), until: row.get(2) };
-    Ok(rows.iter().map(membership).collect())
+        "SELECT message_id::text, version FROM message_tokens WHERE conversation_id = $1::text::uuid";
+    let rows = client.query(SQL, &[&conversation]).await.expect("the index");
+    let entry = |row: &Row| Indexed { message: row.get(0), version: row.get::<_, i32>(1).unsigned_abs() };
+    rows.iter().map(entry).collect()
+}
+
+async fn unhandled(client: &Client, conversation: &str) -> u64 {
+    const SQL: &str = "SELECT count(*) FROM outbox o
+        LEFT JOIN scheduled_messages s ON s.id::text = o.payload ->> 'id'
+        WHERE coalesce(o.payload ->> 'conversation_id', s.conversation_id::text) = $1";
+    let row = client.query_one(SQL, &[&conversation]).await.expect("the events");
+    row.get::<_, i64>(0).unsigned_abs()
 }
 
 async fn marks(client: &Client, conversation: &str, unread: &HashMap<String, i64>) -> Vec<MarksEnd> {
     const SQL: &str = "SELECT user_id::text, delivered_up_to, read_up_to FROM participants
         WHERE conversation_id = $1::text::uuid AND left_seq IS NULL";
     let rows = client.query(SQL, &[&conversation]).await.expect("the marks");
-    let of = |row: &tokio_postgres::Row| {
+    let of = |row: &Row| {
         let user: String = row.get(0);
         MarksEnd { unread: unread.get(&user).copied(), user, delivered: row.get(1), read: row.get(2) }
     };
@@ -421,14 +553,11 @@ async fn marks(client: &Client, conversation: &str, unread: &HashMap<String, i64
 }
 
 async fn notes(client: &Client, conversation: &str) -> Vec<Note> {
-    const SQL: &str = "SELECT kind, message_id::text, count(*) FROM changes
-        WHERE conversation_id = $1::text::uuid AND message_id IS NOT NULL GROUP BY 1, 2";
+    const SQL: &str = "SELECT kind, coalesce(message_id, user_id)::text, count(*) FROM changes
+        WHERE conversation_id = $1::text::uuid AND coalesce(message_id, user_id) IS NOT NULL GROUP BY 1, 2";
     let rows = client.query(SQL, &[&conversation]).await.expect("the notes of changes");
-    let note = |row: &tokio_postgres::Row| Note {
-        kind: row.get(0),
-        message: row.get(1),
-        times: row.get::<_, i64>(2).unsigned_abs(),
-    };
+    let note =
+        |row: &Row| Note { kind: row.get(0), about: row.get(1), times: row.get::<_, i64>(2).unsigned_abs() };
     rows.iter().map(note).collect()
 }
 
@@ -436,8 +565,7 @@ async fn audit(client: &Client, conversation: &str) -> Vec<AuditRow> {
     const SQL: &str = "SELECT a.action, a.object_id::text, coalesce(a.actor_id::text, '') FROM audit_log a
         JOIN messages m ON m.id = a.object_id WHERE m.conversation_id = $1::text::uuid";
     let rows = client.query(SQL, &[&conversation]).await.expect("the audit trail");
-    let entry =
-        |row: &tokio_postgres::Row| AuditRow { action: row.get(0), object: row.get(1), actor: row.get(2) };
+    let entry = |row: &Row| AuditRow { action: row.get(0), object: row.get(1), actor: row.get(2) };
     rows.iter().map(entry).collect()
 }
 

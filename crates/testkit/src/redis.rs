@@ -96,6 +96,12 @@ impl TestRedis {
         format!("redis://127.0.0.1:{}", self.port)
     }
 
+    /// Its port on this machine.
+    #[must_use]
+    pub const fn port(&self) -> u16 {
+        self.port
+    }
+
     /// SIGKILL. Returns when the process is gone.
     pub fn kill(&self) {
         self.process.kill();

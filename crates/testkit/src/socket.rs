@@ -33,6 +33,7 @@ pub struct Connect {
     headers: Vec<(String, String)>,
     receive_buffer: Option<u32>,
     greeted: bool,
+    checked: bool,
 }
 
 impl Connect {
@@ -42,7 +43,7 @@ impl Connect {
         let path = path.into();
         // The documented dialect begins without a word.
         let greeted = !path.starts_with("/ws/chat/");
-        Self { path, headers: Vec::new(), receive_buffer: None, greeted }
+        Self { path, headers: Vec::new(), receive_buffer: None, greeted, checked: true }
     }
 
     /// Adds a header.
@@ -71,6 +72,13 @@ impl Connect {
         self
     }
 
+    /// Does not hold the frames against the document: for those who receive very many.
+    #[must_use]
+    pub const fn unchecked(mut self) -> Self {
+        self.checked = false;
+        self
+    }
+
     /// Opens the connection and returns it with the server's headers, nothing read yet.
     ///
     /// # Errors
@@ -95,9 +103,9 @@ impl Connect {
     }
 
     pub(crate) async fn send(self, base: &str) -> Result<Socket, Refused> {
-        let greeted = self.greeted;
+        let (greeted, checked) = (self.greeted, self.greeted && self.checked);
         let (stream, headers) = self.open(base).await?;
-        let mut socket = Socket::new(stream, headers, greeted);
+        let mut socket = Socket::new(stream, headers, checked);
         if greeted {
             let ready = socket.try_find(|frame| frame["type"] == "ready").await;
             let ready = ready.ok_or_else(Refused::nobody_there)?;
@@ -157,7 +165,7 @@ pub struct Socket {
     sink: SplitSink<WebSocketStream<TcpStream>, Message>,
     incoming: mpsc::UnboundedReceiver<Result<Value, End>>,
     kept: VecDeque<Value>,
-    /// The commands that were not answered yet; `None` if the socket does not speak the canonical words.
+    /// The commands that were not answered yet; `None` if what it says is not held against the document.
     asked: Option<HashMap<String, Value>>,
     end: Option<End>,
     /// The headers of the handshake's answer.
@@ -167,12 +175,12 @@ pub struct Socket {
 }
 
 impl Socket {
-    fn new(stream: WebSocketStream<TcpStream>, headers: HeaderMap, canonical: bool) -> Self {
+    fn new(stream: WebSocketStream<TcpStream>, headers: HeaderMap, checked: bool) -> Self {
         let (sink, stream) = stream.split();
         let (sender, incoming) = mpsc::unbounded_channel();
         // Reads whatever the test is doing: a client that does not is told to go as too slow.
         tokio::spawn(read_all(stream, sender));
-        let asked = canonical.then(HashMap::new);
+        let asked = checked.then(HashMap::new);
         Self { sink, incoming, kept: VecDeque::new(), asked, end: None, headers, ready: Value::Null }
     }
 

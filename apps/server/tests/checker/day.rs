@@ -3,13 +3,19 @@
 use std::time::Duration;
 
 use alivio_checker::{End, Line, Recorder};
+use alivio_kernel::{Clock, SystemClock};
 use alivio_testkit::actor::Actor;
-use alivio_testkit::history::{Came, Scribe, read_end};
+use alivio_testkit::history::{Came, Scribe, all_is_handled, read_end, remember_memberships};
 use alivio_testkit::server::{ADMIN, AISHA, CARLOS, MARIA, TestServer};
+use chrono::TimeDelta;
 use tokio::sync::watch;
 
 /// After the end is known, a message that has not come by then does not come.
 const PATIENCE: Duration = Duration::from_millis(700);
+/// What has not followed by then does not follow.
+const ALL_DONE: Duration = Duration::from_secs(5);
+/// Commands that a device has on their way at the same time.
+const WINDOW: usize = 4;
 
 fn names(prefix: &'static str, count: usize) -> impl Iterator<Item = (String, String)> + Send {
     (1..=count).map(move |n| (format!("{prefix}-{n}"), format!("{prefix} dice {n}")))
@@ -23,6 +29,7 @@ fn stored(came: &Came) -> Option<(String, i64)> {
 
 /// Spends the day on `server`.
 pub(crate) async fn spend(server: &TestServer, database_url: &str) -> (Vec<Line>, End) {
+    remember_memberships(database_url).await;
     let [maria, carlos, aisha, admin] = server.sign_in_all([MARIA, CARLOS, AISHA, ADMIN]).await;
     let group = maria.open_group("Guardia", &[&carlos, &aisha]).await;
     let recorder = Recorder::default();
@@ -48,13 +55,13 @@ pub(crate) async fn spend(server: &TestServer, database_url: &str) -> (Vec<Line>
     }
     maria.send(&group, "maria-3", "maria dice 3").await;
     // Several at a time.
-    carlos.write(&group, names("socket", 12), |_| ()).await;
+    carlos.write(&group, WINDOW, names("socket", 12), |_| ()).await;
 
     // Someone comes late, someone goes.
     maria.change_membership(&group, &aisha.actor.id, false).await;
     maria.change_membership(&group, &admin.actor.id, true).await;
     following.push(follow(14, &admin));
-    carlos.write(&group, names("later", 6), |_| ()).await;
+    carlos.write(&group, WINDOW, names("later", 6), |_| ()).await;
 
     // What becomes of what was said.
     if let [(first, _), (second, first_seq), (third, later_seq), ..] = said.as_slice() {
@@ -66,10 +73,21 @@ pub(crate) async fn spend(server: &TestServer, database_url: &str) -> (Vec<Line>
         maria.delete(&group, second, false).await;
         carlos.read_up_to(&group, third, *later_seq).await;
         carlos.read_up_to(&group, second, *first_seq).await;
+        // Told twice of the same.
+        for _ in 0..2 {
+            carlos.report(&group, third).await;
+            maria.correct(&group, third, "correction", "maria quiso decir otra cosa").await;
+        }
+    }
+    let soon = SystemClock.now() + TimeDelta::milliseconds(300);
+    for _ in 0..2 {
+        maria.put_off(&group, "put-off", "maria lo dice luego", soon).await;
     }
     if let Some((theirs, _)) = stored(&carlos.send(&group, "carlos-last", "algo feo").await) {
         maria.delete(&group, &theirs, true).await;
     }
+
+    all_is_handled(database_url, ALL_DONE).await;
 
     // Those who come back are told what they missed, those who were sent away are not.
     let last = i64::try_from(maria.actor.log(&group).await.len()).expect("few");
@@ -79,8 +97,7 @@ pub(crate) async fn spend(server: &TestServer, database_url: &str) -> (Vec<Line>
     for reader in following {
         readers.push(reader.await.expect("a reader"));
     }
-    // Over the whole story nobody came back, so what is stored is all there is.
     let everyone = [&maria, &carlos, &aisha, &admin];
-    let conversation = read_end(database_url, &group, &everyone, Vec::new(), readers).await;
+    let conversation = read_end(database_url, &group, &everyone, readers).await;
     (recorder.lines(), End { conversations: vec![conversation] })
 }

@@ -59,10 +59,45 @@ const NOTED_TWICE: &str = "
     END $$;
     CREATE TRIGGER twice AFTER INSERT ON changes FOR EACH ROW EXECUTE FUNCTION twice();";
 
+/// People are let in twice, as far as others hear of it.
+const LET_IN_TWICE: &str = "
+    CREATE FUNCTION twice() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN
+        IF pg_trigger_depth() = 1 AND NEW.kind = 'participant.joined' THEN
+            INSERT INTO changes (conversation_id, kind, user_id, at)
+            VALUES (NEW.conversation_id, NEW.kind, NEW.user_id, NEW.at);
+        END IF;
+        RETURN NEW;
+    END $$;
+    CREATE TRIGGER twice AFTER INSERT ON changes FOR EACH ROW EXECUTE FUNCTION twice();";
+
+/// Statements with which what is to be stored in `table` is not, if `condition` holds.
+macro_rules! never_stored {
+    ($table:literal, $condition:literal) => {
+        concat!(
+            "CREATE FUNCTION forget() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$;
+             CREATE TRIGGER forget BEFORE INSERT ON ",
+            $table,
+            " FOR EACH ROW WHEN (",
+            $condition,
+            ") EXECUTE FUNCTION forget();"
+        )
+    };
+}
+
+const PUT_OFF_FOR_EVER: &str = never_stored!("outbox", "NEW.kind = 'messages.scheduled_message_due'");
+const EDIT_NOT_FOLLOWED: &str = never_stored!("outbox", "NEW.kind = 'messages.message_edited'");
+const NEVER_HANDLED: &str = "
+    CREATE FUNCTION give_up() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN NEW.due_at := NULL; RETURN NEW; END $$;
+    CREATE TRIGGER give_up BEFORE INSERT ON outbox FOR EACH ROW WHEN (NEW.kind = 'messages.message_deleted')
+        EXECUTE FUNCTION give_up();";
+const CORRECTION_NOT_AUDITED: &str = never_stored!("audit_log", "NEW.action = 'message.corrected'");
+const REPORT_NOT_AUDITED: &str = never_stored!("audit_log", "NEW.action = 'message.reported'");
+
 /// Days that a bug is given to show.
 const DAYS: usize = 4;
 
-const BUGS: [(Bug, Rule); 20] = [
+const BUGS: [(Bug, Rule); 26] = [
     (Bug::Planted("commit_lost"), Rule::Lost),
     (Bug::Planted("refused_stored"), Rule::Phantom),
     (Bug::Stored(RETRY_STORED_AGAIN), Rule::Duplicate),
@@ -81,8 +116,14 @@ const BUGS: [(Bug, Rule); 20] = [
     (Bug::Planted("unread_wrong"), Rule::Marks),
     (Bug::Planted("edit_forgets"), Rule::Versions),
     (Bug::Stored(NOTED_TWICE), Rule::Effects),
+    (Bug::Stored(LET_IN_TWICE), Rule::Effects),
+    (Bug::Stored(PUT_OFF_FOR_EVER), Rule::Effects),
+    (Bug::Stored(EDIT_NOT_FOLLOWED), Rule::Effects),
+    (Bug::Stored(NEVER_HANDLED), Rule::Effects),
     (Bug::Planted("reactions_doubled"), Rule::Effects),
     (Bug::Planted("audit_missing"), Rule::Audit),
+    (Bug::Stored(CORRECTION_NOT_AUDITED), Rule::Audit),
+    (Bug::Stored(REPORT_NOT_AUDITED), Rule::Audit),
 ];
 
 /// Lets people use a server with this bug, and says which rules it breaks.

@@ -10,7 +10,7 @@ use crate::audit::sql;
 use crate::{World, list, text, unused_id};
 
 /// Runs `alivio` beside the server.
-fn operator(world: &World, arguments: &[&str]) -> std::process::Child {
+pub(crate) fn operator(world: &World, arguments: &[&str]) -> std::process::Child {
     Command::new(env!("CARGO_BIN_EXE_alivio"))
         .args(arguments)
         .env("DATABASE_URL", world.database.url())
@@ -21,7 +21,7 @@ fn operator(world: &World, arguments: &[&str]) -> std::process::Child {
         .expect("a process")
 }
 
-async fn ended(child: std::process::Child) -> (bool, String) {
+pub(crate) async fn ended(child: std::process::Child) -> (bool, String) {
     let wait = tokio::task::spawn_blocking(move || child.wait_with_output().expect("its end"));
     let Output { status, stdout, stderr } = wait.await.expect("no panic");
     (status.success(), String::from_utf8_lossy(&[stdout, stderr].concat()).into_owned())

@@ -11,7 +11,9 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
+use crate::audit::sql;
 use crate::edits::edit;
+use crate::encryption::{ended, operator};
 use crate::{FAST, World, list, number, text};
 
 const THUMB: &str = "%F0%9F%91%8D";
@@ -411,4 +413,51 @@ async fn whatever_happens_and_however_often_the_line_is_cut_the_device_knows_in_
         (number(&shown, "last_seq"), number(&shown, "last_revision")),
         (model.last_seq, model.last_revision)
     );
+}
+
+/// A backup may lack what a device has, and have grown since beyond its numbers.
+#[tokio::test]
+async fn a_device_of_before_a_backup_was_restored_begins_anew() {
+    let world = World::new().await;
+    let [ana, maria] = world.sign_in_all([ANA, MARIA]).await;
+    let conversation = ana.open_direct(&maria.id).await;
+    say(&maria, &conversation, &["uno", "dos"]).await;
+    let since = text(&ana.get("/changes").await.expect(200), "next_cursor").to_owned();
+    let of_epoch = |epoch: &Value| {
+        let mut resume = resume(&conversation, 2, 0);
+        resume["epoch"] = epoch.clone();
+        resume
+    };
+    let gap_since =
+        async |since: &str| ana.get(&format!("/changes?since={since}")).await.expect(200)["gap"].clone();
+
+    // Neither a crash nor a new version is a reason.
+    let before = ana.connect().await.ready["epoch"].clone();
+    world.server.restart().await;
+    let mut at_ana = ana.connect().await;
+    assert_eq!(at_ana.ready["epoch"], before);
+    assert_eq!(at_ana.call(of_epoch(&before)).await["gap"], false);
+    assert_eq!(gap_since(&since).await, false);
+
+    // As it would be after a dump was restored elsewhere.
+    let moved = "UPDATE installation SET origin = 'elsewhere'";
+    assert_eq!(sql(&world).await.execute(moved, &[]).await.expect("a move"), 1);
+    world.server.restart().await;
+    let mut at_ana = ana.connect().await;
+    let now = at_ana.ready["epoch"].clone();
+    assert_ne!(now, before);
+    let ack = at_ana.call(of_epoch(&before)).await;
+    assert_eq!((&ack["gap"], number(&ack, "last_seq")), (&json!(true), 2));
+    assert_eq!(number(&at_ana.next_event("sync.gap").await["data"], "last_seq"), 2);
+    assert_eq!(at_ana.call(of_epoch(&now)).await["gap"], false);
+    assert_eq!(gap_since(&since).await, true);
+    // Live again.
+    maria.send(&conversation, "tres").await;
+    assert_eq!(number(&at_ana.next_event("message.created").await, "seq"), 3);
+
+    // Nothing shows that files were put back.
+    let (done, told) = ended(operator(&world, &["new-epoch"])).await;
+    assert!(done, "{told}");
+    world.server.restart().await;
+    assert_ne!(ana.connect().await.ready["epoch"], now);
 }

@@ -5,7 +5,7 @@ use std::io::{self, Read, Write};
 use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitCode, exit};
 use std::sync::mpsc;
-use std::thread;
+use std::{panic, thread};
 
 use bytes::Bytes;
 
@@ -63,15 +63,15 @@ fn own_program() -> Command {
 /// Reads a job and has it worked on, while this thread watches over the input: the caller holds it open as long as it
 /// wants the answer.
 fn serve(work: fn(Bytes, Bytes) -> Bytes) -> u8 {
-    // The message could hold what is being worked on, and nobody would read it.
-    std::panic::set_hook(Box::new(|_| exit(PANICKED)));
+    // What a panic says could hold what is being worked on, and nobody would read it.
+    panic::set_hook(Box::new(|_| {}));
     let (give, take) = mpsc::channel::<(Bytes, Bytes)>();
     let (stand_by, is_there) = mpsc::channel();
     let worker = thread::Builder::new().stack_size(STACK).spawn(move || {
         // Heard, or nobody waits any more.
         let _ = stand_by.send(());
         let Ok((words, content)) = take.recv() else { return };
-        let answer = work(words, content);
+        let Ok(answer) = panic::catch_unwind(|| work(words, content)) else { exit(PANICKED) };
         let mut output = io::stdout().lock();
         let is_said = output.write_all(&answer).and_then(|()| output.flush()).is_ok();
         exit(i32::from(!is_said));

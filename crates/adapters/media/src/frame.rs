@@ -191,8 +191,6 @@ fn take_text(bytes: &mut Bytes) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
-
     use super::*;
 
     fn rendition(mime: &'static str) -> Rendition {
@@ -241,11 +239,16 @@ mod tests {
         }
     }
 
-    proptest! {
-        /// A child that was taken over may say anything.
-        #[test]
-        fn no_answer_harms(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
-            drop(parse_answer(Bytes::from(bytes)));
+    /// A child that was taken over may say anything.
+    #[test]
+    fn no_answer_harms() {
+        for kind in 0..=6 {
+            for length in [0, 1, 255, u64::MAX] {
+                for end in 0..40 {
+                    let said = [&[kind], &[0; 4][..], &[JPEG; 9], &length.to_be_bytes(), &[7; 18]].concat();
+                    drop(parse_answer(Bytes::from(said).slice(..end)));
+                }
+            }
         }
     }
 }

@@ -1,6 +1,8 @@
 //! What a recording sounds like.
 
 use std::io::Cursor;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::{Duration, Instant};
 
 use alivio_files::Sound;
 use bytes::Bytes;
@@ -34,6 +36,8 @@ const STRETCHES: usize = 100;
 const NOTES_A_SECOND: u32 = 100;
 /// Longer recordings are only measured.
 const LONGEST_HEARD_MS: u64 = 30 * 60 * 1000;
+/// So are those that take longer to decode, well before the child's own limit.
+const PATIENCE: Duration = Duration::from_secs(8);
 /// The rate that Opus is decoded at, and the most of one channel that a packet holds: 120 ms.
 const OPUS_RATE: u32 = 48_000;
 const OPUS_PACKET: usize = 5_760;
@@ -42,7 +46,7 @@ pub(crate) fn listen(mime: &str, content: Bytes) -> Result<Sound, Refusal> {
     if !RECORDINGS.contains(&mime) {
         return Err(Refusal::Unsupported);
     }
-    let mut duration_ms = 0;
+    let (started, mut duration_ms) = (Instant::now(), 0);
     let mut reader = open(content).ok_or(Refusal::Unfit)?;
     let track = reader.default_track(TrackType::Audio);
     let mut ear = track.and_then(Ear::for_track);
@@ -51,12 +55,8 @@ pub(crate) fn listen(mime: &str, content: Bytes) -> Result<Sound, Refusal> {
     while let Ok(Some(packet)) = reader.next_packet() {
         let Some(track) = tracks.iter().find(|track| track.id == packet.track_id) else { continue };
         duration_ms = duration_ms.max(end_ms(track, &packet).unwrap_or(0));
-        if duration_ms > LONGEST_HEARD_MS {
-            ear = None;
-        }
-        if let Some(ear) = ear.as_mut().filter(|ear| ear.track == packet.track_id) {
-            ear.hear(&packet);
-        }
+        ear = ear.filter(|_| duration_ms <= LONGEST_HEARD_MS && started.elapsed() < PATIENCE);
+        ear = ear.and_then(|ear| if ear.track == packet.track_id { ear.after(&packet) } else { Some(ear) });
     }
     if duration_ms == 0 {
         return Err(Refusal::Unfit);
@@ -132,6 +132,12 @@ impl Ear {
     fn for_track(track: &Track) -> Option<Self> {
         let decoder = Decoder::new(track.codec_params.as_ref()?.audio()?)?;
         Some(Self { track: track.id, decoder, samples: Vec::new(), notes: Vec::new(), pending: (0.0, 0) })
+    }
+
+    /// Having heard `packet`. Decoders may panic on what no encoder makes: then there is nothing left to hear with.
+    fn after(mut self, packet: &Packet) -> Option<Self> {
+        catch_unwind(AssertUnwindSafe(|| self.hear(packet))).ok()?;
+        Some(self)
     }
 
     fn hear(&mut self, packet: &Packet) {

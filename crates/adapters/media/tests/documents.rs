@@ -6,7 +6,7 @@ mod common;
 use alivio_files::{Stamp, Workshop, WorkshopError};
 use bytes::Bytes;
 use common::pdf::{A4, FLAG, document, pdf, stream};
-use common::{PDF, decoded, holds, workshop};
+use common::{PDF, decoded, workshop};
 use image::{DynamicImage, GenericImageView, RgbImage};
 
 async fn preview(content: Bytes) -> DynamicImage {
@@ -119,7 +119,7 @@ fn differences(one: &DynamicImage, other: &DynamicImage) -> Vec<usize> {
     let (one, other): (RgbImage, RgbImage) = (one.to_rgb8(), other.to_rgb8());
     assert_eq!(one.dimensions(), other.dimensions());
     let (width, height) = one.dimensions();
-    let mut parts = vec![0; 9];
+    let mut parts = [0; 9];
     for (x, y, pixel) in one.enumerate_pixels() {
         let far = pixel.0.iter().zip(other.get_pixel(x, y).0).any(|(one, other)| one.abs_diff(other) > 24);
         parts[(y * 3 / height * 3 + x * 3 / width) as usize] += usize::from(far);
@@ -160,8 +160,6 @@ async fn what_was_on_the_page_stays_and_what_is_written_is_text() {
     let content = document(2, FLAG, "", A4);
     let stamped =
         workshop.stamp(PDF, content, &stamp(&["a) Tj ET Q 0 g 0 0 999 999 re f % \\ ñ 東京"])).await.unwrap();
-    // "a) Tj", ñ in Windows-1252, and two that it lacks.
-    assert!(holds(&stamped, b"6129") || stamped.starts_with(b"%PDF"));
     let looks = workshop.look(PDF, stamped.clone()).await.unwrap();
     assert_eq!(looks.pages, 2);
     let page = decoded(&looks.preview.bytes);

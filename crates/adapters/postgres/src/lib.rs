@@ -16,6 +16,7 @@ mod database;
 mod directory;
 mod effects;
 mod emergencies;
+mod epoch;
 mod files;
 mod guards;
 mod hours;

@@ -55,12 +55,15 @@ pub struct RedisLimiter {
     task: AbortHandle,
 }
 
+/// Who, and by the name of which quota; that quota, and how many.
+type Untold = HashMap<(Asker, &'static str), (Quota, u32)>;
+
 struct Shared {
     line: Line,
     local: LocalLimiter,
     digests: Arc<dyn Sealer>,
     /// What has passed here and was not told yet.
-    untold: Mutex<HashMap<(Asker, &'static str), (Quota, u32)>>,
+    untold: Mutex<Untold>,
     filled: Notify,
     rests_until: Mutex<Option<Instant>>,
 }
@@ -163,7 +166,7 @@ impl Shared {
         self.filled.notify_one();
     }
 
-    fn untold(&self) -> MutexGuard<'_, HashMap<(Asker, &'static str), (Quota, u32)>> {
+    fn untold(&self) -> MutexGuard<'_, Untold> {
         self.untold.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

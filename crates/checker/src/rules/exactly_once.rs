@@ -1,33 +1,54 @@
-//! Rule 13: what follows from something follows once. Of each change of a message there is one note, and of each
-//! reaction that someone has set and not cleared, one.
+//! Rule 13: what follows from something follows once.
+//!
+//! Of each change of a message, and of each time that someone was let in or removed, there is one note; of each reaction
+//! that someone has set and not cleared, one; what was put off was sent; each message can be found by its present words,
+//! and by no others; and no event of the conversation is left over.
 
 use std::collections::{HashMap, HashSet};
 
-use super::{Rule, Violation};
-use crate::case::Room;
-use crate::{Action, Note, Reaction};
+use super::{Rule, Violation, reactions};
+use crate::case::{Operation, Room, Sending};
+use crate::{Indexed, Note};
 
 pub(super) fn check(room: &Room<'_>) -> Vec<Violation> {
-    let mut found = Vec::new();
+    let mut found = check_put_off(room);
     if let Some(notes) = &room.end.notes {
-        found.extend(check_notes(room, notes));
+        let times = times(notes);
+        found.extend(check_notes(room, &times));
+        found.extend(check_members(room, &times));
     }
     if let Some(reactions) = &room.end.reactions {
-        found.extend(check_reactions(room, reactions));
+        found.extend(reactions::check(room, reactions));
+    }
+    if let Some(index) = &room.end.index {
+        found.extend(check_index(room, index));
+    }
+    if let Some(unhandled @ 1..) = room.end.unhandled {
+        found.push(room.violation(Rule::Effects, format!("{unhandled} events were not handled")));
     }
     found
 }
 
-fn check_notes(room: &Room<'_>, notes: &[Note]) -> Vec<Violation> {
-    let mut times: HashMap<(&str, &str), u64> = HashMap::new();
+/// How often something was noted, by what it is about and its kind.
+type Times<'a> = HashMap<(&'a str, &'a str), u64>;
+
+fn times(notes: &[Note]) -> Times<'_> {
+    let mut times = Times::new();
     for note in notes {
-        *times.entry((&note.message, &note.kind)).or_default() += note.times;
+        *times.entry((&note.about, &note.kind)).or_default() += note.times;
     }
+    times
+}
+
+fn check_notes(room: &Room<'_>, times: &Times<'_>) -> Vec<Violation> {
+    let corrected = room.end.messages.iter().filter_map(|message| message.corrects.as_deref());
+    let corrected: HashSet<&str> = corrected.collect();
     let mut found = Vec::new();
     for message in &room.end.messages {
         let due = [
             ("message.created", 1),
             ("message.updated", u64::from(message.version.saturating_sub(1))),
+            ("message.corrected", u64::from(corrected.contains(&*message.id))),
             ("message.deleted", u64::from(message.is_deleted)),
         ];
         for (kind, due) in due {
@@ -41,75 +62,50 @@ fn check_notes(room: &Room<'_>, notes: &[Note]) -> Vec<Violation> {
     found
 }
 
-/// How a reaction must be in the end.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Due {
-    Set,
-    Cleared,
-    Unknown,
-}
-
-/// What is known of one person's reaction with one emoji to one message.
-struct Known {
-    due: Due,
-    /// Until this line something may still change it.
-    until: usize,
-    lines: Vec<usize>,
-}
-
-fn check_reactions(room: &Room<'_>, reactions: &[Reaction]) -> Vec<Violation> {
-    // Of operations that overlap, or whose outcome nobody knows, nobody knows which was the last.
-    let mut all: HashMap<(&str, &str, &str), Known> = HashMap::new();
-    for operation in &room.operations {
-        let Action::React { message, emoji, is_set } = operation.asked else { continue };
-        let known = all.entry((message, emoji, &operation.who.user)).or_insert(Known {
-            due: Due::Cleared,
-            until: 0,
-            lines: Vec::new(),
-        });
-        known.lines.extend(operation.lines());
-        if !operation.may_have_happened() {
-            continue;
-        }
-        let overlaps = operation.began < known.until;
-        let wanted = if *is_set { Due::Set } else { Due::Cleared };
-        known.due = match operation.ok() {
-            Some(_) if !overlaps => wanted,
-            _ if known.due == wanted => wanted,
-            _ => Due::Unknown,
-        };
-        // What nobody knows may still happen.
-        known.until = known.until.max(operation.ok().map_or(usize::MAX, |(line, _)| line));
+fn check_members(room: &Room<'_>, times: &Times<'_>) -> Vec<Violation> {
+    // How often each was let in, and removed.
+    let mut due: HashMap<&str, (u64, u64)> = HashMap::new();
+    for membership in &room.end.memberships {
+        let (joined, removed) = due.entry(&membership.user).or_default();
+        *joined += u64::from(!membership.is_founder);
+        *removed += u64::from(membership.until.is_some());
     }
     let mut found = Vec::new();
-    let mut present: HashSet<(&str, &str, &str)> = HashSet::new();
-    for Reaction { message, emoji, count, users } in reactions {
-        for user in users {
-            if !present.insert((message, emoji, user)) {
-                found.push(room.violation(Rule::Effects, format!("{user} reacts to {message} twice")));
+    for (user, (joined, removed)) in due {
+        for (kind, due) in [("participant.joined", joined), ("participant.removed", removed)] {
+            let noted = times.get(&(user, kind)).copied().unwrap_or_default();
+            if noted != due {
+                let what = format!("{noted} notes of {kind} of {user}, {due} are due");
+                found.push(room.violation(Rule::Effects, what));
             }
         }
-        if u64::try_from(users.len()) != Ok(*count) {
-            let what = format!("{count} reactions to {message} by {} people", users.len());
-            found.push(room.violation(Rule::Effects, what));
-        }
     }
-    let is_gone: HashSet<&str> =
-        room.end.messages.iter().filter(|message| message.is_deleted).map(|message| &*message.id).collect();
-    for (key @ (message, _, user), Known { due, lines, .. }) in &all {
-        let is_present = present.remove(key);
-        let is_wrong = match due {
-            Due::Set => !is_present && !is_gone.contains(message),
-            Due::Cleared => is_present,
-            Due::Unknown => false,
-        };
-        if is_wrong {
-            let what = format!("the reaction of {user} to {message} is there: {is_present}");
-            found.push(room.violation(Rule::Effects, what).shown_by(lines.iter().copied()));
-        }
+    found
+}
+
+fn check_put_off(room: &Room<'_>) -> Vec<Violation> {
+    let is_missing = |sending: &&Sending<'_>| sending.is_put_off() && sending.message.is_none();
+    let missing = room.sendings.iter().filter(is_missing).map(|sending| {
+        let what = format!("{} was put off and is not in the log", sending.client_id);
+        let lines = sending.attempts.iter().flat_map(Operation::lines);
+        room.violation(Rule::Effects, what).of(sending.who.process).shown_by(lines)
+    });
+    missing.collect()
+}
+
+fn check_index(room: &Room<'_>, index: &[Indexed]) -> Vec<Violation> {
+    let mut wordings: HashMap<&str, Vec<u32>> = HashMap::new();
+    for Indexed { message, version } in index {
+        wordings.entry(message).or_default().push(*version);
     }
-    for (message, _, user) in present {
-        found.push(room.violation(Rule::Effects, format!("{user} did not react to {message}")));
+    let mut found = Vec::new();
+    for message in &room.end.messages {
+        let indexed = wordings.get(&*message.id).map_or(&[][..], Vec::as_slice);
+        let due = if message.is_deleted { &[][..] } else { &[message.version] };
+        if indexed != due {
+            let what = format!("{} can be found by its wordings {indexed:?}, not {due:?}", message.id);
+            found.push(room.violation(Rule::Effects, what).at(message.seq));
+        }
     }
     found
 }

@@ -4,8 +4,8 @@ use super::{Rule, Violation, known_before};
 use crate::case::Room;
 
 pub(super) fn check(room: &Room<'_>) -> Vec<Violation> {
-    let stored: Vec<_> =
-        room.sendings.iter().filter_map(|sending| Some((sending, sending.message?.seq))).collect();
+    let sent = room.sendings.iter().filter(|sending| !sending.is_put_off());
+    let stored: Vec<_> = sent.filter_map(|sending| Some((sending, sending.message?.seq))).collect();
     let spans: Vec<_> =
         stored.iter().map(|(sending, seq)| (sending.began(), sending.acknowledged(), *seq)).collect();
     let mut found = Vec::new();

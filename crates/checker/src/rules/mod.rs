@@ -11,6 +11,7 @@ mod marks;
 mod not_doubled;
 mod not_lost;
 mod of_one_sender;
+mod reactions;
 mod same_for_all;
 mod sent_by_someone;
 mod versions;

@@ -8,7 +8,7 @@ pub(super) fn check(room: &Room<'_>) -> Vec<Violation> {
     let mut found = Vec::new();
     for sending in &room.sendings {
         for attempt in &sending.attempts {
-            let Some((line, Action::Send { stored: Some(Stored { message, seq }), .. })) = attempt.ok()
+            let Some((line, Action::Send { stored: Some(Stored { message, seq, .. }), .. })) = attempt.ok()
             else {
                 continue;
             };

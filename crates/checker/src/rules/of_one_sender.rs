@@ -1,9 +1,11 @@
 //! Rule 8: the acknowledged messages of one process are in the log in the order in which it sent them.
 //!
-//! What is sent again has lost its turn. So this is about messages that were on their way to being acknowledged each
-//! time that another was sent after them; what had been acknowledged by then is for rule 7.
+//! What is sent again has lost its turn: the server may have failed to store it, and stored what came behind it. So this
+//! is about messages that were on their way to being acknowledged each time that another was sent after them and may have
+//! been stored; what had been acknowledged by then is for rule 7. Answers say whether an attempt has stored a message, so
+//! of messages that were all sent again the attempts that were in vain do not count.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::{Rule, Violation};
 use crate::case::{Room, Sending};
@@ -13,6 +15,8 @@ struct Attempt {
     began: usize,
     ended: usize,
     is_ok: bool,
+    /// Whether it may have stored the message.
+    may_have_stored: bool,
     /// Which of the sendings.
     of: usize,
 }
@@ -20,10 +24,15 @@ struct Attempt {
 pub(super) fn check(room: &Room<'_>) -> Vec<Violation> {
     let mut processes: HashMap<u64, Vec<Attempt>> = HashMap::new();
     for (of, sending) in room.sendings.iter().enumerate() {
+        let storing: HashSet<usize> = sending.may_have_stored().map(|attempt| attempt.began).collect();
+        let of_whom: HashSet<u64> = sending.may_have_stored().map(|attempt| attempt.who.process).collect();
         for attempt in &sending.attempts {
-            // What never ended was never acknowledged either.
-            let (began, Some((ended, ..))) = (attempt.began, attempt.ended) else { continue };
-            let one = Attempt { began, ended, is_ok: attempt.ok().is_some(), of };
+            let began = attempt.began;
+            // What two processes may have stored, neither has an order for.
+            let may_have_stored = of_whom.len() == 1 && storing.contains(&began);
+            // What never ended may go on for ever.
+            let ended = attempt.ended.map_or(usize::MAX, |(ended, ..)| ended);
+            let one = Attempt { began, ended, is_ok: attempt.ok().is_some(), may_have_stored, of };
             processes.entry(attempt.who.process).or_default().push(one);
         }
     }
@@ -55,14 +64,17 @@ fn in_order(mut attempts: Vec<Attempt>, sendings: &[Sending<'_>]) -> Vec<(usize,
     let mut on_their_way: Vec<&Attempt> = Vec::new();
     for attempt in &attempts {
         on_their_way.retain(|other| other.ended > attempt.began);
-        let now =
-            || on_their_way.iter().filter(|other| other.is_ok && other.of != attempt.of).map(|one| one.of);
+        let now = || on_their_way.iter().filter(|other| other.of != attempt.of).map(|one| one.of);
         let is_over = |of: usize| sendings[of].acknowledged().is_some_and(|line| line < attempt.began);
-        before
-            .entry(attempt.of)
-            .and_modify(|before| before.retain(|of| is_over(*of) || now().any(|other| other == *of)))
-            .or_insert_with(|| now().collect());
-        on_their_way.push(attempt);
+        if attempt.may_have_stored {
+            before
+                .entry(attempt.of)
+                .and_modify(|before| before.retain(|of| is_over(*of) || now().any(|other| other == *of)))
+                .or_insert_with(|| now().collect());
+        }
+        if attempt.is_ok {
+            on_their_way.push(attempt);
+        }
     }
     before.into_iter().flat_map(|(later, before)| before.into_iter().map(move |of| (of, later))).collect()
 }

@@ -1,6 +1,7 @@
 //! A history without a mistake breaks no rule; with one mistake in it, it breaks the rule about that.
 #![cfg(test)]
 
+mod again;
 mod mistakes;
 mod model;
 
@@ -62,14 +63,19 @@ fn a_long_history_is_checked_quickly() {
     let reader = Who { process: 2, user: "b".into() };
     let mut conversation = ConversationEnd { id: "c".into(), ..ConversationEnd::default() };
     for user in ["a", "b"] {
-        conversation.memberships.push(Membership { user: user.into(), from: 1, until: None });
+        conversation.memberships.push(Membership {
+            user: user.into(),
+            from: 1,
+            until: None,
+            is_founder: true,
+        });
     }
     recorder.happened(&reader, "c", Action::Listen { from: 0 });
     for seq in 1..=100_000 {
         let (id, client_id, digest) = (format!("m{seq}"), format!("{seq}"), Digest::of("x"));
         let send = Action::Send { client_id: client_id.clone(), digest, stored: None };
         let ticket = recorder.invoke(&writer, "c", send);
-        let stored = Some(Stored { message: id.clone(), seq });
+        let stored = Some(Stored { message: id.clone(), seq, is_new: Some(true) });
         recorder.ok(ticket, Action::Send { client_id: client_id.clone(), digest, stored });
         let seen = Seen {
             seq,
@@ -87,6 +93,7 @@ fn a_long_history_is_checked_quickly() {
             client_id,
             version: 1,
             is_deleted: false,
+            corrects: None,
             wordings: None,
         });
     }

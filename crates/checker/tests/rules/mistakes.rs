@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use alivio_checker::{Action, AuditRow, Digest, End, Line, Mark, Phase, Rule};
+use alivio_checker::{Action, AuditRow, Digest, End, Line, Mark, Note, Phase, Rule};
 
 use crate::model::{Chance, acknowledged};
 
@@ -24,6 +24,18 @@ pub(crate) fn make(rule: Rule, lines: &mut [Line], end: &mut End, chance: &mut C
             match chance.below(2) {
                 0 => last.client_id = "nobody's".into(),
                 _ => last.wordings.as_mut()?.first_mut()?.digest = Digest::of("other"),
+            }
+        }
+        Rule::Duplicate if chance.below(3) == 0 => {
+            // Another attempt at the same message was told that it is new, too.
+            let news: Vec<usize> =
+                (0..lines.len()).filter(|at| told_new(&lines[*at]) == Some(true)).collect();
+            let repeats: Vec<usize> =
+                (0..lines.len()).filter(|at| told_new(&lines[*at]) == Some(false)).collect();
+            let is_told = |at: &&usize| news.iter().any(|new| sent(&lines[*new]) == sent(&lines[**at]));
+            let at = *repeats.iter().find(is_told)?;
+            if let Action::Send { stored: Some(stored), .. } = &mut lines[at].action {
+                stored.is_new = Some(true);
             }
         }
         Rule::Duplicate => {
@@ -62,7 +74,8 @@ pub(crate) fn make(rule: Rule, lines: &mut [Line], end: &mut End, chance: &mut C
             swap_places(lines, conversation, &first, &second)?;
         }
         Rule::ProgramOrder => {
-            let (first, second) = one_after_the_other(lines, true)?;
+            let again = if chance.below(2) == 0 { sent_again_in_order(lines) } else { None };
+            let (first, second) = again.or_else(|| one_after_the_other(lines, true))?;
             swap_places(lines, conversation, &first, &second)?;
         }
         Rule::Unseen => {
@@ -100,24 +113,63 @@ pub(crate) fn make(rule: Rule, lines: &mut [Line], end: &mut End, chance: &mut C
                 _ => message.version += 1,
             }
         }
-        Rule::Effects => {
-            if chance.below(2) == 0 {
+        Rule::Effects => match chance.below(6) {
+            // Of a message or of a member.
+            0 | 1 => {
                 let notes = conversation.notes.as_mut()?;
-                let again = chance.pick(notes)?.clone();
+                let of_member = chance.below(2) == 0;
+                let is_such = |note: &&Note| note.kind.starts_with("participant.") == of_member;
+                let again = notes.iter().find(is_such)?.clone();
                 notes.push(again);
-            } else {
-                conversation.reactions.as_mut()?.first_mut()?.count += 1;
             }
-        }
+            2 => conversation.reactions.as_mut()?.first_mut()?.count += 1,
+            3 => conversation.unhandled = Some(1),
+            4 => {
+                let index = conversation.index.as_mut()?;
+                let at = chance.below(index.len() as u64) as usize;
+                match chance.below(3) {
+                    0 => drop(index.remove(at)),
+                    1 => index[at].version += 1,
+                    _ => index.push(index[at].clone()),
+                }
+            }
+            _ => {
+                let put_off = lines.iter().find_map(|line| match &line.action {
+                    Action::PutOff { sent_as: Some(name), .. } => Some(name.clone()),
+                    _ => None,
+                })?;
+                conversation.messages.retain(|message| message.client_id != put_off);
+            }
+        },
         Rule::Audit => {
             let audit = conversation.audit.as_mut()?;
-            match chance.below(3) {
+            let actions = ["message.removed", "message.corrected", "message.reported"];
+            match chance.below(5) {
                 0 => audit.push(AuditRow {
-                    action: "message.removed".into(),
+                    action: (*chance.pick(&actions)?).into(),
                     object: chance.pick(&conversation.messages)?.id.clone(),
                     actor: "nobody".into(),
                 }),
                 1 => audit.push(chance.pick(audit)?.clone()),
+                2 => {
+                    let at = audit.iter().position(|row| row.action == "message.corrected")?;
+                    audit.remove(at);
+                }
+                3 => {
+                    let certain: HashSet<(&str, &str)> = lines
+                        .iter()
+                        .filter(|line| line.phase == Phase::Ok)
+                        .filter_map(|line| match &line.action {
+                            Action::Report { message } => Some((&**message, &*line.who.user)),
+                            _ => None,
+                        })
+                        .collect();
+                    let is_certain = |row: &AuditRow| {
+                        row.action == "message.reported" && certain.contains(&(&*row.object, &*row.actor))
+                    };
+                    let at = audit.iter().position(is_certain)?;
+                    audit.remove(at);
+                }
                 _ => {
                     let deletions = |by: bool| {
                         let of = lines.iter().filter(move |line| {
@@ -203,6 +255,48 @@ fn one_after_the_other(lines: &[Line], by_one: bool) -> Option<(Name, Name)> {
         };
         if let Some(second) = all.iter().find(is_after) {
             return Some((first.name.clone(), second.name.clone()));
+        }
+    }
+    None
+}
+
+/// Whether an answer says that a message is new.
+fn told_new(line: &Line) -> Option<bool> {
+    match &line.action {
+        Action::Send { stored: Some(stored), .. } if line.phase == Phase::Ok => stored.is_new,
+        _ => None,
+    }
+}
+
+/// What a line sends.
+fn sent(line: &Line) -> Option<Name> {
+    match &line.action {
+        Action::Send { client_id, .. } => Some((line.who.user.clone(), client_id.clone())),
+        _ => None,
+    }
+}
+
+/// The names of two messages that were both sent in vain at first, and then again: the second by the same process while the
+/// first was on its way.
+fn sent_again_in_order(lines: &[Line]) -> Option<(Name, Name)> {
+    // Where something was sent, and where that attempt was acknowledged as having stored it.
+    let attempts = |name: &Name| {
+        let is_it = |line: &&Line| line.phase == Phase::Invoke && sent(line).as_ref() == Some(name);
+        lines.iter().filter(is_it).count()
+    };
+    let mut stored = Vec::new();
+    for (ended, line) in lines.iter().enumerate() {
+        if let (Some(true), Some(began), Some(name)) = (told_new(line), line.of, sent(line))
+            && attempts(&name) > 1
+        {
+            stored.push((name, line.who.process, began, ended));
+        }
+    }
+    for (first, process, began, ended) in &stored {
+        let is_behind =
+            |(_, other, at, _): &&(Name, u64, usize, usize)| other == process && began < at && at < ended;
+        if let Some((second, ..)) = stored.iter().find(is_behind) {
+            return Some((first.clone(), second.clone()));
         }
     }
     None

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 
 use alivio_checker::{
-    Action, AuditRow, ConversationEnd, Digest, End, Line, Mark, MarksEnd, MarksNow, Membership, Message,
-    Note, Reaction, Reader, Recorder, Seen, Stored, Ticket, Who, Wording,
+    Action, AuditRow, ConversationEnd, Digest, End, Indexed, Line, Mark, MarksEnd, MarksNow, Membership,
+    Message, Note, Reaction, Reader, Recorder, Seen, Stored, Ticket, Who, Wording,
 };
 
 const ROOM: &str = "room";
@@ -52,8 +52,12 @@ struct Device {
 #[derive(Default)]
 struct Server {
     messages: Vec<Message>,
-    open: HashMap<String, i64>,
+    /// Who is in it, since when, and whether from its beginning.
+    open: HashMap<String, (i64, bool)>,
     closed: Vec<Membership>,
+    /// What is put off, and whether it was sent meanwhile: the sender, their names for it then and now, the words.
+    put_off: Vec<(String, String, String, Digest)>,
+    sent: usize,
     marks: HashMap<String, (i64, i64)>,
     reactions: BTreeMap<(String, String), Vec<String>>,
     audit: Vec<AuditRow>,
@@ -65,7 +69,47 @@ impl Server {
     }
 
     fn is_for(&self, user: &str, seq: i64) -> bool {
-        self.open.get(user).is_some_and(|from| *from <= seq)
+        self.open.get(user).is_some_and(|(from, _)| *from <= seq)
+    }
+
+    /// Where the message is, and whether that is new.
+    fn store(&mut self, user: &str, client_id: &str, digest: Digest, corrects: Option<String>) -> Stored {
+        let known = self.messages.iter().find(|m| m.sender == user && m.client_id == client_id);
+        if let Some(known) = known {
+            return Stored { message: known.id.clone(), seq: known.seq, is_new: Some(false) };
+        }
+        let (message, seq) = (format!("message-{}", self.last() + 1), self.last() + 1);
+        self.messages.push(Message {
+            seq,
+            id: message.clone(),
+            sender: user.to_owned(),
+            client_id: client_id.to_owned(),
+            version: 1,
+            is_deleted: false,
+            corrects,
+            wordings: Some(vec![Wording { version: 1, digest }]),
+        });
+        Stored { message, seq, is_new: Some(true) }
+    }
+
+    /// Sends the next of what was put off, if there is any.
+    fn send_what_is_due(&mut self) -> bool {
+        let Some((user, sent_as, _, digest)) = self.put_off.get(self.sent).cloned() else { return false };
+        self.sent += 1;
+        self.store(&user, &sent_as, digest, None);
+        true
+    }
+
+    /// Someone's own message that nobody has put right, if `client_id` is one of a correction.
+    fn to_correct(&self, user: &str, client_id: &str) -> Option<String> {
+        let is_free = |id: &str| !self.messages.iter().any(|m| m.corrects.as_deref() == Some(id));
+        let mine = self.messages.iter().find(|m| m.sender == user && !m.is_deleted && is_free(&m.id));
+        mine.filter(|_| client_id.ends_with('7')).map(|mine| mine.id.clone())
+    }
+
+    fn audit(&mut self, action: &str, object: &str, actor: &str) {
+        let (action, object, actor) = (action.to_owned(), object.to_owned(), actor.to_owned());
+        self.audit.push(AuditRow { action, object, actor });
     }
 
     fn message(&mut self, id: &str) -> Option<&mut Message> {
@@ -80,24 +124,29 @@ impl Server {
         let mut answer = action.clone();
         match &mut answer {
             Action::Send { client_id, digest, stored } => {
-                let known = self.messages.iter().find(|m| m.sender == user && m.client_id == *client_id);
-                let (message, seq) = match known {
-                    Some(known) => (known.id.clone(), known.seq),
-                    None => {
-                        let (id, seq) = (format!("message-{}", self.last() + 1), self.last() + 1);
-                        self.messages.push(Message {
-                            seq,
-                            id: id.clone(),
-                            sender: user.to_owned(),
-                            client_id: client_id.clone(),
-                            version: 1,
-                            is_deleted: false,
-                            wordings: Some(vec![Wording { version: 1, digest: *digest }]),
-                        });
-                        (id, seq)
-                    }
+                let corrects = self.to_correct(user, client_id);
+                let kept = self.store(user, client_id, *digest, corrects.clone());
+                if let Some(corrected) = corrects.filter(|_| kept.is_new == Some(true)) {
+                    self.audit("message.corrected", &corrected, user);
+                }
+                *stored = Some(kept);
+            }
+            Action::PutOff { client_id, digest, sent_as } => {
+                let name = format!("later-{client_id}");
+                if !self.put_off.iter().any(|(sender, _, known, _)| sender == user && known == client_id) {
+                    self.put_off.push((user.to_owned(), name.clone(), client_id.clone(), *digest));
+                }
+                *sent_as = Some(name);
+            }
+            Action::Report { message } => {
+                let known = AuditRow {
+                    action: "message.reported".into(),
+                    object: message.clone(),
+                    actor: user.to_owned(),
                 };
-                *stored = Some(Stored { message, seq });
+                if !self.audit.contains(&known) {
+                    self.audit.push(known);
+                }
             }
             Action::Edit { message, digest, version } => {
                 let kept = self.message(message).filter(|m| m.sender == user && !m.is_deleted).ok_or(())?;
@@ -110,8 +159,7 @@ impl Server {
                 let id = message.clone();
                 let kept = self.message(&id).ok_or(())?;
                 if !std::mem::replace(&mut kept.is_deleted, true) && *by_moderator {
-                    let action = "message.removed".to_owned();
-                    self.audit.push(AuditRow { action, object: id, actor: user.to_owned() });
+                    self.audit("message.removed", &id, user);
                 }
             }
             Action::React { message, emoji, is_set } => {
@@ -131,12 +179,12 @@ impl Server {
             }
             Action::Join { member } => {
                 let next = self.last() + 1;
-                self.open.entry(member.clone()).or_insert(next);
+                self.open.entry(member.clone()).or_insert((next, false));
             }
             Action::Leave { member } => {
-                if let Some(from) = self.open.remove(member) {
+                if let Some((from, is_founder)) = self.open.remove(member) {
                     let until = Some(self.last() + 1);
-                    self.closed.push(Membership { user: member.clone(), from, until });
+                    self.closed.push(Membership { user: member.clone(), from, until, is_founder });
                 }
             }
             Action::Listen { .. } | Action::Deliver(_) | Action::Look(_) => {}
@@ -188,7 +236,7 @@ impl World {
         for device in &devices {
             recorder.happened(&device.who, ROOM, Action::Listen { from: 0 });
         }
-        let open = (0..USERS).map(|user| (format!("user-{user}"), 1)).collect();
+        let open = (0..USERS).map(|user| (format!("user-{user}"), (1, true))).collect();
         Self { chance: Chance(seed), recorder, server: Server { open, ..Server::default() }, devices }
     }
 
@@ -200,6 +248,7 @@ impl World {
             5 => self.answer(at),
             6 => drop(self.deliver(at)),
             _ if self.chance.one_in(4) => self.come_back(at),
+            _ if self.chance.one_in(4) => drop(self.server.send_what_is_due()),
             _ => self.look(at),
         }
     }
@@ -218,7 +267,7 @@ impl World {
         let user = &device.who.user;
         let mine: Vec<&Message> = server.messages.iter().filter(|m| m.sender == *user).collect();
         let readable: Vec<&Message> = server.messages.iter().filter(|m| server.is_for(user, m.seq)).collect();
-        Some(match chance.below(12) {
+        Some(match chance.below(14) {
             0 => {
                 let message = chance.pick(&mine)?.id.clone();
                 let digest = Digest::of(&format!("words {}", chance.below(u64::MAX)));
@@ -246,7 +295,14 @@ impl World {
                     Action::Join { member }
                 }
             }
-            5 if !device.unknown.is_empty() => device.unknown.pop()?,
+            5 if !device.unknown.is_empty() => device.unknown.remove(0),
+            6 => Action::Report { message: chance.pick(&readable)?.id.clone() },
+            // Who puts something off must be there when it is due.
+            7 if user == MODERATOR => {
+                device.sent += 1;
+                let client_id = format!("{}-{}", device.who.process, device.sent);
+                Action::PutOff { digest: Digest::of(&client_id), client_id, sent_as: None }
+            }
             _ => {
                 device.sent += 1;
                 let client_id = format!("{}-{}", device.who.process, device.sent);
@@ -282,7 +338,7 @@ impl World {
             Some(Ok(answer)) if !is_lost => self.recorder.ok(ticket, answer),
             Some(Err(())) if !is_lost => self.recorder.fail(ticket),
             _ => {
-                if matches!(ticket.action(), Action::Send { .. }) {
+                if matches!(ticket.action(), Action::Send { .. } | Action::PutOff { .. }) {
                     device.unknown.push(ticket.action().clone());
                 }
                 self.recorder.info(ticket);
@@ -323,6 +379,7 @@ impl World {
                 self.answer(at);
             }
         }
+        while self.server.send_what_is_due() {}
         for at in 0..self.devices.len() {
             while self.deliver(at) {}
         }
@@ -333,38 +390,53 @@ impl World {
             let theirs = |m: &&Message| m.sender != user && m.seq > read && m.seq >= from;
             server.messages.iter().filter(theirs).count() as i64
         };
-        let marks = server.open.iter().map(|(user, from)| {
+        let marks = server.open.iter().map(|(user, (from, _))| {
             let (delivered, read) = server.marks.get(user).copied().unwrap_or_default();
             MarksEnd { user: user.clone(), delivered, read, unread: Some(unread(user, *from, read)) }
         });
-        let note = |kind: &str, message: &Message, times: u64| Note {
-            kind: kind.into(),
-            message: message.id.clone(),
-            times,
-        };
+        let note =
+            |kind: &str, about: &str, times: u64| Note { kind: kind.into(), about: about.into(), times };
         let notes = server.messages.iter().flat_map(|m| {
             [
-                note("message.created", m, 1),
-                note("message.updated", m, u64::from(m.version) - 1),
-                note("message.deleted", m, u64::from(m.is_deleted)),
+                note("message.created", &m.id, 1),
+                note("message.updated", &m.id, u64::from(m.version) - 1),
+                note("message.deleted", &m.id, u64::from(m.is_deleted)),
             ]
         });
+        let corrected = server.messages.iter().filter_map(|m| m.corrects.as_ref());
+        let notes = notes.chain(corrected.map(|id| note("message.corrected", id, 1)));
+        let index = server.messages.iter().filter(|m| !m.is_deleted);
+        let index = index.map(|m| Indexed { message: m.id.clone(), version: m.version });
         let reactions = server.reactions.iter().map(|((message, emoji), users)| Reaction {
             message: message.clone(),
             emoji: emoji.clone(),
             count: users.len() as u64,
             users: users.clone(),
         });
-        let open = server.open.iter();
-        let open = open.map(|(user, from)| Membership { user: user.clone(), from: *from, until: None });
+        let open = server.open.iter().map(|(user, (from, is_founder))| Membership {
+            user: user.clone(),
+            from: *from,
+            until: None,
+            is_founder: *is_founder,
+        });
+        let memberships: Vec<Membership> = server.closed.iter().cloned().chain(open).collect();
+        let of_members = memberships.iter().flat_map(|m| {
+            [
+                note("participant.joined", &m.user, u64::from(!m.is_founder)),
+                note("participant.removed", &m.user, u64::from(m.until.is_some())),
+            ]
+        });
+        let notes = notes.chain(of_members).filter(|note| note.times > 0).collect();
         let conversation = ConversationEnd {
             id: ROOM.into(),
-            memberships: server.closed.iter().cloned().chain(open).collect(),
+            index: Some(index.collect()),
+            unhandled: Some(0),
+            notes: Some(notes),
             marks: marks.collect(),
             readers: readers.collect(),
-            notes: Some(notes.filter(|note| note.times > 0).collect()),
             reactions: Some(reactions.collect()),
             audit: Some(server.audit.clone()),
+            memberships,
             messages: server.messages.clone(),
         };
         (recorder.lines(), End { conversations: vec![conversation] })

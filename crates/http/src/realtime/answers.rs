@@ -189,6 +189,8 @@ pub(super) struct Ready {
     pub(super) user_id: Uuid,
     /// In which session.
     pub(super) session_id: Uuid,
+    /// Which history of the installation this is; keep it, and `resume` with it.
+    pub(super) epoch: Uuid,
 }
 
 /// A command was done.

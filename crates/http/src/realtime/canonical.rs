@@ -43,7 +43,8 @@ impl Words for Canonical {
 
     fn greeting(&self, session: &LiveSession) -> Option<ByteString> {
         let caller = session.caller();
-        let data = Ready { user_id: caller.user_id.uuid(), session_id: caller.session_id.uuid() };
+        let (user_id, session_id) = (caller.user_id.uuid(), caller.session_id.uuid());
+        let data = Ready { user_id, session_id, epoch: session.epoch() };
         Some(text(&ReadyFrame { v: VERSION, r#type: "ready", data }))
     }
 
@@ -101,10 +102,9 @@ fn command(name: &str, text: &str) -> Result<Command, Problem> {
         Kind::Subscribe => return Ok(Listen::Subscribe(ids(text)?).into()),
         Kind::Unsubscribe => return Ok(Listen::Unsubscribe(ids(text)?).into()),
         Kind::Resume => {
-            let Resume { conversation_id, last_seq, last_revision, .. } = body(text)?;
-            return Ok(
-                Listen::Resume { conversation: conversation_id.into(), last_seq, last_revision }.into()
-            );
+            let Resume { conversation_id, last_seq, last_revision, epoch, .. } = body(text)?;
+            let conversation = conversation_id.into();
+            return Ok(Listen::Resume { conversation, last_seq, last_revision, epoch }.into());
         }
         Kind::Send => {
             let send: Send = body(text)?;

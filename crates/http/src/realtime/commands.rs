@@ -143,7 +143,10 @@ bodies! {
         last_seq: i64,
         /// The last `revision` that you have; without it only messages are sent again.
         #[schema(example = 4)]
-        last_revision: Option<i64>
+        last_revision: Option<i64>,
+        /// The `epoch` of the greeting when you got them. If it is another one now, a backup was restored, and you get
+        /// `sync.gap`.
+        epoch: Option<Uuid>
     }
     /// Whether you type.
     Typing {

@@ -88,9 +88,9 @@ async fn issue_ticket(state: web::Data<State>, SignedIn(caller): SignedIn) -> Re
 /// On a connection `seq` goes up by one with each `message.created`, and `revision` goes up with each change; it may skip
 /// numbers, of messages that you may not read and of changes that were told together. `data.revision` is the number of the
 /// last change that the message shows; of two states of a message keep the one with the higher. Without `last_revision`
-/// only messages are sent again. If you have a `seq` or a `revision` that does not exist (a backup was restored), you get
-/// `sync.gap` and `gap: true`: drop what you have of the conversation and read it anew by `GET
-/// /conversations/{id}/messages`; the socket goes on from the `last_seq` and `last_revision` of the ack. A device that reads
+/// only messages are sent again. If you have a `seq` or a `revision` that does not exist, or `resume` with an `epoch` (of the
+/// greeting) that is not the present one (a backup was restored), you get `sync.gap` and `gap: true`: drop what you have of
+/// the conversation and read it anew by `GET /conversations/{id}/messages`; the socket goes on from the `last_seq` and `last_revision` of the ack. A device that reads
 /// the conversation by REST first finds both numbers in `GET /conversations/{id}`. To resume marks nothing as delivered:
 /// `ack` does.
 ///

@@ -21,6 +21,7 @@ use futures_util::future::LocalBoxFuture;
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior};
+use uuid::Uuid;
 
 use super::answers::{
     Answer, Deletion, Edition, Nothing, Pong, ReactionAnswer, Resumption, Sent, ShownPresence, Standing,
@@ -58,7 +59,7 @@ pub(crate) enum Command {
 pub(crate) enum Listen {
     Subscribe(Vec<ConversationId>),
     Unsubscribe(Vec<ConversationId>),
-    Resume { conversation: ConversationId, last_seq: i64, last_revision: Option<i64> },
+    Resume { conversation: ConversationId, last_seq: i64, last_revision: Option<i64>, epoch: Option<Uuid> },
 }
 
 #[expect(clippy::large_enum_variant, reason = "made once per command, and moved once")]
@@ -591,8 +592,8 @@ impl<W: Words> Socket<W> {
                 self.session.unsubscribe(&conversations);
                 Ok(Answer::Nothing(Nothing {}))
             }
-            Listen::Resume { conversation, last_seq, last_revision } => {
-                match self.session.resume(conversation, last_seq, last_revision).await {
+            Listen::Resume { conversation, last_seq, last_revision, epoch } => {
+                match self.session.resume(conversation, last_seq, last_revision, epoch).await {
                     Ok(resumed) => self.go_on(conversation, resumed).await?,
                     Err(error) => Err(error.into()),
                 }

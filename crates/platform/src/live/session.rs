@@ -2,7 +2,7 @@ use std::collections::{HashMap, HashSet};
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
-use alivio_kernel::ids::{ConversationId, UserId};
+use alivio_kernel::ids::{ConversationId, UserId, Uuid};
 use alivio_kernel::{Caller, FieldError, Page, PageSize, Rule};
 use alivio_messages::{Change, Error, History, Position, Revised, RevisedQuery};
 
@@ -79,6 +79,11 @@ impl LiveSession {
         &self.caller
     }
 
+    /// Which history of the installation this is.
+    pub fn epoch(&self) -> Uuid {
+        self.platform.epoch
+    }
+
     /// Notes that the device does something: [`Platform::touch`].
     ///
     /// # Errors
@@ -142,7 +147,8 @@ impl LiveSession {
     /// `last_revision`; what changed before is not told to one that does not say so. What it missed is then to be fetched
     /// by [`LiveSession::missed_changes`] and, after that, by [`LiveSession::missed`].
     ///
-    /// A device that claims to have what there is not has it from a log that was lost, before a backup was restored.
+    /// A device that claims to have what there is not, or knows another epoch, has it from a log that was lost, before a
+    /// backup was restored.
     ///
     /// # Errors
     /// [`Error::NotFound`]; a field error for what no device can have.
@@ -151,6 +157,7 @@ impl LiveSession {
         conversation: ConversationId,
         last_seq: i64,
         last_revision: Option<i64>,
+        epoch: Option<Uuid>,
     ) -> Result<Resumed, Error> {
         for (field, number) in [("last_seq", Some(last_seq)), ("last_revision", last_revision)] {
             if number.is_some_and(|number| number < 0) {
@@ -162,10 +169,11 @@ impl LiveSession {
         // Of a device that listens already there may be changes in the queue.
         let known = self.subscriptions.get(&conversation).map_or(end.1, |listening| listening.revision);
         let reached = (last_seq, last_revision.unwrap_or(known));
-        let is_ahead = reached.0 > end.0 || reached.1 > end.1;
-        self.admit(conversation, if is_ahead { end } else { reached }, &position);
+        let is_of_another = epoch.is_some_and(|epoch| epoch != self.platform.epoch);
+        let is_lost = is_of_another || reached.0 > end.0 || reached.1 > end.1;
+        self.admit(conversation, if is_lost { end } else { reached }, &position);
         let what = Happening::Gap { last_seq: end.0, last_revision: end.1 };
-        let gap = is_ahead.then(|| self.platform.hub.frame(conversation, self.platform.hub.now(), what));
+        let gap = is_lost.then(|| self.platform.hub.frame(conversation, self.platform.hub.now(), what));
         Ok(Resumed { position, gap })
     }
 

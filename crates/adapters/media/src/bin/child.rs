@@ -10,8 +10,10 @@ use std::{env, fs, hint, io, thread};
 use alivio_media::{child_of, run_if_child};
 use bytes::Bytes;
 
+type Work = fn(Bytes, Bytes) -> Bytes;
+
 fn main() -> ExitCode {
-    let misbehaviours: [(&str, fn(Bytes, Bytes) -> Bytes); 8] = [
+    let misbehaviours: [(&str, Work); 8] = [
         ("spin", |_, _| {
             loop {
                 hint::spin_loop();

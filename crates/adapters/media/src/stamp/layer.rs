@@ -14,19 +14,22 @@ pub(super) struct Area {
     pub(super) height: f64,
 }
 
-/// Letters go into a diagonal so many times.
-const LETTERS_A_DIAGONAL: f64 = 55.0;
-/// The longest line takes at most this part of a diagonal.
-const LONGEST_LINE: f64 = 0.45;
+/// Letters go into the side of a page so many times, if it were a square.
+const LETTERS_A_SIDE: f64 = 38.0;
+/// The longest line takes at most this part of that side.
+const LONGEST_LINE: f64 = 0.65;
+/// No page counts as thinner than this, of its diagonal, or letters on a strip would be without number.
+const THINNEST: f64 = 1.0 / 6.0;
 /// Width of a letter, and height of a line, by the size of letters: a little more than most have.
 const LETTER: f64 = 0.58;
 const LINE: f64 = 1.25;
 /// Room between one copy of the lines and the next, by the size of letters.
-const GAP: (f64, f64) = (4.0, 5.0);
+const GAP: (f64, f64) = (3.0, 3.5);
 /// How much the lines rise, in degrees.
 const SLANT: f64 = 30.0;
-/// Of 1.
-const OPACITY: f32 = 0.4;
+/// How light letters are, and how much of them shows, of 1: on white as on black.
+const FILL: f32 = 0.7;
+const OPACITY: f32 = 0.45;
 
 /// A text in the encoding of the fonts that every reader has (Windows-1252); `?` for what they do not have.
 pub(super) fn encoded(text: &str) -> Vec<u8> {
@@ -63,12 +66,13 @@ pub(super) fn resources() -> Dictionary {
 pub(super) fn content(area: Area, turn: i64, lines: &[Vec<u8>]) -> Vec<u8> {
     let longest = lines.iter().map(Vec::len).max().unwrap_or(0).max(1) as f64;
     let diagonal = area.width.hypot(area.height);
-    let size = (diagonal / LETTERS_A_DIAGONAL).min(diagonal * LONGEST_LINE / (longest * LETTER));
+    let side = (area.width * area.height).sqrt().max(diagonal * THINNEST);
+    let size = (side / LETTERS_A_SIDE).min(side * LONGEST_LINE / (longest * LETTER));
     let (right, up) = (size * (longest * LETTER + GAP.0), size * (lines.len() as f64 * LINE + GAP.1));
     let (sin, cos) = (SLANT + turn as f64).to_radians().sin_cos();
     let (middle_x, middle_y) = (area.left + area.width / 2.0, area.bottom + area.height / 2.0);
     let hex: Vec<String> = lines.iter().map(|line| hex(line)).collect();
-    let mut text = format!("/G gs 1 g 0 G {:.3} w BT /F {size:.3} Tf 2 Tr\n", size / 24.0);
+    let mut text = format!("/G gs {FILL} g 0 G {:.3} w BT /F {size:.3} Tf 2 Tr\n", size / 24.0);
     // A circle around the area, in rows along the slant; every other row is shifted.
     let (columns, rows) = (steps(diagonal, right), steps(diagonal, up));
     for row in -rows..=rows {

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 /// A file of `objects`, numbered from 1, the first being the catalog.
-pub fn pdf(objects: &[Vec<u8>], trailer: &str) -> Bytes {
+pub(crate) fn pdf(objects: &[Vec<u8>], trailer: &str) -> Bytes {
     let mut file = b"%PDF-1.7\n".to_vec();
     let mut places = Vec::new();
     for (object, number) in objects.iter().zip(1..) {
@@ -24,13 +24,13 @@ pub fn pdf(objects: &[Vec<u8>], trailer: &str) -> Bytes {
     file.into()
 }
 
-pub fn stream(content: &[u8], keys: &str) -> Vec<u8> {
+pub(crate) fn stream(content: &[u8], keys: &str) -> Vec<u8> {
     let head = format!("<< /Length {} {keys} >>\nstream\n", content.len());
     [head.as_bytes(), content, b"\nendstream"].concat()
 }
 
 /// Pages that each draw `content`; `page` and `all` are what they say besides, one by one and together.
-pub fn document(pages: usize, content: &str, page: &str, all: &str) -> Bytes {
+pub(crate) fn document(pages: usize, content: &str, page: &str, all: &str) -> Bytes {
     let kids: Vec<String> = (0..pages).map(|number| format!("{} 0 R", number + 4)).collect();
     let mut objects = vec![
         b"<< /Type /Catalog /Pages 2 0 R >>".to_vec(),
@@ -44,5 +44,5 @@ pub fn document(pages: usize, content: &str, page: &str, all: &str) -> Bytes {
 }
 
 /// The upper half red, the lower half blue.
-pub const FLAG: &str = "1 0 0 rg 0 421 595 421 re f 0 0 1 rg 0 0 595 421 re f";
-pub const A4: &str = "/MediaBox [0 0 595 842]";
+pub(crate) const FLAG: &str = "1 0 0 rg 0 421 595 421 re f 0 0 1 rg 0 0 595 421 re f";
+pub(crate) const A4: &str = "/MediaBox [0 0 595 842]";

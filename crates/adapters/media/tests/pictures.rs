@@ -22,12 +22,12 @@ async fn stamped(mime: &str, content: impl Into<Bytes>) -> DynamicImage {
 
 #[tokio::test]
 async fn no_part_of_a_picture_is_without_it() {
-    for (width, height) in [(1200, 900), (4000, 3000), (300, 1500), (120, 90)] {
+    for (width, height) in [(1200, 900), (3000, 2000), (300, 1500), (120, 90)] {
         for shade in [0, 128, 255] {
             let picture =
                 stamped(PNG, encoded(&plain(width, height, shade), ImageFormat::Png)).await.to_luma8();
             assert_eq!(picture.dimensions(), (width, height));
-            let mut marks = vec![0; 16];
+            let mut marks = [0; 16];
             for (x, y, Luma([light])) in picture.enumerate_pixels() {
                 let is_marked = light.abs_diff(shade) > 20;
                 marks[(y * 4 / height * 4 + x * 4 / width) as usize] += usize::from(is_marked);
