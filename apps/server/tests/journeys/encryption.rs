@@ -7,7 +7,7 @@ use futures_util::future::join3;
 use serde_json::json;
 
 use crate::audit::sql;
-use crate::{World, list, text, unused_id};
+use crate::{FAST, World, list, text, unused_id};
 
 /// Runs `alivio` beside the server.
 pub(crate) fn operator(world: &World, arguments: &[&str]) -> std::process::Child {
@@ -60,7 +60,7 @@ async fn keys(world: &World, condition: &str) -> i64 {
 #[tokio::test]
 async fn keys_rotate_while_everybody_talks() {
     const AT_LEAST: usize = 5;
-    let world = World::new().await;
+    let world = World::with(&FAST).await;
     let [ana, maria, carlos] = world.sign_in_all([ANA, MARIA, CARLOS]).await;
     let conversation = ana.open_direct(&maria.id).await;
     let before = ana.send(&conversation, "antes").await;

@@ -387,6 +387,9 @@ impl PresenceBoard {
         }
         let conversations: Arc<[ConversationId]> = audience.conversations.into();
         let now = self.clock.now();
+        // Word of a device that came may be acted on only when it has gone again.
+        let has_gone = !presence.is_online() && audience.chosen.while_connected(true).is_online();
+        let last_seen_at = if has_gone { last_seen_at.or(Some(now)) } else { last_seen_at };
         let frame = |last_seen_at| {
             let conversations = Arc::clone(&conversations);
             let what = Happening::PresenceChanged { user_id: user, presence, last_seen_at, conversations };
