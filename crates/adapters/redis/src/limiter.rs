@@ -43,11 +43,11 @@ return {after, 0}
 /// Buckets that all nodes share.
 ///
 /// Each node counts by itself as well. What it refuses by that, and all when Redis is away or slow, is settled without
-/// asking Redis: so nobody waits for it longer than [`PATIENCE`], nor, once it has failed, at all for a [`PAUSE`].
+/// asking Redis: so nobody waits for it longer than `PATIENCE`, nor, once it has failed, at all for a `PAUSE`.
 ///
 /// For a [`Precision::Exact`] quota Redis is asked each time. For others the node tells Redis a moment later what it
 /// has let pass, all at once, and hears what the others have; so a request never waits for Redis, and costs it at most
-/// one command per asker and [`MOMENT`]. Whoever asks several nodes in the same moment may get more, and then gets less.
+/// one command per asker and `MOMENT`. Whoever asks several nodes in the same moment may get more, and then gets less.
 ///
 /// Keys are digests that tell nothing of who asks without our keys, and expire when the bucket is full.
 pub struct RedisLimiter {
