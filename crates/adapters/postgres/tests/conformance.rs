@@ -66,7 +66,7 @@ impl Clinic {
             created_at: at(),
         };
         let address = SystemIds.uuid().into_bytes();
-        self.database.insert(&user, address, &Sensitive::new(String::new())).await.unwrap();
+        UserStore::insert(&self.database, &user, address, &Sensitive::new(String::new())).await.unwrap();
         user.id
     }
 

@@ -37,8 +37,8 @@ async fn content_is_judged_by_itself_and_leaves_nothing_if_refused() {
     let conversation = ana.open_direct(&maria.id).await;
     let document = pdf("Informe");
     let with = |tail: &[u8]| [&*document, tail].concat();
-    let polyglot = with(&[b"PK\x05\x06".as_slice(), &[0; 18]].concat());
-    let page = [b"%PDF-1.4\n<html><script>alert(1)</script>".as_slice(), &document].concat();
+    let polyglot = with(&[b"PK\x05\x06".as_slice(), [0; 18].as_slice()].concat());
+    let page = [b"%PDF-1.4\n<html><script>alert(1)</script>".as_slice(), &*document].concat();
     let photo = b"\xff\xd8\xff\xfe\x00\x30*/=1;<script src=//x></script>".to_vec();
     let types: [(&str, &str, &[u8], &str); 9] = [
         ("a.pdf", "application/pdf", b"MZ\x90\0\x03\0\0\0", "executable"),
@@ -70,7 +70,7 @@ async fn content_is_judged_by_itself_and_leaves_nothing_if_refused() {
     let details = refused.problem(413, "file_too_large")["details"].clone();
     assert_eq!((&details["max_size"], &details["suggested_compression"]), (&json!(10_485_760), &json!(true)));
     let asked = [("watermark_required", "true")];
-    let sound = [b"ID3\x04\0\0\0\0\0\0".as_slice(), &[0; 64]].concat();
+    let sound = [b"ID3\x04\0\0\0\0\0\0".as_slice(), [0; 64].as_slice()].concat();
     offer(&maria, &conversation, ("a.mp3", "audio/mpeg", &sound), &asked).await.problem(422, "file_refused");
     for (name, value) in [
         ("file_type", "image"),
