@@ -16,7 +16,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
 use crate::assembly::{Storage, platform};
-use crate::config::{Config, Environment};
+use crate::config::{Config, Environment, ScannerConfig};
 use crate::metrics::Metrics;
 
 /// How long a connection may take to say what it wants.
@@ -31,6 +31,7 @@ pub(crate) async fn serve(config: Config) -> Result<(), BoxError> {
     // What production must be told is asked for before anything is touched.
     config.mail()?;
     config.public_origin()?;
+    config.scanner()?;
     // Before anything is measured.
     let metrics = Metrics::begin(&config)?;
     let storage = Storage::open(&config).await?;
@@ -100,7 +101,8 @@ async fn run(
     let metrics_address = metrics.as_ref().map(|metrics| metrics.address);
     let metrics = metrics.map(|metrics| metrics.serve(watched, &platform)).transpose()?;
     tracing::info!(http.address = %address, "server.started");
-    announce(&format!("http://{address}"), metrics_address, demo.as_ref())?;
+    let is_scanned = !matches!(config.scanner()?, ScannerConfig::Sandbox);
+    announce(&format!("http://{address}"), metrics_address, is_scanned, demo.as_ref())?;
 
     tokio::select! {
         ended = &mut server => ended??,
@@ -141,11 +143,19 @@ fn lose_patience(connection: &dyn Any) {
 const fn lose_patience(_: &dyn Any) {}
 
 /// Tells whoever started us where to go.
-fn announce(url: &str, metrics: Option<SocketAddr>, demo: Option<&DemoClinic>) -> std::io::Result<()> {
+fn announce(
+    url: &str,
+    metrics: Option<SocketAddr>,
+    is_scanned: bool,
+    demo: Option<&DemoClinic>,
+) -> std::io::Result<()> {
     let mut out = std::io::stdout().lock();
     writeln!(out, "Alivio listens on {url}\n  API, to read and try: {url}/docs")?;
     if let Some(metrics) = metrics {
         writeln!(out, "  Metrics: http://{metrics}/metrics")?;
+    }
+    if !is_scanned {
+        writeln!(out, "  Files: looked at by a sandbox that finds EICAR's test file only; ALIVIO_CLAMD says who does better")?;
     }
     if let Some(DemoClinic { people, ana, .. }) = demo {
         writeln!(out, "\nDemo clinic, password {PASSWORD} for all:")?;

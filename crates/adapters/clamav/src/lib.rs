@@ -10,10 +10,12 @@
 //! ```text
 //! AlertExceedsMax yes        # too large, too deep, too many, too slow
 //! AlertEncrypted yes         # locked archives and documents
-//! StreamMaxLength 200M       # not less than the largest upload
+//! StreamMaxLength 512M       # not less than the largest upload, nor are the next two
+//! MaxFileSize 512M
+//! MaxScanSize 1G
 //! ```
 //!
-//! [`Clamd::prove`] tries the first two out. What is larger than the third is [`Verdict::Unscannable`].
+//! [`Clamd::prove`] tries the first two out. What is larger than the others allow is [`Verdict::Unscannable`].
 //!
 //! # Why not `clamav-client`
 //!

@@ -154,6 +154,7 @@ async fn every_part_of_every_page_is_stamped_whatever_its_form() {
     }
 }
 
+/// IN-03.
 #[tokio::test]
 async fn what_was_on_the_page_stays_and_what_is_written_is_text() {
     let workshop = workshop();

@@ -1,9 +1,13 @@
 //! Files: from whoever hands one over to whoever may look at it, and nobody else.
 
+mod attacks;
+mod faults;
 mod grants;
 mod refusals;
 mod resumable;
 mod sharing;
+
+use std::path::Path;
 
 use alivio_testkit::actor::{Actor, Answer, Part, Request};
 use alivio_testkit::server::eventually;
@@ -65,4 +69,13 @@ pub(crate) async fn upload(actor: &Actor, conversation: &str, words: &str, more:
     let answer = offer(actor, conversation, ("informe.pdf", "application/pdf", &document), more).await;
     let file = answer.expect(201);
     settled(actor, text(&file, "id"), "active").await
+}
+
+/// How many files rest in a folder.
+fn count(folder: &Path) -> usize {
+    let Ok(entries) = std::fs::read_dir(folder) else { return 0 };
+    let count_one = |entry: std::fs::DirEntry| {
+        if entry.path().is_dir() { count(&entry.path()) } else { 1 }
+    };
+    entries.map(|entry| count_one(entry.expect("an entry"))).sum()
 }

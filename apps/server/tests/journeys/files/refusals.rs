@@ -1,7 +1,5 @@
 //! What is not taken, and that nothing is left of it.
 
-use std::path::Path;
-
 use alivio_testkit::actor::{Actor, Part, Request};
 use alivio_testkit::server::{ANA, MARIA, eventually};
 use futures_util::future::join_all;
@@ -10,17 +8,8 @@ use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use super::{offer, pdf, settled, upload};
+use super::{count, offer, pdf, settled, upload};
 use crate::{World, list, text, unused_id};
-
-/// How many files rest in a folder.
-fn count(folder: &Path) -> usize {
-    let Ok(entries) = std::fs::read_dir(folder) else { return 0 };
-    let count_one = |entry: std::fs::DirEntry| {
-        if entry.path().is_dir() { count(&entry.path()) } else { 1 }
-    };
-    entries.map(|entry| count_one(entry.expect("an entry"))).sum()
-}
 
 /// Nothing is left of what was refused: no blob, no temporary, no row.
 async fn nothing_is_left(world: &World, actor: &Actor) {
@@ -130,7 +119,7 @@ async fn what_is_infected_is_never_opened() {
     let conversation = ana.open_direct(&maria.id).await;
     let (mut at_maria, mut at_ana) = (maria.connect().await, ana.connect_to(&conversation).await);
     let eicar = [r"X5O!P%@AP[4\PZX54(P^)7CC)7}$EICAR-STANDARD-", "ANTIVIRUS-TEST-FILE!$H+H*"].concat();
-    let infected = [&pdf("Informe"), b"\n%", eicar.as_bytes(), b"\n%%EOF\n"].concat();
+    let infected = [&*pdf("Informe"), b"\n%", eicar.as_bytes(), b"\n%%EOF\n"].concat();
     let file = offer(&maria, &conversation, ("a.pdf", "application/pdf", &infected), &[]).await.expect(201);
     let id = text(&file, "id");
     let told = at_maria.next_event("file.quarantined").await;

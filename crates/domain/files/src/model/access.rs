@@ -90,6 +90,11 @@ impl Header {
         self.access_expires_at <= now
     }
 
+    /// Whether it may be downloaded once more.
+    pub fn has_downloads_left(&self) -> bool {
+        self.max_downloads.is_none_or(|most| self.download_count < most)
+    }
+
     /// Whether `viewer` is drawn into the copy that they get.
     pub fn is_stamped_for(&self, viewer: UserId) -> bool {
         self.terms.watermark && viewer != self.uploader_id

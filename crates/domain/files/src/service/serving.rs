@@ -6,7 +6,7 @@ use alivio_kernel::ids::{EventId, FileId};
 use alivio_kernel::{AuditEntry, Caller, Effects};
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
-use futures_util::{StreamExt, stream};
+use futures_util::{StreamExt, TryStreamExt, stream};
 
 use super::Files;
 use super::content::gather;
@@ -79,16 +79,26 @@ impl Files {
         let file = &opened.file;
         let whole = 0..file.size;
         let range = range.filter(|_| !opened.is_whole).unwrap_or_else(|| whole.clone());
-        // Who reads on has been counted when they began.
-        self.count(caller, file, range.start == 0).await?;
-        let segments = self.ports.files.segments(file.id).await?;
-        if opened.is_stamped {
-            let all = gather(self.read(file.id, &segments, whole), file.size).await?;
-            let copy = self.stamped(caller, file.mime(), all).await?;
-            return Ok(Content::of(copy, file.mime()));
+        if !file.has_downloads_left() {
+            return Err(Error::DownloadsExhausted);
         }
-        let size = range.end - range.start;
-        Ok(Content { size, mime: file.mime(), bytes: self.read(file.id, &segments, range) })
+        let segments = self.ports.files.segments(file.id).await?;
+        // Who reads on has been counted when they began.
+        let counts = range.start == 0;
+        let given = if opened.is_stamped {
+            let all = gather(self.read(file.id, &segments, whole), file.size).await?;
+            Content::of(self.stamped(caller, file.mime(), all).await?, file.mime())
+        } else {
+            let size = range.end - range.start;
+            let mut bytes = self.read(file.id, &segments, range);
+            // Whoever cannot be given the beginning is told so, rather than cut off.
+            let first = bytes.try_next().await?;
+            let bytes = stream::iter(first.map(Ok)).chain(bytes).boxed();
+            Content { size, mime: file.mime(), bytes }
+        };
+        // What cannot be given does not count.
+        self.count(caller, file, counts).await?;
+        Ok(given)
     }
 
     async fn count(&self, caller: &Caller, file: &File, counts: bool) -> Result<(), Error> {
@@ -146,7 +156,7 @@ impl Files {
     pub async fn view(&self, caller: &Caller, id: FileId, view: View) -> Result<Content, Error> {
         let opened = self.opened(caller, id).await?;
         let file = &opened.file;
-        if file.max_downloads.is_some_and(|most| file.download_count >= most) {
+        if !file.has_downloads_left() {
             return Err(Error::DownloadsExhausted);
         }
         let (part, made) = match view {
