@@ -66,18 +66,17 @@ async fn floods_of_pixels_and_broken_pictures_harm_nobody() {
     let whole = picture(600, 400, ImageFormat::Jpeg);
     examined(&maria, &conversation, (JPEG, &whole), &[], "active").await;
     let before = world.memory();
-    let broken = &whole[..whole.len() / 2];
-    for (form, content) in [(JPEG, &*jpeg_flood()), (PNG, &png_flood()), (JPEG, broken)] {
+    for (form, content) in [(JPEG, jpeg_flood()), (PNG, png_flood())] {
         // What belongs to a record stays as it came, and has no picture.
-        let kept = examined(&maria, &conversation, (form, content), &MEDICAL, "active").await;
-        assert_eq!((&kept["access_info"]["preview_url"], &kept["access_info"]["thumbnail_url"]), (&Value::Null, &Value::Null));
-        for rest in ["preview", "thumbnail"] {
+        let kept = examined(&maria, &conversation, (form, &content), &MEDICAL, "active").await;
+        for (rest, address) in [("preview", "preview_url"), ("thumbnail", "thumbnail_url")] {
+            assert_eq!(kept["access_info"][address], Value::Null, "{form:?}");
             get(&ana, &kept, rest).await.problem(404, "not_found");
         }
-        assert_eq!(get(&ana, &kept, "content").await.bytes, content);
+        assert!(get(&ana, &kept, "content").await.bytes == content);
     }
     // Of what breaks off nobody can say what a camera added.
-    examined(&maria, &conversation, (JPEG, broken), &[], "failed").await;
+    examined(&maria, &conversation, (JPEG, &whole[..whole.len() / 2]), &[], "failed").await;
     let grown = world.memory().saturating_sub(before);
     assert!(grown < 64 * MIB, "{} MiB for pictures of 10,000", grown / MIB);
     let file = examined(&maria, &conversation, (JPEG, &whole), &[], "active").await;

@@ -96,7 +96,7 @@ async fn of_two_pieces_for_one_place_one_is_taken() {
     let world = World::new().await;
     let [maria, ana] = world.sign_in_all([MARIA, ANA]).await;
     let conversation = ana.open_direct(&maria.id).await;
-    let document = pdf("A la vez");
+    let document = pdf(&"A la vez ".repeat(10));
     let path = place(&begin(&maria, &conversation, "a.pdf", document.len()).await);
     let answers = join_all((0..8).map(|_| send(&maria, &path, 0, &document[..600]))).await;
     let taken = answers.iter().filter(|answer| answer.status == 204).count();

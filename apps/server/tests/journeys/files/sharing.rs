@@ -30,7 +30,7 @@ async fn a_document_is_handed_over_scanned_and_read() {
     assert_eq!(stored["status"], "pending");
     assert!(text(&stored, "ref").starts_with("FILE-20"));
 
-    let told = at_ana.next_event("file.ready").await;
+    let told = at_ana.find(|frame| frame["type"] == "file.ready").await;
     assert_eq!(told["data"]["file"]["id"], *id);
     let file = settled(&ana, &id, "active").await;
     assert_eq!(
