@@ -155,7 +155,10 @@ fn announce(
         writeln!(out, "  Metrics: http://{metrics}/metrics")?;
     }
     if !is_scanned {
-        writeln!(out, "  Files: looked at by a sandbox that finds EICAR's test file only; ALIVIO_CLAMD says who does better")?;
+        writeln!(
+            out,
+            "  Files: looked at by a sandbox that finds EICAR's test file only; ALIVIO_CLAMD says who does better"
+        )?;
     }
     if let Some(DemoClinic { people, ana, .. }) = demo {
         writeln!(out, "\nDemo clinic, password {PASSWORD} for all:")?;

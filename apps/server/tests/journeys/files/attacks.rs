@@ -35,9 +35,9 @@ fn png_flood() -> Vec<u8> {
     let mut bytes = picture(8, 8, ImageFormat::Png);
     bytes[16..24].copy_from_slice(&[0, 0, 0xc3, 0x50, 0, 0, 0xc3, 0x50]);
     let step = |sum: u32| if sum & 1 == 1 { sum >> 1 ^ 0xedb8_8320 } else { sum >> 1 };
-    let checksum = bytes[12..29].iter().fold(u32::MAX, |sum, byte| {
-        (0..8).fold(sum ^ u32::from(*byte), |sum, _| step(sum))
-    });
+    let checksum = bytes[12..29]
+        .iter()
+        .fold(u32::MAX, |sum, byte| (0..8).fold(sum ^ u32::from(*byte), |sum, _| step(sum)));
     bytes[29..33].copy_from_slice(&(!checksum).to_be_bytes());
     bytes
 }
@@ -155,4 +155,64 @@ async fn names_are_no_markup() {
         let again = settled(&maria, text(&again.expect(201), "id"), "active").await;
         assert_eq!(again["file_info"]["pages"], 1, "{name}");
     }
+}
+
+/// A Word document with these entries: name, packed and unpacked size as its directory says them.
+fn docx(entries: &[(&str, u32, u32)]) -> Vec<u8> {
+    let (mut file, mut directory) = (Vec::new(), Vec::new());
+    let (sizes, mut count) = (|size: u32| size.to_le_bytes(), 0_u16);
+    for (name, packed, unpacked) in entries {
+        let (start, length) =
+            (u32::try_from(file.len()).expect("a place"), u16::try_from(name.len()).expect("a name"));
+        file.extend(b"PK\x03\x04");
+        file.extend([0; 26]);
+        file.extend(name.as_bytes());
+        file.extend(vec![0; *packed as usize]);
+        directory.extend(b"PK\x01\x02\0\0\0\0\0\0\x08\0\0\0\0\0\0\0\0\0");
+        directory.extend([sizes(*packed), sizes(*unpacked)].concat());
+        directory.extend(length.to_le_bytes());
+        directory.extend([0; 12]);
+        directory.extend(sizes(start));
+        directory.extend(name.as_bytes());
+        count += 1;
+    }
+    let (start, length) = (u32::try_from(file.len()), u32::try_from(directory.len()));
+    file.extend(directory);
+    file.extend(b"PK\x05\x06\0\0\0\0");
+    file.extend([count.to_le_bytes(), count.to_le_bytes()].concat());
+    file.extend([sizes(length.expect("a length")), sizes(start.expect("a place"))].concat());
+    file.extend([0; 2]);
+    file
+}
+
+/// FI-05.
+#[tokio::test]
+async fn bombs_are_refused_before_anyone_unpacks_them() {
+    const NEEDED: [(&str, u32, u32); 2] =
+        [("[Content_Types].xml", 100, 300), ("word/document.xml", 200, 900)];
+    let world = World::new().await;
+    let [maria, ana] = world.sign_in_all([MARIA, ANA]).await;
+    let conversation = ana.open_direct(&maria.id).await;
+    let hand_over = async |entries: &[(&str, u32, u32)]| {
+        let document = docx(&[&NEEDED, entries].concat());
+        offer(&maria, &conversation, ("informe.docx", "application/octet-stream", &document), &[]).await
+    };
+    let plain = hand_over(&[]).await.expect(201);
+    settled(&maria, text(&plain, "id"), "active").await;
+    let names: Vec<_> = (0..1001).map(|n| format!("word/{n}.xml")).collect();
+    let many: Vec<_> = names.iter().map(|name| (name.as_str(), 1, 1)).collect();
+    let before = world.memory();
+    for (entries, reason) in [
+        (&[("word/media/a.bin", 4000, 4_000_000_000)][..], "bomb"),
+        (&[("word/embeddings/inner.zip", 10, 10)], "bomb"),
+        (&many, "bomb"),
+        (&[("word/vbaProject.bin", 10, 10)], "macros"),
+    ] {
+        let refused = hand_over(entries).await.problem(422, "file_refused");
+        assert_eq!(refused["details"]["reason"], reason);
+    }
+    let grown = world.memory().saturating_sub(before);
+    assert!(grown < 64 * MIB, "{} MiB for a bomb", grown / MIB);
+    let folder = world.data_dir().join("files/blobs");
+    alivio_testkit::server::eventually("nothing of them is left", async || count(&folder) == 1).await;
 }

@@ -44,6 +44,11 @@ pub(crate) fn pdf(words: &str) -> Vec<u8> {
     file.into_bytes()
 }
 
+/// A document with EICAR's test file in it.
+pub(crate) fn infected_pdf() -> Vec<u8> {
+    [&*pdf("Informe"), b"\n%", &alivio_files::eicar(), b"\n%%EOF\n"].concat()
+}
+
 /// Asks to upload `content` to `conversation`, with more fields.
 pub(crate) async fn offer(
     actor: &Actor,

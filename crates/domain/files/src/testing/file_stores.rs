@@ -346,6 +346,7 @@ pub async fn those_who_were_there_see_it(stores: Stores) {
     assert!(stores.sees(stranger, next).await);
     stores.world.remove(room, other).await;
     assert!(!stores.sees(other, id).await && !stores.sees(other, next).await);
+    stores.world.say(room, uploader, &[]).await;
     stores.world.add(room, other).await;
     assert!(!stores.sees(other, id).await && !stores.sees(other, next).await);
 }
