@@ -85,7 +85,7 @@ struct UploadParams {
     operation_id = "uploadFile",
     security(("bearer" = [])),
     params(UploadParams),
-    request_body(content = inline(NewFileForm), content_type = "multipart/form-data"),
+    request_body(content = NewFileForm, content_type = "multipart/form-data"),
     responses(
         (status = 201, description = "It is stored, and waits for a scan.", body = FileBody, headers(("Location" = String, description = "Where it is."))),
         (status = 400, description = "`upload_incomplete`: the form breaks off, or is none.", body = ProblemDetails, content_type = "application/problem+json"),
