@@ -3,8 +3,10 @@
 use std::sync::Arc;
 
 use alivio_crypto::{Argon2Hasher, EddsaTokens, EnvelopeSealer, KeyRing, TotpCodes};
+use alivio_files::Workshop;
 use alivio_imaging::Shrinker;
 use alivio_kernel::{BoxError, Limiter, LocalLimiter, LoneNode, NodeBus, Sensitive, SystemClock, SystemIds};
+use alivio_media::{ChildWorkshop, WorkshopOptions};
 use alivio_messages::LocalPace;
 use alivio_messages::formatting::medical_terms;
 use alivio_notifications::{Mailbox, Mailer};
@@ -20,6 +22,7 @@ use alivio_smtp::{Smtp, SmtpOptions};
 use async_trait::async_trait;
 
 use crate::config::{Config, Environment, MailConfig};
+use crate::files::{self, BlobsDependency, ScannerDependency};
 use crate::metrics::Watched;
 
 /// Tokens of another installation are refused, whatever key they carry.
@@ -30,6 +33,8 @@ const WRITERS: usize = 2;
 const SIGN_IN_QUEUE: usize = 64;
 /// Pictures that are made small at once, and that may wait for their turn.
 const PICTURES: (usize, usize) = (2, 16);
+/// Files that are worked on at once, each in a child that may use half a gibibyte, and that may wait for their turn.
+const WORKSHOP: (usize, usize) = (2, 64);
 const DATABASE: &str = "alivio";
 
 struct DatabaseDependency(Database);
@@ -105,6 +110,11 @@ pub(crate) fn keys(config: &Config) -> Result<KeyRing, BoxError> {
     }
 }
 
+/// Where untrusted content is worked on.
+pub(crate) fn workshop() -> Arc<dyn Workshop> {
+    Arc::new(ChildWorkshop::new(WorkshopOptions::of_this_program(WORKSHOP.0, WORKSHOP.1)))
+}
+
 /// Mail by SendGrid.
 pub(crate) fn sendgrid(api_key: &Sensitive<String>, from: &str) -> Result<SendGrid, BoxError> {
     Ok(SendGrid::new(SendGridOptions::new(api_key.clone(), from))?)
@@ -136,6 +146,7 @@ pub(crate) async fn platform(
 ) -> Result<(Platform, Relay, Housekeeping, Fellowship, Watched), BoxError> {
     let (mailer, mailbox) = post(config.mail()?)?;
     let public_origin = config.public_origin()?.clone();
+    let (blobs, scanner) = (files::blobs(&config.files)?, files::scanner(config).await?);
     let redis = node_bus(config)?;
     let ring = keys(config)?;
     migrate(&storage.url).await?;
@@ -153,6 +164,8 @@ pub(crate) async fn platform(
     sealer.check().await?;
     let sealer = Arc::new(sealer);
     let mut dependencies: Vec<Arc<dyn Dependency>> = vec![Arc::new(DatabaseDependency(database.clone()))];
+    dependencies.push(Arc::new(BlobsDependency(Arc::clone(&blobs))));
+    dependencies.push(Arc::new(ScannerDependency(Arc::clone(&scanner))));
     dependencies.extend(redis.clone().map(|redis| Arc::new(RedisDependency(redis)) as _));
     let limiter = LocalLimiter::new(Arc::clone(&clock) as _);
     let (node_bus, limiter): (Arc<dyn NodeBus>, Arc<dyn Limiter>) = match redis {
@@ -168,7 +181,8 @@ pub(crate) async fn platform(
         clock,
         ids,
         sealer: Arc::clone(&sealer) as _,
-        tokeniser: sealer,
+        tokeniser: Arc::clone(&sealer) as _,
+        content_sealer: sealer,
         titles: Arc::clone(&store) as _,
         search_index: Arc::clone(&store) as _,
         lexicon: Arc::new(|text: &str| !medical_terms(text).is_empty()),
@@ -217,6 +231,14 @@ pub(crate) async fn platform(
         pace: Arc::new(LocalPace::new(config.pace)),
         screening: config.screening,
         moderation: Arc::clone(&store) as _,
+        uploads: Arc::clone(&store) as _,
+        files: Arc::clone(&store) as _,
+        examinations: Arc::clone(&store) as _,
+        file_grants: Arc::clone(&store) as _,
+        blobs,
+        scanner,
+        workshop: workshop(),
+        file_policy: config.file_policy,
         mailer,
         mailbox,
         public_origin,

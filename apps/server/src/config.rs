@@ -1,6 +1,8 @@
 //! Configuration by environment. [`SETTINGS`] is the one list of it: parsing, `doctor` and the README's
 //! table follow it.
 
+mod files;
+
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::num::{NonZeroU32, NonZeroUsize};
@@ -10,6 +12,7 @@ use std::time::Duration;
 
 use alivio_accounts::{DirectoryPolicy, Email, SignInPolicy};
 use alivio_conversations::{ChatHours, EmergencyNumber, EmergencyPolicy, OutsideHours, Schedule};
+use alivio_files::Policy as FilePolicy;
 use alivio_http::Rates;
 use alivio_kernel::{Role, Sensitive};
 use alivio_messages::screening::{ScreeningAction, ScreeningPolicy};
@@ -18,6 +21,8 @@ use alivio_notifications::PublicOrigin;
 use alivio_platform::live::DoorPolicy;
 use chrono::TimeDelta;
 use ipnet::IpNet;
+
+pub(crate) use self::files::{FilesConfig, ScannerConfig};
 
 /// A setting: variable, default, meaning.
 pub(crate) struct Setting {
@@ -109,6 +114,12 @@ pub(crate) const SETTINGS: &[Setting] = &[
         "",
         "the mail server: `smtps://user:password@host:465`, `smtp://user:password@host:587?tls=required` or `smtp://host:25`",
     ),
+    files::FILES,
+    files::REGION,
+    files::ENDPOINT,
+    files::KEY_ID,
+    files::SECRET,
+    files::CLAMD,
     setting(
         "ALIVIO_TRUSTED_PROXIES",
         "",
@@ -131,6 +142,12 @@ pub(crate) const SETTINGS: &[Setting] = &[
         "ALIVIO_RATE_EMERGENCY_MESSAGES_PER_MINUTE",
         "120",
         "the same in emergency conversations, counted apart",
+    ),
+    setting("ALIVIO_RATE_FILES_PER_HOUR", "10", "files that one person may upload in any hour"),
+    setting(
+        "ALIVIO_UPLOAD_PATIENCE_SECONDS",
+        "30",
+        "how long the next piece of an upload may take, 1 to 600; slower than 1 KiB per second is given up",
     ),
     setting(
         "ALIVIO_SCREENING_PROFANITY",
@@ -243,6 +260,12 @@ pub(crate) enum ConfigError {
          or `smtp`"
     )]
     SandboxInProduction,
+    /// A sandbox calls nearly everything clean.
+    #[error(
+        "ALIVIO_CLAMD=sandbox is refused with ALIVIO_ENV=production: it finds EICAR and nothing else. Set it to the \
+         address of a clamd"
+    )]
+    SandboxScannerInProduction,
     /// Something that cannot be left out.
     #[error("{name} is not set: {why}")]
     Missing { name: &'static str, why: &'static str },
@@ -301,7 +324,11 @@ pub(crate) struct Config {
     pub(crate) allowed_networks: Vec<IpNet>,
     pub(crate) rates: Rates,
     pub(crate) pace: PaceLimits,
+    pub(crate) file_policy: FilePolicy,
+    pub(crate) upload_patience: Duration,
     pub(crate) screening: ScreeningPolicy,
+    pub(crate) files: FilesConfig,
+    scanner: Option<ScannerConfig>,
     mail: Option<MailConfig>,
     public_origin: Option<PublicOrigin>,
 }
@@ -314,6 +341,15 @@ impl Config {
     pub(crate) fn mail(&self) -> Result<&MailConfig, ConfigError> {
         let why = "production must be told how mail leaves, `sendgrid` or `smtp`";
         self.mail.as_ref().ok_or(ConfigError::Missing { name: "ALIVIO_MAIL", why })
+    }
+
+    /// Who looks for malware.
+    ///
+    /// # Errors
+    /// If production was not told.
+    pub(crate) fn scanner(&self) -> Result<&ScannerConfig, ConfigError> {
+        let why = "production must be told which clamd looks for malware in files";
+        self.scanner.as_ref().ok_or(ConfigError::Missing { name: "ALIVIO_CLAMD", why })
     }
 
     /// What links in letters begin with.
@@ -388,7 +424,11 @@ impl Config {
                 ordinary: per_minute("ALIVIO_RATE_MESSAGES_PER_MINUTE", "20")?,
                 emergency: per_minute("ALIVIO_RATE_EMERGENCY_MESSAGES_PER_MINUTE", "120")?,
             },
+            file_policy: FilePolicy { per_hour: per_minute("ALIVIO_RATE_FILES_PER_HOUR", "10")?.get() },
+            upload_patience: upload_patience(get("ALIVIO_UPLOAD_PATIENCE_SECONDS"))?,
             screening: screening(&get)?,
+            files: files::files(&get, &data_dir)?,
+            scanner: files::scanner(&get, production)?,
             keys_file: get("ALIVIO_KEYS_FILE").map_or_else(|| data_dir.join("keys.json"), PathBuf::from),
             data_dir,
             database_url,
@@ -489,6 +529,16 @@ fn number<T: FromStr>(
 ) -> Result<T, ConfigError> {
     let value = value.unwrap_or(default);
     value.parse().map_err(|_| invalid(name, value, expected))
+}
+
+/// Longer than ten minutes is nobody's patience.
+fn upload_patience(value: Option<&str>) -> Result<Duration, ConfigError> {
+    let name = "ALIVIO_UPLOAD_PATIENCE_SECONDS";
+    let expected = "a number of seconds from 1 to 600";
+    match number(value, name, "30", expected)? {
+        seconds @ 1..=600 => Ok(Duration::from_secs(seconds)),
+        _ => Err(invalid(name, value.unwrap_or_default(), expected)),
+    }
 }
 
 fn metrics_bind(value: Option<&str>) -> Result<Option<SocketAddr>, ConfigError> {
@@ -719,6 +769,8 @@ mod tests {
             ("ALIVIO_RATE_WRITES_PER_MINUTE", "many"),
             ("ALIVIO_RATE_READS_PER_MINUTE", "-1"),
             ("ALIVIO_RATE_MESSAGES_PER_MINUTE", "0"),
+            ("ALIVIO_RATE_FILES_PER_HOUR", "0"),
+            ("ALIVIO_UPLOAD_PATIENCE_SECONDS", "0"),
             ("ALIVIO_SCREENING_PROFANITY", "drop"),
             ("ALIVIO_SCREENING_PHI_IN_CARE", "block"),
             ("ALIVIO_SCREENING_PHI_IN_CASES", "off"),

@@ -3,13 +3,15 @@
 use std::io::Write;
 use std::net::{SocketAddr, TcpListener};
 
+use alivio_files::{Scanner as _, WorkshopError};
 use alivio_kernel::BoxError;
 use alivio_postgres::cluster::find_programs;
 use alivio_postgres::{Database, DatabaseOptions};
 use alivio_redis::RedisBus;
+use bytes::Bytes;
 
-use crate::assembly;
-use crate::config::{Config, Environment, MailConfig, SETTINGS, Setting};
+use crate::config::{Config, Environment, FilesConfig, MailConfig, SETTINGS, ScannerConfig, Setting};
+use crate::{assembly, files};
 
 struct Check {
     name: &'static str,
@@ -25,8 +27,11 @@ pub(crate) async fn doctor(config: &Config) -> Result<(), BoxError> {
         Check { name: "database", result: database(config).await },
         Check { name: "redis", result: redis(config).await },
         Check { name: "keys", result: keys(config) },
+        Check { name: "files", result: blobs(config).await },
+        Check { name: "scanner", result: scanner(config).await },
         Check { name: "mail", result: mail(config).await },
         Check { name: "links", result: links(config) },
+        Check { name: "workshop", result: workshop().await },
     ];
     let mut out = std::io::stdout().lock();
     for Check { name, result } in &checks {
@@ -103,6 +108,35 @@ fn keys(config: &Config) -> Result<String, String> {
     }
 }
 
+async fn blobs(config: &Config) -> Result<String, String> {
+    let place = match &config.files {
+        FilesConfig::Folder(folder) => format!("in {}", folder.display()),
+        FilesConfig::S3(options) => format!("in the bucket {}", options.bucket),
+    };
+    let blobs = files::blobs(&config.files).map_err(|error| error.to_string())?;
+    match blobs.check().await {
+        Ok(()) => Ok(place),
+        Err(error) => {
+            let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}"));
+            Err(format!("{place}: {error}{}. Check ALIVIO_FILES", cause.unwrap_or_default()))
+        }
+    }
+}
+
+/// Lets it look at harmless files of which it must say something.
+async fn scanner(config: &Config) -> Result<String, String> {
+    let address = match config.scanner().map_err(|error| error.to_string())? {
+        ScannerConfig::Sandbox => return Ok("a sandbox, which finds EICAR only (ALIVIO_CLAMD)".to_owned()),
+        ScannerConfig::Clamd(address) => address,
+    };
+    let clamd = files::clamd(address);
+    let version = clamd.version().await.map_err(|error| format!("{address}: {error}. Check ALIVIO_CLAMD"))?;
+    match clamd.prove().await {
+        Ok(()) => Ok(format!("{version} at {address}, and it finds what it must")),
+        Err(error) => Err(format!("{version} at {address}: {error}")),
+    }
+}
+
 /// Asks whoever takes mail away, without sending any.
 async fn mail(config: &Config) -> Result<String, String> {
     match config.mail().map_err(|error| error.to_string())? {
@@ -130,4 +164,14 @@ async fn mail(config: &Config) -> Result<String, String> {
 fn links(config: &Config) -> Result<String, String> {
     let origin = config.public_origin().map_err(|error| error.to_string())?;
     Ok(format!("letters lead to {}", origin.as_str()))
+}
+
+/// Has a child confine itself, and one thing done.
+async fn workshop() -> Result<String, String> {
+    // A JPEG without a picture: refused by whoever looks at it.
+    let nothing = Bytes::from_static(b"\xff\xd8\xff\xd9");
+    match assembly::workshop().strip("image/jpeg", nothing).await {
+        Err(WorkshopError::Unavailable(error)) => Err(format!("{error}. Files need it: is there seccomp?")),
+        _ => Ok("files are taken apart in processes of their own".to_owned()),
+    }
 }

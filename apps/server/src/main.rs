@@ -4,6 +4,7 @@ mod assembly;
 mod config;
 mod create_admin;
 mod doctor;
+mod files;
 mod keys;
 mod metrics;
 mod serve;
@@ -61,8 +62,13 @@ enum Command {
     Keygen,
 }
 
+fn main() -> ExitCode {
+    // Before anything else: a child that works on untrusted content has neither threads nor memory to spare.
+    alivio_media::run_if_child().unwrap_or_else(start)
+}
+
 #[tokio::main]
-async fn main() -> ExitCode {
+async fn start() -> ExitCode {
     match run(Arguments::parse().command.unwrap_or(Command::Serve)).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -16,7 +16,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
 use crate::assembly::{Storage, platform};
-use crate::config::{Config, Environment};
+use crate::config::{Config, Environment, ScannerConfig};
 use crate::metrics::Metrics;
 
 /// How long a connection may take to say what it wants.
@@ -33,6 +33,7 @@ pub(crate) async fn serve(config: Config) -> Result<(), BoxError> {
     // What production must be told is asked for before anything is touched.
     config.mail()?;
     config.public_origin()?;
+    config.scanner()?;
     // Before anything is measured.
     let metrics = Metrics::begin(&config)?;
     let storage = Storage::open(&config).await?;
@@ -84,6 +85,7 @@ async fn run(
         secure_cookies: config.environment == Environment::Production || !config.bind.ip().is_loopback(),
         rates: config.rates,
         trusted_proxies: config.trusted_proxies.clone(),
+        upload_patience: config.upload_patience,
         allowed_networks: config.allowed_networks.clone(),
     };
     let state = State::new(platform.clone(), http, stopped);
@@ -104,7 +106,8 @@ async fn run(
     let metrics_address = metrics.as_ref().map(|metrics| metrics.address);
     let metrics = metrics.map(|metrics| metrics.serve(watched, &platform)).transpose()?;
     tracing::info!(http.address = %address, "server.started");
-    announce(&format!("http://{address}"), metrics_address, demo.as_ref())?;
+    let is_scanned = !matches!(config.scanner()?, ScannerConfig::Sandbox);
+    announce(&format!("http://{address}"), metrics_address, is_scanned, demo.as_ref())?;
 
     tokio::select! {
         ended = &mut server => ended??,
@@ -145,11 +148,22 @@ fn lose_patience(connection: &dyn Any) {
 const fn lose_patience(_: &dyn Any) {}
 
 /// Tells whoever started us where to go.
-fn announce(url: &str, metrics: Option<SocketAddr>, demo: Option<&DemoClinic>) -> std::io::Result<()> {
+fn announce(
+    url: &str,
+    metrics: Option<SocketAddr>,
+    is_scanned: bool,
+    demo: Option<&DemoClinic>,
+) -> std::io::Result<()> {
     let mut out = std::io::stdout().lock();
     writeln!(out, "Alivio listens on {url}\n  API, to read and try: {url}/docs")?;
     if let Some(metrics) = metrics {
         writeln!(out, "  Metrics: http://{metrics}/metrics")?;
+    }
+    if !is_scanned {
+        writeln!(
+            out,
+            "  Files: looked at by a sandbox that finds EICAR's test file only; ALIVIO_CLAMD says who does better"
+        )?;
     }
     if let Some(DemoClinic { people, ana, .. }) = demo {
         writeln!(out, "\nDemo clinic, password {PASSWORD} for all:")?;

@@ -75,6 +75,7 @@ const MESSAGES: &[(&str, &str, &str)] = &[
         "No se puede bloquear a la administración de la clínica.",
         "The administration of the clinic cannot be blocked.",
     ),
+    ("checksum_mismatch", "El archivo no es el que usted vio.", "The file is not the one you have seen."),
     (
         "client_message_id_reused",
         "Ese identificador de mensaje ya se usó para otro mensaje.",
@@ -91,6 +92,7 @@ const MESSAGES: &[(&str, &str, &str)] = &[
         "Demasiados códigos incorrectos. Espere antes de volver a intentarlo.",
         "Too many wrong codes. Wait before you try again.",
     ),
+    ("consent_required", "El paciente no ha dado su consentimiento.", "The patient has not agreed."),
     (
         "content_destroyed",
         "El contenido de esta conversación fue destruido y ya no admite mensajes.",
@@ -128,6 +130,11 @@ const MESSAGES: &[(&str, &str, &str)] = &[
         "The participants of a direct conversation do not change.",
     ),
     (
+        "downloads_exhausted",
+        "Este archivo ya se descargó tantas veces como se permite.",
+        "This file was downloaded as often as it may be.",
+    ),
+    (
         "edit_window_over",
         "Ya no se puede editar este mensaje. Envíe una corrección.",
         "This message can no longer be edited. Send a correction.",
@@ -143,10 +150,37 @@ const MESSAGES: &[(&str, &str, &str)] = &[
         "Emergencies are called through the emergency channel.",
     ),
     ("emergency_over", "Esta emergencia ya ha terminado.", "This emergency is over."),
+    ("file_expired", "El acceso a este archivo ha caducado.", "Access to this file has expired."),
+    (
+        "file_failed",
+        "El archivo está dañado y no se puede abrir.",
+        "The file is damaged and cannot be opened.",
+    ),
+    (
+        "file_pending",
+        "El archivo se está analizando. Inténtelo de nuevo en un momento.",
+        "The file is being scanned. Try again in a moment.",
+    ),
+    (
+        "file_quarantined",
+        "El archivo no es seguro y no se puede abrir.",
+        "The file is not safe and cannot be opened.",
+    ),
+    (
+        "file_refused",
+        "El contenido de este archivo no se admite.",
+        "The content of this file is not accepted.",
+    ),
     (
         "file_sharing_disabled",
         "En esta conversación no se comparten archivos.",
         "Files are not shared in this conversation.",
+    ),
+    ("file_too_large", "El archivo excede el tamaño máximo permitido.", "The file is larger than allowed."),
+    (
+        "file_type_not_allowed",
+        "Este tipo de archivo no está permitido en conversaciones médicas.",
+        "This type of file is not allowed in medical conversations.",
     ),
     ("forbidden", "No tiene permiso para hacer esto.", "You are not allowed to do this."),
     (
@@ -193,6 +227,7 @@ const MESSAGES: &[(&str, &str, &str)] = &[
         "The last active administrator must stay one.",
     ),
     ("last_moderator", "El último moderador no puede salir.", "The last moderator cannot leave."),
+    ("link_invalid", "El enlace no es válido o ha caducado.", "The link is not valid or has expired."),
     ("malformed_json", "El cuerpo no es JSON válido.", "The body is not valid JSON."),
     (
         "message_deletion_disabled",
@@ -233,9 +268,19 @@ const MESSAGES: &[(&str, &str, &str)] = &[
     ),
     ("not_found", "No se encontró.", "Not found."),
     (
+        "not_the_patient",
+        "Solo se comparten archivos del paciente de esta conversación.",
+        "Only files of the patient of this conversation are shared.",
+    ),
+    (
         "not_the_sender",
         "Solo puede hacerlo quien envió el mensaje.",
         "Only whoever sent the message can do this.",
+    ),
+    (
+        "not_the_uploader",
+        "Solo puede hacerlo quien subió el archivo.",
+        "Only whoever uploaded the file can do this.",
     ),
     (
         "nothing_to_decide",
@@ -254,6 +299,7 @@ const MESSAGES: &[(&str, &str, &str)] = &[
         "Aquí no puede constar quién es el paciente. Quite los datos que lo identifican.",
         "Nobody may tell here who the patient is. Remove what identifies them.",
     ),
+    ("range_not_satisfiable", "Esa parte del archivo no existe.", "There is no such part of the file."),
     ("rate_limited", "Demasiadas solicitudes. Espere un momento.", "Too many requests. Wait a moment."),
     (
         "registration_closed",
@@ -292,6 +338,7 @@ const MESSAGES: &[(&str, &str, &str)] = &[
         "La sesión ha terminado. Inicie sesión de nuevo.",
         "The session has ended. Sign in again.",
     ),
+    ("signature_not_asked", "Este archivo no necesita firma.", "No signature is asked for on this file."),
     (
         "stale",
         "Alguien cambió esto al mismo tiempo. Inténtelo de nuevo.",
@@ -302,6 +349,7 @@ const MESSAGES: &[(&str, &str, &str)] = &[
         "Falta un paso para completar el inicio de sesión.",
         "One step is missing before the sign-in is complete.",
     ),
+    ("storage_full", "No queda espacio para guardar el archivo.", "There is no room left to store the file."),
     (
         "too_many_contact_requests",
         "Tiene demasiadas solicitudes de contacto pendientes.",
@@ -317,6 +365,11 @@ const MESSAGES: &[(&str, &str, &str)] = &[
         "Tiene demasiadas conexiones abiertas. Cierre alguna.",
         "You have too many connections open. Close one.",
     ),
+    (
+        "tus_version",
+        "Esa versión del protocolo de subida no se admite.",
+        "That version of the upload protocol is not supported.",
+    ),
     ("unauthenticated", "Debe iniciar sesión.", "You must sign in."),
     (
         "unavailable",
@@ -325,12 +378,19 @@ const MESSAGES: &[(&str, &str, &str)] = &[
     ),
     ("unknown_command", "Comando desconocido.", "Unknown command."),
     (
+        "unsupported_body",
+        "El cuerpo no es del tipo que se espera aquí.",
+        "The body is not of the type that is taken here.",
+    ),
+    (
         "unsupported_image",
         "La imagen debe ser un PNG o JPEG válido de hasta 4096 píxeles por lado.",
         "The picture must be a valid PNG or JPEG of at most 4096 pixels a side.",
     ),
     ("unsupported_media_type", "El cuerpo debe ser application/json.", "The body must be application/json."),
     ("upgrade_required", "Esta dirección solo admite WebSocket.", "This address only speaks WebSocket."),
+    ("upload_incomplete", "El archivo no llegó completo.", "The file did not arrive whole."),
+    ("upload_offset_mismatch", "La subida continúa en otro punto.", "The upload goes on elsewhere."),
     ("validation_failed", "Un campo tiene un valor no válido.", "A field has an invalid value."),
 ];
 
@@ -371,6 +431,7 @@ mod tests {
             use alivio_accounts::Error as A;
             use alivio_audit::Error as U;
             use alivio_conversations::{DenialReason, Error as C};
+            use alivio_files::Error as F;
             use alivio_messages::Error as M;
             vec![
                 Box::new(A::InvalidCredentials),
@@ -441,6 +502,24 @@ mod tests {
                 Box::new(M::NotThere),
                 Box::new(M::Field(field)),
                 Box::new(M::Unavailable(source())),
+                Box::new(F::NotFound),
+                Box::new(F::NotTheSubject),
+                Box::new(F::TooLarge { size: 2, max: 1 }),
+                Box::new(F::TypeNotAllowed { found: "unknown" }),
+                Box::new(F::Unfit(alivio_files::Unfit::Bomb)),
+                Box::new(F::Incomplete),
+                Box::new(F::WrongOffset { offset: 1 }),
+                Box::new(F::NotActive(alivio_files::State::Pending)),
+                Box::new(F::NotActive(alivio_files::State::Quarantined)),
+                Box::new(F::NotActive(alivio_files::State::Failed)),
+                Box::new(F::Expired),
+                Box::new(F::ConsentRequired),
+                Box::new(F::DownloadsExhausted),
+                Box::new(F::NotTheUploader),
+                Box::new(F::LinkInvalid),
+                Box::new(F::SignatureNotAsked),
+                Box::new(F::ChecksumMismatch),
+                Box::new(F::Full),
             ]
         };
         for error in errors {

@@ -34,6 +34,7 @@ use crate::{rate_limit, responses};
         (name = "Presence", description = "Who is here."),
         (name = "Conversations", description = "Who talks to whom."),
         (name = "Messages", description = "What was said."),
+        (name = "Files", description = "What people hand each other."),
         (name = "Realtime", description = "What happens, as it happens."),
         (name = "Administration", description = "Accounts, the audit trail, and reading in an emergency."),
         (name = "Operations", description = "How the server is."),

@@ -194,7 +194,7 @@ fn misfit(path: &str, error: &serde_json::Error) -> Problem {
     invalid_body(&field, rule)
 }
 
-fn invalid_body(field: &str, rule: &str) -> Problem {
+pub(crate) fn invalid_body(field: &str, rule: &str) -> Problem {
     Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "validation_failed")
         .with(json!({"field": field, "rule": rule}))
 }

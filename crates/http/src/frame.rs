@@ -16,12 +16,15 @@ use alivio_kernel::{IdSource, SystemIds};
 use alivio_metrics::{Method as MethodName, Status, http as metrics};
 
 use crate::catalogue::{self, Language};
+use crate::files;
 use crate::problem::Problem;
 use crate::state::State;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// No handler takes so long unless something it needs hangs.
 const DEADLINE: Duration = Duration::from_secs(20);
+/// Longer than any upload at the slowest pace that it may have.
+const UPLOAD_DEADLINE: Duration = Duration::from_hours(24);
 
 /// Headers of every answer: nothing of it is kept by caches, guessed at, framed or told to others.
 const SECURITY_HEADERS: [(&str, &str); 7] = [
@@ -54,7 +57,9 @@ pub(crate) async fn around(
     });
     let page = page.cloned();
 
-    let mut response = match tokio::time::timeout(DEADLINE, next.call(request)).await {
+    // Uploads take as long as they take, while they come.
+    let deadline = if files::is_upload(&method, request.path()) { UPLOAD_DEADLINE } else { DEADLINE };
+    let mut response = match tokio::time::timeout(deadline, next.call(request)).await {
         Ok(Ok(response)) => response.map_into_boxed_body(),
         Ok(Err(error)) => {
             let fallback = Problem::of_status(error.as_response_error().status_code());

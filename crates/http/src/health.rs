@@ -22,7 +22,8 @@ struct Health {
     /// The version that runs.
     #[schema(example = "0.1.0")]
     version: &'static str,
-    /// Whatever it uses. It can do without `redis`, which only makes things faster.
+    /// Whatever it uses. It can do without `redis`, which only makes things faster, and people go on talking without
+    /// `files` and `scanner`.
     dependencies: Vec<DependencyHealth>,
 }
 

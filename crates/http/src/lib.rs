@@ -21,6 +21,7 @@ mod document;
 mod emergencies;
 mod encryption;
 mod extract;
+mod files;
 mod frame;
 mod health;
 mod hours;
@@ -59,8 +60,25 @@ use document::{Base, Document};
 use problem::Problem;
 
 /// What pages of other origins may read of an answer's headers.
-const EXPOSED: [&str; 5] =
-    ["x-request-id", "retry-after", "ratelimit-limit", "ratelimit-remaining", "ratelimit-reset"];
+const EXPOSED: [&str; 17] = [
+    "x-request-id",
+    "retry-after",
+    "ratelimit-limit",
+    "ratelimit-remaining",
+    "ratelimit-reset",
+    "accept-ranges",
+    "content-disposition",
+    "content-range",
+    "etag",
+    "location",
+    "tus-resumable",
+    "tus-extension",
+    "tus-max-size",
+    "tus-version",
+    "upload-expires",
+    "upload-length",
+    "upload-offset",
+];
 
 /// The largest request body.
 const MAX_BODY: usize = 64 * 1024;
@@ -138,6 +156,7 @@ fn routes(config: &mut utoipa_actix_web::service_config::ServiceConfig<'_>) {
             .configure(changes::routes)
             .configure(conversations::routes)
             .configure(messages::routes)
+            .configure(files::routes)
             .configure(moderation::routes)
             .configure(search::routes)
             .configure(realtime::routes),
@@ -161,6 +180,13 @@ fn cors(config: &HttpConfig) -> Cors {
         "x-alivio-session",
         "x-csrf-token",
         "x-request-id",
+        "if-none-match",
+        "if-range",
+        "range",
+        "tus-resumable",
+        "upload-length",
+        "upload-metadata",
+        "upload-offset",
     ];
     let cors = Cors::default()
         .allowed_methods(methods)

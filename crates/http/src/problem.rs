@@ -71,9 +71,18 @@ impl Problem {
         Self::new(status, code)
     }
 
-    /// The same with other details, if `change` has any.
-    pub(crate) fn with_details(&self, change: fn(&Value) -> Option<Value>) -> Option<Self> {
-        Some(Self::new(self.status, self.code).with(change(self.details.as_ref()?)?))
+    /// The same with other details, or another status, if there are any for it.
+    pub(crate) fn in_words(
+        &self,
+        details: fn(&Value) -> Option<Value>,
+        status: fn(&str) -> Option<StatusCode>,
+    ) -> Option<Self> {
+        let (other, status) = (self.details.as_ref().and_then(details), status(self.code));
+        if other.is_none() && status.is_none() {
+            return None;
+        }
+        let details = other.or_else(|| self.details.clone());
+        Some(Self { status: status.unwrap_or(self.status), code: self.code, details })
     }
 
     pub(crate) const fn status(&self) -> StatusCode {
@@ -152,7 +161,10 @@ impl<E: DomainError> From<E> for Problem {
             ErrorKind::Forbidden => StatusCode::FORBIDDEN,
             ErrorKind::NotFound => StatusCode::NOT_FOUND,
             ErrorKind::Conflict => StatusCode::CONFLICT,
+            ErrorKind::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            ErrorKind::UnsupportedType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             ErrorKind::RateLimited => StatusCode::TOO_MANY_REQUESTS,
+            ErrorKind::Full => StatusCode::INSUFFICIENT_STORAGE,
             ErrorKind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
             ErrorKind::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         };

@@ -26,6 +26,8 @@ pub struct HttpConfig {
     pub rates: Rates,
     /// Proxies whose word on a client's address is taken (AU-15).
     pub trusted_proxies: Vec<IpNet>,
+    /// How long the next piece of an upload may take.
+    pub upload_patience: Duration,
     /// Networks from which one may sign in; everywhere if there are none.
     pub allowed_networks: Vec<IpNet>,
 }
@@ -40,6 +42,7 @@ impl Default for HttpConfig {
             secure_cookies: true,
             rates: Rates::default(),
             trusted_proxies: Vec::new(),
+            upload_patience: Duration::from_secs(30),
             allowed_networks: Vec::new(),
         }
     }

@@ -18,10 +18,16 @@ pub enum ErrorKind {
     NotFound,
     /// The input contradicts what is stored (409).
     Conflict,
+    /// More bytes than are taken (413).
+    TooLarge,
+    /// Content of a type that is not taken (415).
+    UnsupportedType,
     /// Too much in too short a time (429).
     RateLimited,
     /// Something we depend on does not answer; a retry may help (503).
     Unavailable,
+    /// There is no room to store it (507).
+    Full,
     /// Our fault (500).
     Internal,
 }

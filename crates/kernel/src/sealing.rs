@@ -11,7 +11,7 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use crate::BoxError;
-use crate::ids::{ConversationId, DataKeyId, UserId};
+use crate::ids::{ConversationId, DataKeyId, FileId, UserId};
 
 /// What sealed text is sealed with, to be told to people (S0-71). The tag of GCM is its integrity code.
 pub const ALGORITHM: &str = "AES-256-GCM";
@@ -61,6 +61,8 @@ pub enum Scope {
     Conversation(ConversationId),
     /// Who a person is.
     User(UserId),
+    /// What is in a file, and what it is called.
+    File(FileId),
 }
 
 impl Scope {
@@ -69,6 +71,7 @@ impl Scope {
         match self {
             Self::Conversation(_) => "conversation",
             Self::User(_) => "user",
+            Self::File(_) => "file",
         }
     }
 
@@ -77,6 +80,7 @@ impl Scope {
         match self {
             Self::Conversation(id) => id.uuid(),
             Self::User(id) => id.uuid(),
+            Self::File(id) => id.uuid(),
         }
     }
 }

@@ -14,6 +14,7 @@ use alivio_conversations::{
     Conversations, ConversationsPorts, Emergencies, EmergenciesPorts, Hours, HoursPorts, Inboxes,
     InvitationLinks, People, Titles,
 };
+use alivio_files::{Files, FilesPorts};
 use alivio_messages::{
     LiveFeed, Messages, MessagesPorts, Moderation, ModerationPorts, Retention, RetentionPorts, Search,
     SearchPorts,
@@ -25,10 +26,13 @@ use tokio::sync::Notify;
 
 use crate::automated::Announcements;
 use crate::bridges::{
-    AdministratorsFromAccounts, CorrespondentsFromAccounts, LinkSecretsFromTokens, MembersFromConversations,
-    NamesFromPeople, NoFiles, RoomsFromConversations, StandingsFromAccounts,
+    AdministratorsFromAccounts, AttachmentsFromFiles, CorrespondentsFromAccounts, LinkSecretsFromTokens,
+    MembersFromConversations, NamesFromPeople, ReadersFromPeople, RoomsFromConversations,
+    StandingsFromAccounts,
 };
-use crate::chores::{ExpireMessages, ForgetBroadcasts, PurgeMessages};
+use crate::chores::{
+    DestroyFiles, ExamineFiles, ExpireMessages, ForgetBroadcasts, ForgetUploads, PurgeMessages, SweepBlobs,
+};
 use crate::correspondence::{Correspondence, LettersByMail};
 use crate::feed::ForgetChanges;
 use crate::live::{
@@ -186,6 +190,22 @@ pub(crate) fn assemble(ports: Ports) -> (Platform, Relay, Housekeeping, Fellowsh
     #[cfg(feature = "planted-bugs")]
     let here = crate::planted::live(here);
     let live: Arc<dyn LiveFeed> = Arc::new(Announcing::new(Arc::clone(&here), nodes.clone()));
+    let files = Files::new(FilesPorts {
+        uploads: Arc::clone(&ports.uploads),
+        files: Arc::clone(&ports.files),
+        examinations: Arc::clone(&ports.examinations),
+        grants: Arc::clone(&ports.file_grants),
+        blobs: Arc::clone(&ports.blobs),
+        content: Arc::clone(&ports.content_sealer),
+        scanner: Arc::clone(&ports.scanner),
+        workshop: Arc::clone(&ports.workshop),
+        secrets: Arc::new(LinkSecretsFromTokens(Arc::clone(&ports.tokens))),
+        names: Arc::new(ReadersFromPeople(people.clone())),
+        policy: ports.file_policy,
+        sealer: sealer(),
+        clock: clock(),
+        ids: ids(),
+    });
     let pace = Arc::new(SharedPace::new(Arc::clone(&ports.pace)));
     let messages = Messages::new(MessagesPorts {
         log: Arc::clone(&ports.messages),
@@ -196,7 +216,7 @@ pub(crate) fn assemble(ports: Ports) -> (Platform, Relay, Housekeeping, Fellowsh
         reader: Arc::clone(&ports.message_reader),
         scheduled: Arc::clone(&ports.scheduled_messages),
         drafts: Arc::clone(&ports.message_drafts),
-        attachments: Arc::new(NoFiles),
+        attachments: Arc::new(AttachmentsFromFiles(files.clone())),
         correspondents: Arc::new(CorrespondentsFromAccounts::new(users(), Arc::clone(&ports.conversations))),
         live,
         rooms: Arc::clone(&rooms) as _,
@@ -263,6 +283,7 @@ pub(crate) fn assemble(ports: Ports) -> (Platform, Relay, Housekeeping, Fellowsh
         people: people.clone(),
         conversations: conversations.clone(),
         messages: messages.clone(),
+        files: files.clone(),
         rooms: Arc::clone(&rooms),
         hours: hours.clone(),
         emergencies: emergencies.clone(),
@@ -310,6 +331,10 @@ pub(crate) fn assemble(ports: Ports) -> (Platform, Relay, Housekeeping, Fellowsh
         Arc::new(ExpireMessages(messages.clone())),
         Arc::new(PurgeMessages(messages.clone())),
         Arc::new(ForgetBroadcasts(Arc::clone(&ports.broadcasts))),
+        Arc::new(ExamineFiles(files.clone())),
+        Arc::new(ForgetUploads(files.clone())),
+        Arc::new(DestroyFiles(files.clone())),
+        Arc::new(SweepBlobs(files.clone())),
     ]);
     let platform = Platform {
         accounts,
@@ -331,6 +356,7 @@ pub(crate) fn assemble(ports: Ports) -> (Platform, Relay, Housekeeping, Fellowsh
         hours,
         emergencies,
         messages,
+        files,
         moderation,
         titles,
         search,

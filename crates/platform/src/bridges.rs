@@ -10,6 +10,7 @@ use alivio_conversations::{
     Administrators, BlockedPair, ConversationStore, Error, Kind, LinkSecrets, Names, People, Purpose,
     Standing, TokenHash,
 };
+use alivio_files::{File, Files, LinkHash};
 use alivio_kernel::ids::{ConversationId, FileId, UserId};
 use alivio_kernel::{Role, Sensitive};
 use alivio_messages::{Attachment, Attachments, Correspondents, Room, Rooms};
@@ -145,18 +146,53 @@ impl Correspondents for CorrespondentsFromAccounts {
     }
 }
 
-/// Messages ask for files; nobody keeps any yet, so that none can be attached.
-pub(crate) struct NoFiles;
+/// Messages ask for files; files know.
+pub(crate) struct AttachmentsFromFiles(pub(crate) Files);
 
 #[async_trait]
-impl Attachments for NoFiles {
+impl Attachments for AttachmentsFromFiles {
     async fn attachable(
         &self,
-        _: UserId,
-        _: ConversationId,
-        _: &[FileId],
+        sender: UserId,
+        conversation: ConversationId,
+        files: &[FileId],
     ) -> Result<Vec<Attachment>, alivio_messages::Error> {
-        Ok(Vec::new())
+        let found = self.0.attachable(sender, conversation, files).await;
+        let found = found.map_err(|error| alivio_messages::Error::Unavailable(Box::new(error)))?;
+        Ok(found.into_iter().map(attachment).collect())
+    }
+}
+
+fn attachment(file: File) -> Attachment {
+    let address = |of: &str| format!("/api/v1/files/{}/{of}", file.id);
+    Attachment {
+        file_id: file.id,
+        kind: file.kind.as_str().to_owned(),
+        filename: file.stored_name(),
+        original_filename: file.name.as_str().to_owned(),
+        size: i64::try_from(file.size).unwrap_or(i64::MAX),
+        mime_type: file.mime().to_owned(),
+        url: address("content"),
+        thumbnail_url: file.made.thumbnail.map(|_| address("thumbnail")),
+        uploaded_at: file.created_at,
+        uploaded_by: file.uploader_id,
+        is_medical_document: file.terms.is_medical,
+        requires_signature: file.terms.requires_signature,
+        scan_status: file.scan.as_str().to_owned(),
+    }
+}
+
+/// Files carry the names of those who look at them; the directory of names knows.
+pub(crate) struct ReadersFromPeople(pub(crate) PeopleDirectory);
+
+#[async_trait]
+impl alivio_files::Names for ReadersFromPeople {
+    async fn name(&self, user: UserId) -> Result<Option<String>, alivio_files::Error> {
+        match self.0.summary(user).await {
+            Ok(person) => Ok(Some(person.full_name.expose().clone())),
+            Err(alivio_accounts::Error::NotFound) => Ok(None),
+            Err(error) => Err(alivio_files::Error::Unavailable(Box::new(error))),
+        }
     }
 }
 
@@ -209,6 +245,17 @@ impl LinkSecrets for LinkSecretsFromTokens {
 
     fn hash(&self, secret: &str) -> TokenHash {
         self.0.digest(secret).0
+    }
+}
+
+impl alivio_files::LinkSecrets for LinkSecretsFromTokens {
+    fn mint(&self) -> Result<Sensitive<String>, alivio_files::Error> {
+        let unavailable = |error| alivio_files::Error::Unavailable(Box::new(error));
+        self.0.secret("alf_").map_err(unavailable)
+    }
+
+    fn hash(&self, secret: &str) -> LinkHash {
+        LinkHash(self.0.digest(secret).0)
     }
 }
 

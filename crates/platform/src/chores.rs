@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use alivio_files::Files;
 use alivio_kernel::BoxError;
 use alivio_messages::Messages;
 use alivio_outbox::Broadcasts;
@@ -61,6 +62,82 @@ impl Chore for ForgetBroadcasts {
 
     async fn run(&self) -> Result<bool, BoxError> {
         self.0.forget().await?;
+        Ok(false)
+    }
+}
+
+/// Examines files whose examination could not come to its end when they came.
+pub(crate) struct ExamineFiles(pub(crate) Files);
+
+#[async_trait]
+impl Chore for ExamineFiles {
+    fn name(&self) -> &'static str {
+        "files.examine"
+    }
+
+    fn rest(&self) -> Duration {
+        Duration::from_secs(2)
+    }
+
+    async fn run(&self) -> Result<bool, BoxError> {
+        Ok(self.0.examine(None).await?)
+    }
+}
+
+/// Forgets uploads that nobody has finished.
+pub(crate) struct ForgetUploads(pub(crate) Files);
+
+#[async_trait]
+impl Chore for ForgetUploads {
+    fn name(&self) -> &'static str {
+        "files.forget_uploads"
+    }
+
+    fn rest(&self) -> Duration {
+        Duration::from_mins(5)
+    }
+
+    async fn run(&self) -> Result<bool, BoxError> {
+        Ok(self.0.forget_uploads().await?)
+    }
+}
+
+/// Destroys the content of files that were taken away, when it need not be kept.
+pub(crate) struct DestroyFiles(pub(crate) Files);
+
+#[async_trait]
+impl Chore for DestroyFiles {
+    fn name(&self) -> &'static str {
+        "files.destroy"
+    }
+
+    fn rest(&self) -> Duration {
+        Duration::from_secs(10)
+    }
+
+    async fn run(&self) -> Result<bool, BoxError> {
+        Ok(self.0.destroy_removed().await?)
+    }
+}
+
+/// Removes blobs that belong to nothing.
+pub(crate) struct SweepBlobs(pub(crate) Files);
+
+#[async_trait]
+impl Chore for SweepBlobs {
+    fn name(&self) -> &'static str {
+        "files.sweep"
+    }
+
+    fn rest(&self) -> Duration {
+        Duration::from_hours(1)
+    }
+
+    async fn run(&self) -> Result<bool, BoxError> {
+        let swept = self.0.sweep().await?;
+        if swept > 0 {
+            tracing::info!(blobs = swept, "files.swept");
+        }
         Ok(false)
     }
 }

@@ -13,6 +13,9 @@ pub enum Error {
     /// From conversations.
     #[error(transparent)]
     Conversations(#[from] alivio_conversations::Error),
+    /// From files.
+    #[error(transparent)]
+    Files(#[from] alivio_files::Error),
     /// From messages.
     #[error(transparent)]
     Messages(#[from] alivio_messages::Error),
@@ -24,6 +27,7 @@ impl Error {
             Self::Accounts(error) => error,
             Self::Audit(error) => error,
             Self::Conversations(error) => error,
+            Self::Files(error) => error,
             Self::Messages(error) => error,
         }
     }

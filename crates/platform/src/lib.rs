@@ -36,6 +36,7 @@ use alivio_audit::{BreakGlass, Reading, Trail};
 use alivio_conversations::{
     Called, Conversations, DetailsPatch, Emergencies, Hours, Inboxes, InvitationLinks, Titles,
 };
+use alivio_files::Files;
 use alivio_kernel::ids::{ConversationId, GrantId, MessageId, ReportId, SessionId, UserId, Uuid};
 use alivio_kernel::{Caller, Limiter, Page};
 use alivio_messages::{
@@ -55,7 +56,7 @@ pub use housekeeping::{Chore, Housekeeping};
 pub use people::PeopleDirectory;
 pub use ports::{Dependency, Ports};
 pub use screens::{
-    ConversationView, HearingView, LastMessage, MessageView, ParticipantView, ReactionView, Screens,
+    ConversationView, FileView, HearingView, LastMessage, MessageView, ParticipantView, ReactionView, Screens,
 };
 
 use bridges::RoomsFromConversations;
@@ -104,6 +105,8 @@ pub struct Platform {
     pub emergencies: Emergencies,
     /// What was said.
     pub messages: Messages,
+    /// What people hand each other.
+    pub files: Files,
     /// What was reported of it, or flagged. Decided by [`Platform::decide`].
     pub moderation: Moderation,
     /// What conversations are called.

@@ -10,6 +10,10 @@ use alivio_audit::{AuditReader, GrantStore};
 use alivio_conversations::{
     ChatHours, ConversationStore, EmergencyPolicy, EmergencyStore, HoursStore, Inbox, LinkStore, TitleStore,
 };
+use alivio_files::{
+    BlobStore, ContentSealer, ExaminationStore, FileStore, Policy as FilePolicy, Scanner, UploadStore,
+    Workshop,
+};
 use alivio_kernel::ids::Uuid;
 use alivio_kernel::sealing::Tokeniser;
 use alivio_kernel::{AuditSink, BoxError, Clock, IdSource, Limiter, NodeBus, Sealer};
@@ -136,6 +140,24 @@ pub struct Ports {
     pub screening: ScreeningPolicy,
     /// Reported and flagged messages.
     pub moderation: Arc<dyn ModerationStore>,
+    /// Files on their way in.
+    pub uploads: Arc<dyn UploadStore>,
+    /// Files.
+    pub files: Arc<dyn FileStore>,
+    /// Files that wait for a verdict.
+    pub examinations: Arc<dyn ExaminationStore>,
+    /// What people are granted of files.
+    pub file_grants: Arc<dyn alivio_files::GrantStore>,
+    /// The bytes of files.
+    pub blobs: Arc<dyn BlobStore>,
+    /// What seals those.
+    pub content_sealer: Arc<dyn ContentSealer>,
+    /// Whoever looks for malware in them.
+    pub scanner: Arc<dyn Scanner>,
+    /// Whoever works on untrusted content.
+    pub workshop: Arc<dyn Workshop>,
+    /// What may be uploaded.
+    pub file_policy: FilePolicy,
     /// Whoever takes mail away.
     pub mailer: Arc<dyn Mailer>,
     /// Where its mail can be read, if it is a sandbox.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use alivio_accounts::UserSummary;
 use alivio_conversations::{Conversation, InboxLine, InboxQuery, Inboxes, Kind, Participant};
+use alivio_files::File;
 use alivio_kernel::ids::{ConversationId, MessageId, UserId};
 use alivio_kernel::{Caller, Clock, Page, PageSize};
 use alivio_messages::{
@@ -37,6 +38,15 @@ pub struct MessageView {
     pub read_by: Vec<(UserId, DateTime<Utc>)>,
     /// Those in the conversation whom it names.
     pub mentioned: Vec<Arc<UserSummary>>,
+}
+
+/// A file with whoever uploaded it.
+#[derive(Debug, Clone)]
+pub struct FileView {
+    /// The file.
+    pub file: File,
+    /// Who uploaded it.
+    pub uploader: Arc<UserSummary>,
 }
 
 /// Those who reacted with one emoji.
@@ -166,6 +176,27 @@ impl Screens {
         clock: Arc<dyn Clock>,
     ) -> Self {
         Self { people, mentions, messages, inboxes, presence, silence, clock }
+    }
+
+    /// Shows files with those who uploaded them.
+    ///
+    /// # Errors
+    /// Only that something is unavailable.
+    pub async fn files(&self, files: Vec<File>) -> Result<Vec<FileView>, Error> {
+        let people = self.people.summaries(files.iter().map(|file| file.uploader_id)).await?;
+        let view = |file: File| {
+            let uploader = Arc::clone(people.get(&file.uploader_id)?);
+            Some(FileView { file, uploader })
+        };
+        Ok(files.into_iter().filter_map(view).collect())
+    }
+
+    /// Shows one file.
+    ///
+    /// # Errors
+    /// Not found; that something is unavailable.
+    pub async fn file(&self, file: File) -> Result<FileView, Error> {
+        self.files(vec![file]).await?.pop().ok_or(alivio_files::Error::NotFound.into())
     }
 
     /// Shows a page of the caller's conversations. What is stored of them comes by one query; names and presences are

@@ -56,12 +56,49 @@ impl Request {
         self.header("Content-Type", content_type)
     }
 
+    /// Sends a form: fields in order, of which one is a file with its name and its type.
+    #[must_use]
+    pub fn form(self, fields: &[Part<'_>]) -> Self {
+        const BOUNDARY: &str = "a-boundary-that-nothing-contains";
+        let mut body = Vec::new();
+        for part in fields {
+            body.extend(format!("--{BOUNDARY}\r\nContent-Disposition: form-data; name=").as_bytes());
+            match part {
+                Part::Text(name, value) => body.extend(format!("\"{name}\"\r\n\r\n{value}").as_bytes()),
+                Part::File { name, mime, content } => {
+                    body.extend(format!("\"file\"; filename=\"{name}\"\r\n").as_bytes());
+                    body.extend(format!("Content-Type: {mime}\r\n\r\n").as_bytes());
+                    body.extend_from_slice(content);
+                }
+            }
+            body.extend_from_slice(b"\r\n");
+        }
+        body.extend(format!("--{BOUNDARY}--\r\n").as_bytes());
+        self.raw(&format!("multipart/form-data; boundary={BOUNDARY}"), body)
+    }
+
     /// Leaves out the actor's token.
     #[must_use]
     pub fn unsigned(mut self) -> Self {
         self.bearer = false;
         self
     }
+}
+
+/// A field of a form.
+#[derive(Debug, Clone, Copy)]
+pub enum Part<'a> {
+    /// Its name and its value.
+    Text(&'a str, &'a str),
+    /// The file.
+    File {
+        /// What it is called.
+        name: &'a str,
+        /// What its sender says that it is.
+        mime: &'a str,
+        /// What is in it.
+        content: &'a [u8],
+    },
 }
 
 /// What came back.
@@ -74,6 +111,8 @@ pub struct Answer {
     /// The headers.
     pub headers: HeaderMap,
     /// The body as it came.
+    pub bytes: Vec<u8>,
+    /// The body as text.
     pub text: String,
     /// The body as JSON; null if it is none.
     pub json: Value,
@@ -211,7 +250,7 @@ impl Actor {
     /// If the answer is lost, or the server does not run.
     ///
     /// # Panics
-    /// If the server answers that it broke (5xx other than 503).
+    /// If the server answers that it broke (5xx other than 503 and 507).
     pub async fn try_request(&self, request: Request) -> Result<Answer, LostAnswer> {
         let base = self.address.borrow().clone().ok_or(LostAnswer)?;
         let url = match request.path.strip_prefix("//") {
@@ -233,10 +272,11 @@ impl Actor {
         }
         let response = builder.send().map_err(|_| LostAnswer).await?;
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
-        let text = response.text().map_err(|_| LostAnswer).await?;
-        assert!(status < 500 || status == 503, "{asked} broke the server: {status} {text}");
+        let bytes = response.bytes().map_err(|_| LostAnswer).await?.to_vec();
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        assert!(status < 500 || matches!(status, 503 | 507), "{asked} broke the server: {status} {text}");
         let json = serde_json::from_str(&text).unwrap_or_default();
-        Ok(Answer { asked, status, headers, text, json })
+        Ok(Answer { asked, status, headers, bytes, text, json })
     }
 
     /// Sends a request.

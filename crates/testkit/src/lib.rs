@@ -5,6 +5,8 @@
 //! | [`database`] | an empty database of one's own in 40 ms, on a cluster that all tests of a run share |
 //! | [`server`] | the real binary on a free port, to be killed, stopped and started again |
 //! | [`redis`] | a Redis of one's own, likewise |
+//! | [`clamd`] | a clamd of one's own, likewise |
+//! | [`s3`] | a bucket of one's own, on a server that all tests of a process share |
 //! | [`actor`], [`socket`] | someone signed in, over HTTP and WebSocket |
 //! | [`history`] | actors whose doings are written down, for the checker |
 //! | [`proxy`] | a way to something, on which things get lost |
@@ -12,11 +14,14 @@
 //! | [`conformance`] | suites for the ports that no domain owns |
 
 pub mod actor;
+pub mod clamd;
 pub mod conformance;
 pub mod contract;
 pub mod database;
 pub mod history;
+mod process;
 pub mod proxy;
 pub mod redis;
+pub mod s3;
 pub mod server;
 pub mod socket;

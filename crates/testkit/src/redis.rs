@@ -6,10 +6,8 @@
     reason = "a test library: a failure is a failed test"
 )]
 
-use std::net::TcpListener;
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
-use std::sync::{Mutex, PoisonError};
+use std::process::Command;
 use std::time::Instant;
 
 use tempfile::TempDir;
@@ -17,6 +15,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 
+use crate::process::{Process, free_port, is_there};
 use crate::proxy::Target;
 use crate::server::{PATIENCE, POLL};
 
@@ -28,28 +27,8 @@ pub struct TestRedis {
     tls_port: Option<u16>,
     /// What it is started with besides its port.
     arguments: Vec<String>,
-    process: Mutex<Option<Child>>,
+    process: Process,
     directory: TempDir,
-}
-
-/// A port that nobody has.
-fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    listener.local_addr().expect("its address").port()
-}
-
-/// Whether there is a `redis-server`. If not, says so loudly.
-fn is_there() -> bool {
-    let found = Command::new("redis-server").arg("--version").stdout(Stdio::null()).status();
-    if found.is_ok() {
-        return true;
-    }
-    assert!(std::env::var_os("ALIVIO_TESTS_MUST_NOT_SKIP").is_none(), "there is no redis-server");
-    #[expect(clippy::print_stderr, reason = "a test that did not run must say so")]
-    {
-        eprintln!("SKIPPED: there is no redis-server on this machine");
-    }
-    false
 }
 
 impl TestRedis {
@@ -58,7 +37,7 @@ impl TestRedis {
     /// # Panics
     /// If it does not come up; if there is none, and `ALIVIO_TESTS_MUST_NOT_SKIP` is set.
     pub async fn start() -> Option<Self> {
-        if is_there() { Some(Self::start_with(None, Vec::new()).await) } else { None }
+        if is_there("redis-server") { Some(Self::start_with(None, Vec::new()).await) } else { None }
     }
 
     /// Starts one that speaks TLS as well, with a certificate for `localhost` that nobody trusts yet.
@@ -66,7 +45,11 @@ impl TestRedis {
     /// # Panics
     /// As [`start`](Self::start).
     pub async fn start_with_tls() -> Option<Self> {
-        if is_there() { Some(Self::start_with(Some(free_port()), Vec::new()).await) } else { None }
+        if is_there("redis-server") {
+            Some(Self::start_with(Some(free_port()), Vec::new()).await)
+        } else {
+            None
+        }
     }
 
     async fn start_with(tls_port: Option<u16>, mut arguments: Vec<String>) -> Self {
@@ -85,7 +68,7 @@ impl TestRedis {
             ];
             arguments.extend(tls.as_flattened().iter().map(|&argument| argument.to_owned()));
         }
-        let redis = Self { port: free_port(), tls_port, arguments, process: Mutex::new(None), directory };
+        let redis = Self { port: free_port(), tls_port, arguments, process: Process::default(), directory };
         redis.restart().await;
         redis
     }
@@ -121,16 +104,13 @@ impl TestRedis {
 
     /// SIGKILL. Returns when the process is gone.
     pub fn kill(&self) {
-        if let Some(mut child) = self.process.lock().unwrap_or_else(PoisonError::into_inner).take() {
-            child.kill().ok();
-            child.wait().ok();
-        }
+        self.process.kill();
     }
 
     /// Whether it runs, paused or not.
     #[must_use]
     pub fn is_running(&self) -> bool {
-        self.process.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+        self.process.is_running()
     }
 
     /// Starts it again at the same address, after killing it if it runs.
@@ -138,26 +118,10 @@ impl TestRedis {
     /// # Panics
     /// If it does not come up.
     pub async fn restart(&self) {
-        self.kill();
-        let child = Command::new("redis-server")
-            .args([
-                "--port",
-                &self.port.to_string(),
-                "--bind",
-                "127.0.0.1",
-                "--save",
-                "",
-                "--appendonly",
-                "no",
-            ])
-            .args(&self.arguments)
-            .current_dir(self.directory.path())
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("redis-server");
-        *self.process.lock().unwrap_or_else(PoisonError::into_inner) = Some(child);
+        let port = self.port.to_string();
+        let options = ["--port", &port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"];
+        let mut command = Command::new("redis-server");
+        self.process.start(command.args(options).args(&self.arguments).current_dir(self.directory.path()));
         let began = Instant::now();
         while !self.ask("PING").await.is_ok_and(|answer| answer == "+PONG") {
             assert!(began.elapsed() < PATIENCE, "Redis does not answer");
@@ -167,12 +131,12 @@ impl TestRedis {
 
     /// SIGSTOP: it takes connections and does not answer.
     pub fn pause(&self) {
-        self.signal("STOP");
+        self.process.pause();
     }
 
     /// SIGCONT.
     pub fn resume(&self) {
-        self.signal("CONT");
+        self.process.resume();
     }
 
     /// Forgets all it knows.
@@ -209,26 +173,12 @@ impl TestRedis {
         assert_eq!(self.ask(command).await.expect("an answer"), "+OK", "{command}");
     }
 
-    fn signal(&self, name: &str) {
-        let process = self.process.lock().unwrap_or_else(PoisonError::into_inner);
-        let child = process.as_ref().expect("Redis does not run");
-        // The shell's own `kill`, because a safe way to signal is not worth a dependency.
-        let asked = Command::new("sh").args(["-c", &format!("kill -{name} {}", child.id())]).status();
-        assert!(asked.is_ok_and(|status| status.success()), "cannot signal Redis");
-    }
-
     async fn ask(&self, command: &str) -> std::io::Result<String> {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port)).await?;
         stream.write_all(format!("{command}\r\n").as_bytes()).await?;
         let mut answer = [0; 4096];
         let length = stream.read(&mut answer).await?;
         Ok(String::from_utf8_lossy(&answer[..length]).trim_end().to_owned())
-    }
-}
-
-impl Drop for TestRedis {
-    fn drop(&mut self) {
-        self.kill();
     }
 }
 
@@ -247,7 +197,7 @@ impl TestCluster {
     /// # Panics
     /// As [`TestRedis::start`].
     pub async fn start() -> Option<Self> {
-        if !is_there() {
+        if !is_there("redis-server") {
             return None;
         }
         let shards = [Self::start_shard().await, Self::start_shard().await, Self::start_shard().await];

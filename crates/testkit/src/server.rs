@@ -92,6 +92,7 @@ impl TestServer {
             ("ALIVIO_RATE_READS_PER_MINUTE", "1000000"),
             ("ALIVIO_RATE_MESSAGES_PER_MINUTE", "1000000"),
             ("ALIVIO_RATE_EMERGENCY_MESSAGES_PER_MINUTE", "1000000"),
+            ("ALIVIO_RATE_FILES_PER_HOUR", "1000000"),
             // The same few people are on many devices.
             ("ALIVIO_SOCKETS_PER_PERSON", "1000000"),
             ("ALIVIO_DATA_DIR", &directory),

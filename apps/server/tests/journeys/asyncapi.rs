@@ -12,6 +12,7 @@ use chrono::TimeDelta;
 use reqwest::Method;
 use serde_json::{Value, json};
 
+use crate::files::{infected_pdf, offer, pdf};
 use crate::receipts::receipts;
 use crate::{World, text};
 
@@ -119,6 +120,11 @@ async fn the_socket_says_all_that_its_document_says() {
         "scheduled_message.changed",
     ];
     seen.hear(&mut at_ana, &events).await;
+    for (content, name) in [(pdf("Informe"), "limpio.pdf"), (infected_pdf(), "malo.pdf")] {
+        offer(&maria, &group, (name, "application/pdf", &content), &[]).await.expect(201);
+    }
+    seen.hear(&mut at_ana, &["file.ready"]).await;
+    seen.hear(&mut at_maria, &["file.quarantined"]).await;
     seen.call(&mut at_ana, json!({"type": "unsubscribe", "conversation_ids": [group]})).await;
 
     let on_call = json!({"levels": [{"people": [{"user_id": carlos.id}]}]});

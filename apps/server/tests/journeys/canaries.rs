@@ -9,13 +9,14 @@ use alivio_testkit::actor::{Actor, Request};
 use alivio_testkit::server::{ADMIN, ANA, CARLOS, IT, LUIS, MARIA, eventually};
 use alivio_testkit::socket::Connect;
 use base64::Engine;
-use base64::engine::general_purpose::STANDARD_NO_PAD;
+use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
 use chrono::TimeDelta;
 use reqwest::Method;
 use serde_json::{Value, json};
 use tokio_postgres::Client;
 
 use crate::audit::sql;
+use crate::files::{offer, pdf, settled};
 use crate::{World, list, text, unused_id};
 
 /// Words that may be read in the database: the field, where they rest, and why.
@@ -128,6 +129,20 @@ async fn all_columns(client: &Client) -> Vec<(String, String)> {
     rows.iter().map(|row| (row.get(0), row.get(1))).collect()
 }
 
+/// The bytes of everything in a folder, as text in lower case.
+fn all_blobs(folder: &std::path::Path) -> Vec<String> {
+    let mut all = Vec::new();
+    for entry in std::fs::read_dir(folder).into_iter().flatten() {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() {
+            all.extend(all_blobs(&path));
+        } else {
+            all.push(String::from_utf8_lossy(&std::fs::read(&path).expect("a blob")).to_lowercase());
+        }
+    }
+    all
+}
+
 async fn patch(actor: &Actor, path: &str, body: Value) -> Value {
     actor.request(Request::new(Method::PATCH, path).json(&body)).await.expect(200)
 }
@@ -206,9 +221,36 @@ async fn say_all_there_is_to_say(world: &World, canaries: &mut Canaries) {
         "location": plant("appointment's place"),
     }});
     maria.post(&path, &appointment).await.expect(201);
-    // There are no files to send yet, and what the server says by itself cannot be sent: refused, and forgotten.
+    let name = format!("{}.pdf", plant("file's name"));
+    let about = plant("file's description");
+    let document = pdf(&plant("file's content"));
+    let more = [("description", about.as_str())];
+    let file = offer(&maria, &group, (&name, "application/pdf", &document), &more).await.expect(201);
+    let file = text(&file, "id");
+    settled(&ana, file, "active").await;
+    let body =
+        json!({"message_type": "file", "content": plant("words beside a file"), "attachments": [file]});
+    maria.post(&path, &body).await.expect(201);
+    ana.get(&format!("/files/{file}/content")).await;
+    ana.get(&format!("/files/{file}/preview")).await;
+    let refused = format!("{}.exe", plant("refused file's name"));
+    let content = plant("refused file's content");
+    offer(&maria, &group, (&refused, "text/plain", content.as_bytes()), &[]).await.any_problem(415);
+    let said = format!("filename {}", STANDARD.encode(plant("unfinished file's name") + ".pdf"));
+    let begun = Request::new(Method::POST, "/files/uploads")
+        .header("Tus-Resumable", "1.0.0")
+        .header("Upload-Length", "100000")
+        .header("Upload-Metadata", &format!("{said},conversation_id {}", STANDARD.encode(&group)));
+    let begun = maria.request(begun).await;
+    let piece =
+        Request::new(Method::PATCH, begun.header("location").expect("a place").trim_start_matches("/api/v1"))
+            .header("Tus-Resumable", "1.0.0")
+            .header("Upload-Offset", "0")
+            .raw("application/offset+octet-stream", pdf(&plant("unfinished file's content")));
+    assert_eq!(maria.request(piece).await.status, 204);
+    // There are no such files, and what the server says by itself cannot be sent: refused, and forgotten.
     for kind in ["file", "image", "audio", "video", "system"] {
-        let body = json!({"message_type": kind, "content": plant("words beside a file"), "attachments": [unused_id()]});
+        let body = json!({"message_type": kind, "content": plant("words beside no file"), "attachments": [unused_id()]});
         ana.post(&path, &body).await.any_problem(422);
     }
     let mut socket = ana.connect_to(&group).await;
@@ -297,11 +339,16 @@ async fn nothing_that_people_confide_rests_in_clear() {
     world.terminate().await;
 
     let (columns, logs) = (all_columns(&client).await, world.logs().to_lowercase());
+    let blobs = all_blobs(&world.data_dir().join("files"));
+    assert!(blobs.len() > 1, "no bytes are kept, so this tests nothing of them");
     assert!(columns.len() > 500 && logs.lines().count() > 20, "nothing is kept, so this tests nothing");
     let (mut leaks, mut seen) = (BTreeSet::new(), BTreeSet::new());
     for (field, canary) in &canaries.planted {
         let shapes = shapes(canary);
         let shows = |text: &str| shapes.iter().any(|shape| text.contains(shape));
+        if blobs.iter().any(|blob| shows(blob)) {
+            leaks.insert(format!("{field}: in a blob"));
+        }
         if shows(&logs) {
             leaks.insert(format!("{field}: in the log"));
         }

@@ -35,7 +35,7 @@ async fn with_a_mail_server_there_is_nothing_to_look_at() {
 }
 
 #[test]
-fn production_does_not_start_without_being_told_how_mail_leaves() {
+fn production_does_not_start_without_being_told_how_mail_leaves_and_who_looks_at_files() {
     // The error names what to set, and no secret.
     for (settings, named) in [
         (&[][..], "ALIVIO_MAIL"),
@@ -48,6 +48,15 @@ fn production_does_not_start_without_being_told_how_mail_leaves() {
                 ("ALIVIO_MAIL_FROM", "a@b.example"),
             ],
             "ALIVIO_PUBLIC_URL",
+        ),
+        (
+            &[
+                ("ALIVIO_MAIL", "sendgrid"),
+                ("SENDGRID_API_KEY", "SG.hunter2"),
+                ("ALIVIO_MAIL_FROM", "a@b.example"),
+                ("ALIVIO_PUBLIC_URL", "https://clinic.example"),
+            ],
+            "ALIVIO_CLAMD",
         ),
     ] {
         let ended = Command::new(env!("CARGO_BIN_EXE_alivio"))

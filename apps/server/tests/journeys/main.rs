@@ -28,6 +28,7 @@ mod edits;
 mod emergencies;
 mod encryption;
 mod expiry;
+mod files;
 mod formatting;
 mod forwarding;
 mod headers;

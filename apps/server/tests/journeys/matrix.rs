@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Cursor, Write};
 use std::process::{Command, Stdio};
 
-use alivio_testkit::actor::{Actor, Request};
+use alivio_testkit::actor::{Actor, Part, Request};
 use alivio_testkit::server::{ADMIN, AISHA, ANA, CARLOS, IT, LUIS, MARIA, PASSWORD};
 use alivio_testkit::socket::Connect;
 use image::{DynamicImage, ImageFormat, RgbImage};
@@ -17,6 +17,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::audit::sql;
+use crate::files::{offer, settled};
 use crate::{World, list, text, unused_id};
 
 /// A doctor who attends Ana, talked to her, and whom she then blocked.
@@ -202,6 +203,27 @@ const TABLE: &[(&str, &str, &str)] = &[
                                                                            "401  204  404  204  404  404  404  404  404  204"),
     ("DELETE /api/v1/conversations/{conversation}/mute", "",               "401  204  404  204  404  404  404  404  404  204"),
     ("GET /api/v1/unread", "",                                             "401  200  200  200  200  200  200  200  200  200"),
+
+    ("GET /api/v1/files", "",                                              "401  200  200  200  200  200  200  200  200  200"),
+    ("GET /api/v1/files/policy", "",                                       "401  200  200  200  200  200  200  200  200  200"),
+    ("POST /api/v1/files", "multipart/form-data {conversation}",           "401  201  404  201  404  404  404  404  404  403"),
+    // Without the headers that say what is to come.
+    ("POST /api/v1/files/uploads", "",                                     "401  412  412  412  412  412  412  412  412  412"),
+    ("HEAD /api/v1/files/uploads/{upload}", "",                            "401  412  412  412  412  412  412  412  412  412"),
+    ("PATCH /api/v1/files/uploads/{upload}", "application/offset+octet-stream",
+                                                                           "401  412  412  412  412  412  412  412  412  412"),
+    ("DELETE /api/v1/files/uploads/{upload}", "",                          "401  412  412  412  412  412  412  412  412  412"),
+    ("GET /api/v1/files/{document}", "",                                   "401  200  404  200  404  404  404  404  404  200"),
+    ("GET /api/v1/files/{document}/content", "",                           "401  200  404  200  404  404  404  404  404  200"),
+    ("GET /api/v1/files/{document}/preview", "",                           "401  200  404  200  404  404  404  404  404  200"),
+    ("GET /api/v1/files/{document}/thumbnail", "",                         "401  200  404  200  404  404  404  404  404  200"),
+    ("POST /api/v1/files/{document}/link", "",                             "401  201  404  201  404  404  404  404  404  201"),
+    ("PUT /api/v1/files/{document}/consent", r#"{"granted":true}"#,        "401  200  404  404  404  404  404  404  404  404"),
+    ("GET /api/v1/files/{document}/signatures", "",                        "401  200  404  200  404  404  404  404  404  200"),
+    ("POST /api/v1/files/{document}/signatures", r#"{"checksum":"{checksum}"}"#,
+                                                                           "401  201  404  201  404  404  404  404  404  201"),
+    // What a patient has handed over, a clinician may refuse.
+    ("DELETE /api/v1/files/{document}", "",                                "401  403  404  204  404  404  404  404  404  204"),
 
     ("GET /api/v1/changes", "",                                            "401  200  200  200  200  200  200  200  200  200"),
     ("PATCH /api/v1/messages/{message}", r#"{"content":"Hola"}"#,          "401  403  404  200  404  404  404  404  404  403"),
@@ -443,6 +465,7 @@ impl Scene {
             ("file", "page.js".to_owned()),
             // Of no account.
             ("fresh", unused_id()),
+            ("upload", unused_id()),
         ]);
         if names("emergency") {
             let called = ana.post("/emergencies", &json!({})).await;
@@ -488,7 +511,7 @@ impl Scene {
             scene.insert("scheduled", text(&scheduled, "id").to_owned());
         }
         let of_admins = names("grant") || names("report");
-        if names("conversation") || names("message") || of_admins {
+        if names("conversation") || names("message") || names("document") || of_admins {
             let (conversation, message) = if who == BLOCKED && !of_admins {
                 cast.blocked_direct.clone()
             } else {
@@ -508,6 +531,13 @@ impl Scene {
                 let reported =
                     ana.post(&format!("/messages/{}/reports", scene["message"]), &asked).await.expect(201);
                 scene.insert("report", text(&reported, "id").to_owned());
+            }
+            if names("document") {
+                let blocked = if who == BLOCKED { Some(cast.person(BRUNO).id.as_str()) } else { None };
+                let by = if who == BLOCKED { ana } else { maria };
+                let document = hand_over(row, by, &conversation, blocked).await;
+                scene.insert("checksum", text(&document["file_info"], "checksum").to_owned());
+                scene.insert("document", text(&document, "id").to_owned());
             }
             if who == FORMER {
                 maria
@@ -543,6 +573,25 @@ impl Scene {
     }
 }
 
+/// A picture that `by` has handed over and that can be opened; before she blocked `blocked`, if there is such a one.
+async fn hand_over(row: &Row<'_>, by: &Actor, conversation: &str, blocked: Option<&str>) -> Value {
+    let block = async |raise: bool| {
+        if let Some(blocked) = blocked {
+            let method = if raise { Method::POST } else { Method::DELETE };
+            let asked = Request::new(method, format!("/blocks/{blocked}"));
+            assert!(by.request(asked).await.status < 300);
+        }
+    };
+    block(false).await;
+    // It says whom it is about only where that is asked: nobody is asked of their own.
+    let asks = if row.path.ends_with("/consent") { "true" } else { "false" };
+    let more = [("requires_patient_consent", asks), ("requires_signature", "true")];
+    let picture = offer(by, conversation, ("a.png", "image/png", &png()), &more).await.expect(201);
+    let picture = settled(by, text(&picture, "id"), "active").await;
+    block(true).await;
+    picture
+}
+
 /// Makes Ana and María contacts, or leaves it at Ana's request.
 async fn set_contacts(row: &Row<'_>, ana: &Actor, maria: &Actor, scene: &mut BTreeMap<&'static str, String>) {
     if row.method == "GET" && !row.path.contains('{') {
@@ -574,6 +623,23 @@ fn request(row: &Row<'_>, scene: &Scene, body: &str) -> Request {
     match body {
         "" => request,
         "image/png" => request.raw(body, png()),
+        _ if body.starts_with("multipart") => {
+            let picture = png();
+            // Two documented paths take nothing but sound and moving pictures.
+            let (name, mime, content) = match row.path {
+                path if path.ends_with("/audio") => {
+                    ("a.mp3", "audio/mpeg", b"ID3\x04\0\0\0\0\0\0".as_slice())
+                }
+                path if path.ends_with("/video") => {
+                    ("a.mp4", "video/mp4", b"\0\0\0\x10ftypisom\0\0\0\0".as_slice())
+                }
+                _ => ("a.png", "image/png", &*picture),
+            };
+            let file = Part::File { name, mime, content };
+            let conversation = scene.0.get("conversation").map_or("", String::as_str);
+            request.form(&[Part::Text("conversation_id", conversation), file])
+        }
+        _ if body.starts_with("application/") => request.raw(body, "x"),
         _ => request.raw("application/json", scene.fill(body)),
     }
 }
@@ -659,7 +725,9 @@ async fn everyone_gets_what_the_table_says() {
 }
 
 /// Who is refused what they know: they would get another answer if there were nothing.
-const KNOWN: [(&str, &[usize]); 10] = [
+const KNOWN: [(&str, &[usize]); 12] = [
+    ("POST /api/v1/files", &[BLOCKED]),
+    ("DELETE /api/v1/files/{document}", &[OWNER]),
     ("PATCH /api/v1/users/{maria}", &[OWNER, OTHER_DOCTOR, FORMER]),
     ("POST /api/v1/conversations/{conversation}/participants", &[OWNER]),
     ("POST /api/v1/conversations/{conversation}/messages", &[BLOCKED]),
@@ -675,8 +743,18 @@ const KNOWN: [(&str, &[usize]); 10] = [
 /// Whoever is refused cannot tell whether there is such a thing.
 #[tokio::test]
 async fn refusals_do_not_tell_what_there_is() {
-    const IDS: [&str; 9] =
-        ["ana", "maria", "spare", "conversation", "grant", "invitation", "link", "request", "session"];
+    const IDS: [&str; 10] = [
+        "ana",
+        "maria",
+        "spare",
+        "conversation",
+        "document",
+        "grant",
+        "invitation",
+        "link",
+        "request",
+        "session",
+    ];
     let mut cast = Cast::new().await;
     let (mut tried, mut told) = (0, Vec::new());
     for row in &table() {
@@ -793,6 +871,11 @@ async fn documented_paths_are_no_side_doors() {
                     answer.header("link").is_some_and(|link| link.contains("successor-version")),
                     "{path}"
                 );
+                if who == BLOCKED {
+                    // There is one for all rows, and a documented path that closes it has none that opens it again.
+                    let reopen = format!("/conversations/{}/reopen", cast.blocked_direct.0);
+                    cast.people[who].post(&reopen, &json!({})).await;
+                }
                 cast.revive(row, who).await;
             }
             tried += 1;

@@ -50,8 +50,8 @@ const SEALS_COUNTED_AT_ONCE: i64 = 4096;
 /// How many keys are wrapped anew in one statement.
 const REWRAPPED_AT_ONCE: i64 = 500;
 
-/// Envelope encryption: a key-encryption key of the [`KeyRing`] wraps the data key of a conversation or
-/// user, and the data key seals what is theirs.
+/// Envelope encryption: a key-encryption key of the [`KeyRing`] wraps the data key of a conversation, user or
+/// file, and the data key seals what is theirs. What is in a file is sealed in [segments](crate#files).
 ///
 /// | | layout | authenticated besides |
 /// |---|---|---|
@@ -176,7 +176,7 @@ impl EnvelopeSealer {
     }
 
     /// The key that seals in `scope`, made if there is none.
-    async fn active_key(&self, scope: Scope) -> Result<Arc<DataKey>, SealError> {
+    pub(crate) async fn active_key(&self, scope: Scope) -> Result<Arc<DataKey>, SealError> {
         if let Some(key) = self.active.get(&scope).await {
             return Ok(key);
         }
@@ -238,7 +238,10 @@ impl EnvelopeSealer {
 
     /// The data keys with `ids`, which MUST be free of duplicates: cached ones, and the rest from the
     /// store at once. Unknown ones are left out.
-    async fn keys(&self, ids: Vec<DataKeyId>) -> Result<HashMap<DataKeyId, Arc<DataKey>>, SealError> {
+    pub(crate) async fn keys(
+        &self,
+        ids: Vec<DataKeyId>,
+    ) -> Result<HashMap<DataKeyId, Arc<DataKey>>, SealError> {
         let mut found = HashMap::with_capacity(ids.len());
         let mut missing = Vec::new();
         for id in ids {
@@ -261,7 +264,7 @@ impl EnvelopeSealer {
     fn unwrap(&self, wrapped: &WrappedKey) -> Result<Arc<DataKey>, UnwrapError> {
         let key = match wrapped.state {
             KeyState::Destroyed => None,
-            KeyState::Active | KeyState::DecryptOnly => Some(expanded(&self.plain_key(wrapped)?)?),
+            KeyState::Active | KeyState::DecryptOnly => Some(UsableKey::new(&self.plain_key(wrapped)?)?),
         };
         Ok(Arc::new(DataKey {
             id: wrapped.id,
@@ -321,8 +324,8 @@ impl Sealer for EnvelopeSealer {
         let header = header(format, key.id);
         let aad = content_aad(&header, context);
         let sealed = match format {
-            PADDED => seal(usable, &header, nonce, &aad, &padded(plain)),
-            _ => seal(usable, &header, nonce, &aad, plain),
+            PADDED => seal(&usable.aead, &header, nonce, &aad, &padded(plain)),
+            _ => seal(&usable.aead, &header, nonce, &aad, plain),
         };
         let sealed = sealed.map_err(|error| unavailable(error.into()))?;
         self.count(&key, context.scope).await;
@@ -367,7 +370,7 @@ impl Sealer for EnvelopeSealer {
                 let (header, rest) =
                     sealed.as_bytes().split_at_checked(HEADER_LEN).ok_or(SealError::Broken)?;
                 let mut plain =
-                    open(usable, rest, &content_aad(header, context)).map_err(|_| SealError::Broken)?;
+                    open(&usable.aead, rest, &content_aad(header, context)).map_err(|_| SealError::Broken)?;
                 if header.first() == Some(&PADDED) {
                     strip_padding(&mut plain).ok_or(SealError::Broken)?;
                 }
@@ -479,19 +482,38 @@ impl From<Unspecified> for UnwrapError {
     }
 }
 
-/// A data key ready for use. AWS-LC wipes the key when it is dropped.
-struct DataKey {
-    id: DataKeyId,
+/// A data key ready for use.
+pub(crate) struct DataKey {
+    pub(crate) id: DataKeyId,
     scope_kind: Box<str>,
     scope_id: Uuid,
     /// None: it was destroyed.
-    key: Option<LessSafeKey>,
+    pub(crate) key: Option<UsableKey>,
     /// How often it has sealed since it was fetched.
     seals: AtomicI64,
 }
 
+/// What a data key does. AWS-LC wipes both when they are dropped.
+pub(crate) struct UsableKey {
+    /// Seals texts.
+    aead: LessSafeKey,
+    /// Makes the keys of segments.
+    root: hmac::Key,
+}
+
+impl UsableKey {
+    fn new(plain: &[u8]) -> Result<Self, Unspecified> {
+        Ok(Self { aead: expanded(plain)?, root: hmac::Key::new(hmac::HMAC_SHA256, plain) })
+    }
+
+    /// The key for one use, which `info` names as no other.
+    pub(crate) fn derive(&self, info: &[u8]) -> Result<LessSafeKey, Unspecified> {
+        expanded(expand(&self.root, info).as_ref())
+    }
+}
+
 impl DataKey {
-    fn is_of(&self, scope: Scope) -> bool {
+    pub(crate) fn is_of(&self, scope: Scope) -> bool {
         *self.scope_kind == *scope.kind() && self.scope_id == scope.id()
     }
 }
@@ -599,6 +621,15 @@ fn open(key: &LessSafeKey, sealed: &[u8], aad: &[u8]) -> Result<Vec<u8>, Unspeci
     Ok(plain)
 }
 
+/// HKDF-Expand (RFC 5869 §2.3) to the 32 bytes of one block. Spelled out because the library's cannot be
+/// called without an error case that never happens.
+fn expand(key: &hmac::Key, info: &[u8]) -> hmac::Tag {
+    let mut block = hmac::Context::with_key(key);
+    block.update(info);
+    block.update(&[1]);
+    block.sign()
+}
+
 /// Keys for digests, one for each purpose and place, all from the index root.
 struct IndexKeys(hmac::Key);
 
@@ -609,13 +640,8 @@ impl IndexKeys {
         Self(hmac::Key::new(hmac::HMAC_SHA256, hmac::sign(&salt, root).as_ref()))
     }
 
-    /// HKDF-Expand (§2.3) to the 32 bytes of one block. Spelled out because the library's cannot be
-    /// called without an error case that never happens.
     fn key(&self, info: &[u8]) -> hmac::Key {
-        let mut block = hmac::Context::with_key(&self.0);
-        block.update(info);
-        block.update(&[1]);
-        hmac::Key::new(hmac::HMAC_SHA256, block.sign().as_ref())
+        hmac::Key::new(hmac::HMAC_SHA256, expand(&self.0, info).as_ref())
     }
 
     fn digest(&self, place: &[&[u8]], bytes: &[u8]) -> [u8; 16] {
@@ -627,7 +653,7 @@ impl IndexKeys {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::collections::HashSet;
     use std::sync::Mutex;
     use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -761,22 +787,52 @@ mod tests {
         }
     }
 
-    struct World {
-        ring: KeyRing,
+    pub(crate) struct World {
+        pub(crate) ring: KeyRing,
         keys: Arc<Keys>,
     }
 
     impl World {
-        fn new() -> Self {
+        pub(crate) fn new() -> Self {
             Self { ring: KeyRing::generate().unwrap(), keys: Arc::default() }
         }
 
+        /// With a ring that is the same every time, and one key that it wrapped.
+        pub(crate) fn known(key: Uuid, scope: Scope, wrapped: Vec<u8>) -> Self {
+            let world = Self { ring: KeyRing::known(), keys: Arc::default() };
+            let (scope_kind, scope_id) = (scope.kind().to_owned(), scope.id());
+            let created_at = ManualClock::default().now();
+            let (state, version, kek_version) = (KeyState::Active, 1, 1);
+            let key = WrappedKey {
+                id: key.into(),
+                scope_kind,
+                scope_id,
+                version,
+                state,
+                kek_version,
+                wrapped,
+                created_at,
+            };
+            world.keys.edit(|rows| rows.push(key));
+            world
+        }
+
+        /// Destroys the keys of `scope`.
+        pub(crate) fn destroy(&self, scope: Scope) {
+            self.keys.destroy(scope);
+        }
+
+        /// Lets all keys open only.
+        pub(crate) fn retire(&self) {
+            self.keys.edit(|rows| rows.iter_mut().for_each(|row| row.state = KeyState::DecryptOnly));
+        }
+
         /// A node that starts with nothing cached.
-        fn node(&self) -> EnvelopeSealer {
+        pub(crate) fn node(&self) -> EnvelopeSealer {
             self.node_with(&self.ring)
         }
 
-        fn node_with(&self, ring: &KeyRing) -> EnvelopeSealer {
+        pub(crate) fn node_with(&self, ring: &KeyRing) -> EnvelopeSealer {
             let clock = Arc::new(ManualClock::default());
             EnvelopeSealer::new(ring, Arc::clone(&self.keys) as _, clock, Arc::new(SystemIds))
         }
@@ -791,6 +847,10 @@ mod tests {
                 limits,
             )
         }
+    }
+
+    pub(crate) fn unhex(text: &str) -> Vec<u8> {
+        (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16).unwrap()).collect()
     }
 
     fn conversation(n: u128) -> Scope {
@@ -837,27 +897,13 @@ mod tests {
     #[tokio::test]
     async fn stored_data_of_today_opens_tomorrow() {
         // Written by another implementation (Python's `cryptography`) from the layout above.
-        let unhex = |text: &str| -> Vec<u8> {
-            (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16).unwrap()).collect()
-        };
         let id = |n: u128| Uuid::from_u128(0x0000_0000_0000_7000_8000_0000_0000_0000 | n);
-        let world = World { ring: KeyRing::known(), keys: Arc::default() };
-        world.keys.edit(|rows| {
-            rows.push(WrappedKey {
-                id: id(1).into(),
-                scope_kind: "conversation".into(),
-                scope_id: id(2),
-                version: 1,
-                state: KeyState::Active,
-                kek_version: 1,
-                wrapped: unhex(
-                    "0101040404040404040404040404eca258439abbb84aa44f9dbf9356af81761beaa42f2fe637c880febec03bb816\
-                     c860f088c9ace1b6c0987eb8ca9df931",
-                ),
-                created_at: ManualClock::default().now(),
-            });
-        });
+        let wrapped = unhex(
+            "0101040404040404040404040404eca258439abbb84aa44f9dbf9356af81761beaa42f2fe637c880febec03bb816\
+             c860f088c9ace1b6c0987eb8ca9df931",
+        );
         let scope = Scope::Conversation(id(2).into());
+        let world = World::known(id(1), scope, wrapped);
         let at = SealContext { table: "messages", column: "content", row: id(3), scope, version: 7 };
         let sealed = Sealed::from_bytes(unhex(
             "01010000000000007000800000000000000105050505050505050505050542e16c09d7b07661c961a423b2803233b085\
@@ -908,7 +954,7 @@ mod tests {
         let header = header(FORMAT, key.id);
         let at = place(theirs);
         let usable = key.key.as_ref().unwrap();
-        let forged = seal(usable, &header, [7; 12], &content_aad(&header, &at), b"forged").unwrap();
+        let forged = seal(&usable.aead, &header, [7; 12], &content_aad(&header, &at), b"forged").unwrap();
         assert_broken(open_one(&node, at, &Sealed::from_bytes(forged)).await, "forged");
     }
 
@@ -1001,7 +1047,7 @@ mod tests {
                 let mut header = header(FORMAT, key.id);
                 header[byte] = value;
                 let usable = key.key.as_ref().unwrap();
-                let sealed = seal(usable, &header, [7; 12], &content_aad(&header, &at), b"x").unwrap();
+                let sealed = seal(&usable.aead, &header, [7; 12], &content_aad(&header, &at), b"x").unwrap();
                 assert_broken(
                     open_one(&node, at, &Sealed::from_bytes(sealed)).await,
                     &format!("{byte}: {value}"),
@@ -1208,14 +1254,14 @@ mod tests {
         let key = node.active_key(at.scope).await.unwrap();
         let usable = key.key.as_ref().unwrap();
         let header = header(FORMAT, key.id);
-        let old = seal(usable, &header, [7; 12], &content_aad(&header, &at), b"take two").unwrap();
+        let old = seal(&usable.aead, &header, [7; 12], &content_aad(&header, &at), b"take two").unwrap();
         let old = Sealed::from_bytes(old);
         assert_eq!(open_one(&node, at, &old).await.unwrap(), b"take two");
         assert_eq!(old.key_id(), Some(key.id));
         // Filled up by nobody, though it says so.
         let header = super::header(PADDED, key.id);
         for text in [&b""[..], b"\0\0", b"take two"] {
-            let odd = seal(usable, &header, [7; 12], &content_aad(&header, &at), text).unwrap();
+            let odd = seal(&usable.aead, &header, [7; 12], &content_aad(&header, &at), text).unwrap();
             assert_broken(open_one(&node, at, &Sealed::from_bytes(odd)).await, "not filled up");
         }
     }

@@ -17,6 +17,7 @@ mod directory;
 mod effects;
 mod emergencies;
 mod epoch;
+mod files;
 mod guards;
 mod hours;
 mod inbox;

@@ -14,7 +14,10 @@ use alivio_conversations::{
     ConversationCreated, ConversationStore, Created, Kind, Metadata, NewConversation, ParticipantRole,
     Purpose, Settings, StoredLabels, WithoutMessages,
 };
-use alivio_kernel::ids::{ConversationId, GrantId, MessageId, ReportId, SessionId, UserId, Uuid};
+use alivio_kernel::ids::{
+    ConversationId, DataKeyId, FileId, GrantId, MessageId, ReportId, SessionId, UserId, Uuid,
+};
+use alivio_kernel::sealing::{DataKeyStore, KeyState, WrappedKey};
 use alivio_kernel::{
     AuditEntry, AuditSink, Caller, Effects, Event, IdSource, Language, Origin, PageSize, Role, Sealed,
     Sensitive, SystemIds,
@@ -63,7 +66,7 @@ impl Clinic {
             created_at: at(),
         };
         let address = SystemIds.uuid().into_bytes();
-        self.database.insert(&user, address, &Sensitive::new(String::new())).await.unwrap();
+        UserStore::insert(&self.database, &user, address, &Sensitive::new(String::new())).await.unwrap();
         user.id
     }
 
@@ -95,6 +98,23 @@ impl Clinic {
 
 fn at() -> DateTime<Utc> {
     DateTime::UNIX_EPOCH + TimeDelta::days(20_000)
+}
+
+/// A message of no words.
+fn entry(conversation: ConversationId, sender: UserId, at: DateTime<Utc>) -> NewEntry {
+    let id = MessageId::generate(&SystemIds);
+    let sent =
+        MessageSent { conversation_id: conversation, message_id: id, sender_id: sender, seq: 0, quiet: None };
+    let name = ClientMessageId::parse(&id.to_string()).unwrap();
+    NewEntry {
+        header: Header::new(id, conversation, sender, name, at),
+        content: Some(Sealed::from_bytes(vec![1])),
+        payload: None,
+        fingerprint: [0; 16],
+        event: Event::new(&SystemIds, at, &sent),
+        flag: None,
+        files: Vec::new(),
+    }
 }
 
 // Accounts
@@ -230,28 +250,7 @@ impl alivio_conversations::testing::World for Clinic {
     }
 
     async fn message(&self, conversation: ConversationId, sender: UserId, at: DateTime<Utc>) {
-        let id = MessageId::generate(&SystemIds);
-        let sent = MessageSent {
-            conversation_id: conversation,
-            message_id: id,
-            sender_id: sender,
-            seq: 0,
-            quiet: None,
-        };
-        let entry = NewEntry {
-            header: Header::new(
-                id,
-                conversation,
-                sender,
-                ClientMessageId::parse(&id.to_string()).unwrap(),
-                at,
-            ),
-            content: Some(Sealed::from_bytes(vec![1])),
-            payload: None,
-            fingerprint: [0; 16],
-            event: Event::new(&SystemIds, at, &sent),
-            flag: None,
-        };
+        let entry = entry(conversation, sender, at);
         assert!(matches!(self.log.append(entry).await.unwrap(), Appended::Stored { .. }));
     }
 
@@ -717,3 +716,98 @@ async fn nobody_rewrites_the_trail_not_even_its_owner() {
     );
     clinic.sql.batch_execute(&back).await.unwrap();
 }
+
+// Files
+
+#[async_trait]
+impl alivio_files::testing::file_stores::World for Clinic {
+    async fn user(&self, role: Role) -> UserId {
+        self.add_user(role).await
+    }
+
+    async fn session(&self, user: UserId) -> SessionId {
+        let id = alivio_accounts::testing::World::open_session(self, user).await;
+        let sql = "UPDATE sessions SET expires_at = expires_at + interval '1 hour' WHERE id = $1";
+        assert_eq!(self.sql.execute(sql, &[&id.uuid()]).await.unwrap(), 1);
+        id
+    }
+
+    async fn end(&self, session: SessionId) {
+        let sql = "UPDATE sessions SET revoked_at = now(), revoked_reason = 'signed_out' WHERE id = $1";
+        assert_eq!(self.sql.execute(sql, &[&session.uuid()]).await.unwrap(), 1);
+    }
+
+    async fn conversation(&self, members: &[UserId]) -> ConversationId {
+        alivio_messages::testing::World::conversation(self, members).await
+    }
+
+    async fn direct(&self, one: UserId, other: UserId) -> ConversationId {
+        alivio_messages::testing::World::direct(self, one, other).await
+    }
+
+    async fn block(&self, blocker: UserId, blocked: UserId) {
+        alivio_messages::testing::World::block(self, blocker, blocked).await;
+    }
+
+    async fn close(&self, conversation: ConversationId) {
+        alivio_messages::testing::World::close(self, conversation).await;
+    }
+
+    async fn add(&self, conversation: ConversationId, user: UserId) {
+        alivio_messages::testing::World::add(self, conversation, user).await;
+    }
+
+    async fn remove(&self, conversation: ConversationId, user: UserId) {
+        alivio_messages::testing::World::remove(self, conversation, user).await;
+    }
+
+    async fn say(&self, conversation: ConversationId, sender: UserId, files: &[FileId]) -> MessageId {
+        let mut entry = entry(conversation, sender, at());
+        entry.files = files.to_vec();
+        let id = entry.id;
+        assert!(matches!(self.log.append(entry).await.unwrap(), Appended::Stored { .. }));
+        id
+    }
+
+    async fn take_back(&self, message: MessageId) {
+        let sql = "UPDATE messages SET deleted_at = now() WHERE id = $1";
+        assert_eq!(self.sql.execute(sql, &[&message.uuid()]).await.unwrap(), 1);
+    }
+
+    async fn audited(&self) -> Vec<String> {
+        alivio_conversations::testing::World::audited(self).await
+    }
+
+    async fn make_key(&self, file: FileId) {
+        let key = WrappedKey {
+            id: DataKeyId::generate(&SystemIds),
+            scope_kind: "file".to_owned(),
+            scope_id: file.uuid(),
+            version: 1,
+            state: KeyState::Active,
+            kek_version: 1,
+            wrapped: vec![1],
+            created_at: at(),
+        };
+        DataKeyStore::insert(&self.database, key).await.unwrap();
+    }
+
+    async fn keys(&self, file: FileId) -> usize {
+        let sql = "SELECT count(*) FROM data_keys WHERE scope_id = $1 AND state <> 'destroyed'";
+        let row = self.sql.query_one(sql, &[&file.uuid()]).await.unwrap();
+        usize::try_from(row.get::<_, i64>(0)).unwrap()
+    }
+}
+
+async fn file_stores() -> alivio_files::testing::file_stores::Stores {
+    let world = Clinic::fresh().await;
+    let store = Arc::new(world.database.clone());
+    alivio_files::testing::file_stores::Stores {
+        uploads: store.clone(),
+        files: store.clone(),
+        examinations: store.clone(),
+        grants: store,
+        world,
+    }
+}
+alivio_files::file_stores_conformance!(file_stores);

@@ -3,6 +3,8 @@
 
 mod demo_clinic;
 mod mailbox;
+mod scanner;
 
 pub use demo_clinic::{DemoClinic, PASSWORD, demo_clinic};
 pub use mailbox::SandboxMailbox;
+pub use scanner::SandboxScanner;

@@ -11,6 +11,7 @@
 //! | someone has read | `message_read` | `message_read`, not in the document |
 //! | presence | `user_status {status}` | |
 //! | a message changes | `message_edited`, `_deleted`, `_corrected`, `_reacted`, not in the document | the same |
+//! | a file can be opened | `file_shared` | |
 //! | people come and go | | `user_status {action: user_joined, user_left}` |
 //! | a command was refused | `error`, in neither document | `error` |
 
@@ -20,8 +21,8 @@ use alivio_accounts::UserSummary;
 use alivio_kernel::ids::{ConversationId, MessageId, UserId};
 use alivio_kernel::{Clock, FieldError, Rule, SystemClock};
 use alivio_messages::{Change, Content, Mark, MarksMoved};
-use alivio_platform::MessageView;
 use alivio_platform::live::{ComeBack, Frame, Happening, LiveSession, Vocabulary};
+use alivio_platform::{FileView, MessageView};
 use bytestring::ByteString;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -230,6 +231,7 @@ impl Documented {
             }
             Happening::MessageChanged { change, actor, view, .. } => changed(*change, *actor, view),
             Happening::MarksMoved(moved) => read(moved)?,
+            Happening::FileReady { view } if view.file.conversation_id == self.conversation => shared(view),
             // Only what concerns those in this conversation.
             Happening::PresenceChanged { user_id, presence, last_seen_at, conversations }
                 if conversations.contains(&self.conversation) =>
@@ -307,6 +309,17 @@ fn read(moved: &MarksMoved) -> Option<Told> {
     let MarksMoved { mark: Mark::Read, marks, message_id, at, .. } = moved else { return None };
     let data = json!({"message_id": message_id, "read_by": marks.user_id, "read_at": at});
     Some(("message_read", Some(marks.user_id), data))
+}
+
+/// That a file can be opened (S0-127).
+fn shared(view: &FileView) -> Told {
+    let FileView { file, uploader } = view;
+    let data = json!({
+        "file_id": file.id, "filename": file.name.as_str(), "size": file.size, "type": file.mime(),
+        "uploader": {"id": uploader.id, "name": uploader.display_name.expose()},
+        "download_url": format!("/api/v1/files/{}/content", file.id),
+    });
+    ("file_shared", Some(uploader.id), data)
 }
 
 fn person(person: &UserSummary) -> Value {

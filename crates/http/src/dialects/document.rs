@@ -57,11 +57,11 @@ fn operation(api: &Value, row: &Row) -> Value {
         let example: Value = serde_json::from_str(body).unwrap_or_default();
         operation["requestBody"] =
             json!({"required": true, "content": {"application/json": {"example": example}}});
-    } else if let Some(schema) =
-        canonical.pointer("/requestBody/content/application~1json/schema").filter(|_| !row.writes)
-    {
-        let content = json!({"application/json": {"schema": elsewhere(schema)}});
-        operation["requestBody"] = json!({"required": true, "content": content});
+    } else if let Some(content) = canonical.pointer("/requestBody/content").filter(|_| !row.writes) {
+        let content = content.as_object().into_iter().flatten();
+        let content =
+            content.map(|(kind, body)| (kind.clone(), json!({"schema": elsewhere(&body["schema"])})));
+        operation["requestBody"] = json!({"required": true, "content": content.collect::<Map<_, _>>()});
     }
     operation
 }

@@ -1,5 +1,6 @@
 //! S0: `/api/chat/conversations`, `/api/chat/messages` and what belongs to them.
 
+use actix_web::http::StatusCode;
 use alivio_kernel::{FieldError, Rule};
 use serde_json::{Value, json};
 
@@ -182,4 +183,18 @@ pub(super) fn message(canonical: &Value) -> Value {
     let sender = [("id", "id"), ("full_name", "full_name"), ("user_type", "role"), ("avatar", "avatar_url")];
     shown.insert("sender".to_owned(), pick(&canonical["sender"], &sender).into());
     shown.into()
+}
+
+/// What one learns of a file that was uploaded (S0-162). Nothing is scanned before it is stored.
+pub(super) fn uploaded(canonical: &Value) -> Value {
+    let processing = if canonical["status"] == "pending" { "processing" } else { "completed" };
+    json!({
+        "file_id": canonical["id"], "upload_status": "success", "file_url": canonical["access_info"]["download_url"],
+        "processing_status": processing, "virus_scan": canonical["file_info"]["virus_scan_result"],
+    })
+}
+
+/// The status of a problem, where the document has another (S0-171).
+pub(super) fn status(code: &str) -> Option<StatusCode> {
+    (code == "file_type_not_allowed").then_some(StatusCode::BAD_REQUEST)
 }

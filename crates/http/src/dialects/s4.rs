@@ -114,3 +114,24 @@ pub(super) fn message(canonical: &Value) -> Value {
     }
     shown.into()
 }
+
+/// A picture (S4-71).
+pub(super) fn image(asked: &mut Asked) -> Result<(), FieldError> {
+    of_type(asked, "image")
+}
+
+/// Sound (S4-73).
+pub(super) fn audio(asked: &mut Asked) -> Result<(), FieldError> {
+    of_type(asked, "audio")
+}
+
+/// Moving pictures (S4-74).
+pub(super) fn video(asked: &mut Asked) -> Result<(), FieldError> {
+    of_type(asked, "video")
+}
+
+/// The path says what the file is.
+fn of_type(asked: &mut Asked, file_type: &str) -> Result<(), FieldError> {
+    asked.query.push(("file_type".to_owned(), file_type.to_owned()));
+    Ok(())
+}

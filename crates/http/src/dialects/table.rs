@@ -143,6 +143,19 @@ pub(super) static ROWS: &[Row] = &[
     Row::new(S4, (POST, "/api/chat/rooms/{room_id}/messages/{id}/reply"),
         (POST, "/api/v1/conversations/{room_id}/messages")).ask(s4::reply).show(s4::message)
         .body(r#"{"content": "Fine, thank you!"}"#),
+    // Files
+    Row::new(S0, (POST, "/api/chat/upload-file"), (POST, "/api/v1/files")).show(s0::uploaded),
+    Row::new(S1, (POST, "/api/messages/upload-attachment"), (POST, "/api/v1/files"))
+        .note("The document shows no JSON for it."),
+    Row::new(S4, (POST, "/api/chat/upload/image"), (POST, "/api/v1/files")).ask(s4::image)
+        .note("The document shows no JSON for it."),
+    Row::new(S4, (POST, "/api/chat/upload/file"), (POST, "/api/v1/files"))
+        .note("The document shows no JSON for it."),
+    Row::new(S4, (POST, "/api/chat/upload/audio"), (POST, "/api/v1/files")).ask(s4::audio)
+        .note("The document shows no JSON for it."),
+    Row::new(S4, (POST, "/api/chat/upload/video"), (POST, "/api/v1/files")).ask(s4::video)
+        .note("The document shows no JSON for it."),
+    Row::new(S4, (DELETE, "/api/chat/upload/{file_id}"), (DELETE, "/api/v1/files/{file_id}")),
 ];
 
 /// There, a role is what someone's title says.
@@ -171,7 +184,7 @@ mod tests {
 
     use super::*;
 
-    /// What the documents say of conversations and messages, without files, calls, notifications and analytics.
+    /// What the documents say of conversations, messages and files, without calls, notifications and analytics.
     const DOCUMENTED: &str = "
         GET /api/chat/conversations        POST /api/chat/conversations       GET /api/chat/conversations/x
         PUT /api/chat/conversations/x      DELETE /api/chat/conversations/x
@@ -193,7 +206,10 @@ mod tests {
         PUT /api/chat/rooms/x/messages/y   DELETE /api/chat/rooms/x/messages/y
         POST /api/chat/rooms/x/messages/y/reply  GET /api/chat/rooms/x/messages/search
         GET /api/chat/messages/x/status    PUT /api/chat/messages/x/status    POST /api/chat/messages/x/mark-read
-        POST /api/chat/rooms/x/mark-all-read";
+        POST /api/chat/rooms/x/mark-all-read
+        POST /api/chat/upload-file         POST /api/messages/upload-attachment
+        POST /api/chat/upload/image        POST /api/chat/upload/file         POST /api/chat/upload/audio
+        POST /api/chat/upload/video        DELETE /api/chat/upload/x";
 
     /// Those of them whose canonical routes there are not yet.
     #[test]

@@ -153,7 +153,7 @@ fn readdress(request: &mut ServiceRequest, method: Method, path: &str, query: &s
 /// Puts a problem into documented words.
 fn present_problem(response: ServiceResponse<BoxBody>, row: &Row) -> ServiceResponse<BoxBody> {
     let problem = response.response().error().and_then(|error| error.as_error::<Problem>());
-    match problem.filter(|_| row.source == S0).and_then(|problem| problem.with_details(s0::details)) {
+    match problem.filter(|_| row.source == S0).and_then(|problem| problem.in_words(s0::details, s0::status)) {
         Some(problem) => ServiceResponse::from_err(problem, response.into_parts().0),
         None => response,
     }

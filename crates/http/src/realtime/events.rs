@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use super::canonical::VERSION;
 use super::document::{Described, described};
+use crate::files::FileBody;
 use crate::messages::MessageBody;
 
 macro_rules! events {
@@ -55,6 +56,8 @@ events! {
         "An administrator may read the conversation in an emergency: see `GET /me/access-log`.";
     "scheduled_message.changed" ScheduledChanged(ScheduledData), "A message that you put off has come further.";
     "draft.changed" DraftChanged(ConversationData), "You have begun to write something on another device.";
+    "file.ready" FileReady(FileReadyData), "A file that you may see was found clean, and can be opened.";
+    "file.quarantined" FileQuarantined(FileQuarantinedData), "A file that you uploaded will never be opened.";
     "emergency.paged" EmergencyPaged(PagedData), "You are called to an emergency.";
     "emergency.acknowledged" EmergencyAcknowledged(AcknowledgedData), "Someone takes care of an emergency.";
     "emergency.resolved" EmergencyResolved(ResolvedData), "An emergency is over, and its conversation closed.";
@@ -187,6 +190,21 @@ fn told(frame: &Frame) -> (Option<UserId>, Told) {
         Happening::DraftChanged { user_id, conversation_id } => {
             let conversation_id = Some(conversation_id.uuid());
             (*user_id, Told::DraftChanged(ConversationData { conversation_id }))
+        }
+        Happening::FileReady { view } => {
+            let data = FileReadyData {
+                conversation_id: view.file.conversation_id.uuid(),
+                file: FileBody::from(&**view),
+            };
+            (view.uploader.id, Told::FileReady(data))
+        }
+        Happening::FileQuarantined { file_id, conversation_id, uploader_id, state } => {
+            let data = FileQuarantinedData {
+                conversation_id: conversation_id.uuid(),
+                file_id: file_id.uuid(),
+                status: state.to_string(),
+            };
+            (*uploader_id, Told::FileQuarantined(data))
         }
         Happening::EmergencyPaged { emergency_id, opened_by, level } => {
             let (emergency_id, level) = (emergency_id.uuid(), *level);
@@ -343,6 +361,27 @@ pub(super) struct ScheduledData {
     /// `pending`, `sending`, `sent`, `cancelled` or `refused`.
     #[schema(example = "sent")]
     state: &'static str,
+}
+
+/// A file that can be opened.
+#[derive(Serialize, ToSchema)]
+pub(super) struct FileReadyData {
+    /// Where it was uploaded.
+    conversation_id: Uuid,
+    /// What is known of it.
+    file: FileBody,
+}
+
+/// A file that cannot.
+#[derive(Serialize, ToSchema)]
+pub(super) struct FileQuarantinedData {
+    /// Where it was uploaded.
+    conversation_id: Uuid,
+    /// Which.
+    file_id: Uuid,
+    /// `quarantined`: something was found in it, or it could not be looked at; `failed`: it is damaged.
+    #[schema(example = "quarantined")]
+    status: String,
 }
 
 /// A call to an emergency.

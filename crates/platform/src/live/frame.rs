@@ -2,12 +2,12 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use alivio_accounts::{Presence, UserSummary};
-use alivio_kernel::ids::{ConversationId, EmergencyId, GrantId, ScheduledMessageId, UserId, Uuid};
+use alivio_kernel::ids::{ConversationId, EmergencyId, FileId, GrantId, ScheduledMessageId, UserId, Uuid};
 use alivio_messages::{Change, MarksMoved, ScheduledState};
 use bytestring::ByteString;
 use chrono::{DateTime, Utc};
 
-use crate::MessageView;
+use crate::{FileView, MessageView};
 
 /// Someone who has not typed for so long has stopped.
 pub const TYPING_LIFETIME: Duration = Duration::from_secs(6);
@@ -149,6 +149,22 @@ pub enum Happening {
         emergency_id: EmergencyId,
         /// Who said so.
         resolved_by: UserId,
+    },
+    /// A file was found clean; for those who may see it.
+    FileReady {
+        /// The file.
+        view: Arc<FileView>,
+    },
+    /// A file will never be opened; for whoever uploaded it.
+    FileQuarantined {
+        /// Which.
+        file_id: FileId,
+        /// Where.
+        conversation_id: ConversationId,
+        /// Who uploaded it.
+        uploader_id: UserId,
+        /// What it is now.
+        state: Arc<str>,
     },
     /// Someone left the conversation or was removed.
     ParticipantRemoved {

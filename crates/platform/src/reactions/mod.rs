@@ -17,6 +17,9 @@ mod emergency_opened_says_what_to_do;
 mod emergency_paged_alerts_people;
 mod emergency_paged_sends_letters;
 mod emergency_resolved_tells_everyone;
+mod file_quarantined_reaches_uploader;
+mod file_ready_reaches_viewers;
+mod file_uploaded_is_examined;
 mod invitation_issued_sends_letter;
 mod message_is_indexed;
 mod message_outside_hours_is_answered;
@@ -39,6 +42,7 @@ use std::sync::Arc;
 
 use alivio_accounts::{Administration, Invitations, Passwords, Profiles, Registrations};
 use alivio_conversations::{Conversations, Emergencies, Hours};
+use alivio_files::Files;
 use alivio_messages::{Messages, Retention, Search};
 use alivio_outbox::Reaction;
 
@@ -56,6 +60,7 @@ pub(crate) struct Around {
     pub(crate) people: PeopleDirectory,
     pub(crate) conversations: Conversations,
     pub(crate) messages: Messages,
+    pub(crate) files: Files,
     pub(crate) rooms: Arc<RoomsFromConversations>,
     pub(crate) hours: Hours,
     pub(crate) emergencies: Emergencies,
@@ -86,6 +91,8 @@ pub(crate) fn on_every_node(around: &Around) -> Vec<Arc<dyn Reaction>> {
             around.conversations.clone(),
             Arc::clone(&around.rooms),
         )),
+        Arc::new(file_quarantined_reaches_uploader::React::new(hub())),
+        Arc::new(file_ready_reaches_viewers::React::new(hub(), around.files.clone(), around.people.clone())),
         Arc::new(participant_added_reaches_everyone::React::new(hub(), around.people.clone())),
         Arc::new(participant_removed_narrows_sockets::React::new(
             hub(),
@@ -116,6 +123,7 @@ pub(crate) fn all(around: &Around) -> Vec<Arc<dyn Reaction>> {
         Arc::new(contact_requested_sends_letter::React::new(correspondence())),
         Arc::new(content_destroyed_leaves_index::React::new(around.search.clone())),
         Arc::new(credentials_decided_sends_letter::React::new(correspondence())),
+        Arc::new(file_uploaded_is_examined::React::new(around.files.clone())),
         Arc::new(invitation_issued_sends_letter::React::new(around.invitations.clone())),
         Arc::new(message_is_indexed::React::to_deleted(around.search.clone())),
         Arc::new(message_is_indexed::React::to_edited(around.search.clone())),

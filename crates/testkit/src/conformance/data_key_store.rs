@@ -97,7 +97,13 @@ pub async fn the_newest_key_is_the_one_with_the_highest_version(Fixture { store,
 /// A conversation and a user may even have the same id.
 pub async fn scopes_have_keys_of_their_own(Fixture { store, world: _world }: Fixture) {
     let id = SystemIds.uuid();
-    let scopes = [Scope::Conversation(id.into()), Scope::User(id.into()), conversation(), user()];
+    let scopes = [
+        Scope::Conversation(id.into()),
+        Scope::User(id.into()),
+        Scope::File(id.into()),
+        conversation(),
+        user(),
+    ];
     let mut keys = Vec::new();
     for scope in scopes {
         keys.push(store.insert(key(scope, 1)).await.unwrap());

@@ -32,7 +32,8 @@ const QUEUE: usize = 4096;
 /// After so long the outcome counts as unknown.
 const DEADLINE: Duration = Duration::from_secs(10);
 
-// What is found in a message is stored with it, for those who moderate; mostly there is nothing.
+// What is found in a message is stored with it, for those who moderate, and so is which files it holds; mostly there is
+// neither.
 const APPEND: &str = "
     WITH appended AS MATERIALIZED (
         SELECT ord, outcome, message_id, seq, ref_number, members_version, expires_at
@@ -43,6 +44,11 @@ const APPEND: &str = "
         SELECT f.id, 'flag', f.conversation_id, a.message_id, f.sender_id, f.findings, f.at, f.at
         FROM jsonb_to_recordset($23) AS f
             (ord bigint, id uuid, conversation_id uuid, sender_id uuid, findings jsonb, at timestamptz)
+        JOIN appended a ON a.ord = f.ord AND a.outcome = 'stored'
+    ), shared AS (
+        INSERT INTO file_shares (file_id, message_id, conversation_id, seq)
+        SELECT f.file_id, a.message_id, f.conversation_id, a.seq
+        FROM jsonb_to_recordset($24) AS f (ord bigint, file_id uuid, conversation_id uuid)
         JOIN appended a ON a.ord = f.ord AND a.outcome = 'stored'
     )
     SELECT ord, outcome, message_id, seq, ref_number, members_version, expires_at FROM appended";
@@ -241,7 +247,8 @@ pub(super) async fn offer(
         .bind::<Array<Nullable<Float>>, _>(column(group, |e| e.automation.and_then(|a| a.confidence)))
         .bind::<Array<Nullable<Bytea>>, _>(column(group, |e| e.payload.as_ref().map(Sealed::as_bytes)))
         .bind::<Array<Nullable<Timestamptz>>, _>(column(group, |e| e.client_sent_at))
-        .bind::<Jsonb, _>(flags(group));
+        .bind::<Jsonb, _>(flags(group))
+        .bind::<Jsonb, _>(shares(group));
     prepared(query).load(connection).await
 }
 
@@ -255,6 +262,16 @@ fn flags(group: &[&NewEntry]) -> Value {
         }))
     };
     (1..).zip(group).filter_map(flag).collect()
+}
+
+/// The files of `group`, each with the place of its entry.
+fn shares(group: &[&NewEntry]) -> Value {
+    let share = |(ord, entry): (i64, &&NewEntry)| {
+        let conversation = entry.conversation_id;
+        let share = move |file| json!({"ord": ord, "file_id": file, "conversation_id": conversation});
+        entry.files.iter().map(share).collect::<Vec<_>>()
+    };
+    (1..).zip(group).flat_map(share).collect()
 }
 
 /// What was found, as it is stored: `[[kind, rule], …]`.

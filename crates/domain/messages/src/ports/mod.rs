@@ -1,6 +1,6 @@
 use std::ops::Deref;
 
-use alivio_kernel::ids::{ConversationId, GrantId, MessageId, ScheduledMessageId, UserId};
+use alivio_kernel::ids::{ConversationId, FileId, GrantId, MessageId, ScheduledMessageId, UserId};
 use alivio_kernel::{AuditEntry, Event, PageSize, Sealed};
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
@@ -43,6 +43,8 @@ pub struct NewEntry {
     pub event: Event,
     /// For those who moderate, if something was found in it.
     pub flag: Option<NewFlag>,
+    /// The files that it holds: whoever can read it can read them.
+    pub files: Vec<FileId>,
 }
 
 impl Deref for NewEntry {

@@ -219,6 +219,7 @@ impl Messages {
                 fingerprint: self.fingerprint(conversation, &draft)?,
                 event: Event::new(&*p.ids, now, &sent),
                 flag,
+                files: Vec::new(),
             },
             reason,
             effects: Effects::default().audit(entry.on("message", message)),

@@ -262,6 +262,7 @@ impl Messages {
             fingerprint,
             event: Event::new(&*p.ids, now, &sent),
             flag,
+            files: draft.attachments.clone(),
         };
         let appended = p.log.append(entry).await?;
         self.appended(sender, appended, header, (draft.content.clone(), payload), warnings).await

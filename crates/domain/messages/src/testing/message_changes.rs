@@ -801,6 +801,7 @@ impl Room {
             fingerprint: [1; 16],
             event: Event::new(&SystemIds, at(0), &sent),
             flag: None,
+            files: Vec::new(),
         }
     }
 

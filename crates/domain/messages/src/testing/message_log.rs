@@ -1077,6 +1077,7 @@ pub(super) fn entry(conversation: ConversationId, sender: UserId) -> NewEntry {
         fingerprint: [7; 16],
         event: Event::new(&SystemIds, at(), &sent),
         flag: None,
+        files: Vec::new(),
     }
 }
 
