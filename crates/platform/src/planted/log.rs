@@ -126,8 +126,7 @@ impl MessageLog for WithBug {
         if let HistoryQuery::After(Anchor::Seq(seq), _) = &mut query {
             match self.bug {
                 Bug::ResumeSkips => *seq += 1,
-                // Not for ever, or it would never come to the end.
-                Bug::ResumeRepeats if *seq > 0 && self.is_due() => *seq -= 1,
+                Bug::ResumeRepeats if *seq > 0 => *seq -= 1,
                 _ => {}
             }
         }
