@@ -235,6 +235,7 @@ pub(crate) async fn platform(
         files: Arc::clone(&store) as _,
         examinations: Arc::clone(&store) as _,
         file_grants: Arc::clone(&store) as _,
+        file_annotations: Arc::clone(&store) as _,
         blobs,
         scanner,
         workshop: workshop(),

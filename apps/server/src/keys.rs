@@ -94,7 +94,7 @@ async fn rotate_in(config: &Config, storage: &Storage, data_keys: bool) -> Resul
 
 /// Why something is destroyed. A code, because the audit trail holds no words.
 #[derive(Clone, Copy, clap::ValueEnum)]
-enum Reason {
+pub(crate) enum Reason {
     /// The time for which it had to be kept is over
     RetentionOver,
     /// The people concerned have asked for it, and the law lets them
@@ -106,7 +106,7 @@ enum Reason {
 }
 
 impl Reason {
-    const fn code(self) -> &'static str {
+    pub(crate) const fn code(self) -> &'static str {
         match self {
             Self::RetentionOver => "retention_over",
             Self::ErasureRequest => "erasure_request",

@@ -4,6 +4,7 @@ mod assembly;
 mod config;
 mod create_admin;
 mod doctor;
+mod erase;
 mod files;
 mod keys;
 mod metrics;
@@ -54,6 +55,8 @@ enum Command {
     RotateKeys(keys::Rotate),
     /// Destroy what was said in a conversation, for ever
     ShredConversation(keys::Shred),
+    /// Destroy the files of a patient, and withhold those that must be kept
+    EraseFiles(erase::Erase),
     /// Put messages into the search index that are missing there, or were put in by another version
     Reindex,
     /// Have all devices read everything anew, after the database's files were put back as they had been
@@ -101,6 +104,7 @@ async fn run(command: Command) -> Result<(), BoxError> {
         Command::CreateAdmin(options) => create_admin::create_admin(&config, options).await,
         Command::RotateKeys(options) => keys::rotate(&config, options).await,
         Command::ShredConversation(options) => keys::shred(&config, options).await,
+        Command::EraseFiles(options) => erase::erase(&config, options).await,
         Command::Reindex => keys::reindex(&config).await,
         Command::Doctor => doctor::doctor(&config).await,
         Command::Keygen if config.keys_file.exists() => {

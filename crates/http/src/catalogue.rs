@@ -86,7 +86,7 @@ const MESSAGES: &[(&str, &str, &str)] = &[
         "Este tipo de conversación necesita un profesional médico.",
         "This kind of conversation needs a medical professional.",
     ),
-    ("clinicians_only", "Solo el personal clínico puede enviar esto.", "Only clinicians can send this."),
+    ("clinicians_only", "Solo el personal clínico puede hacer esto.", "Only clinicians can do this."),
     (
         "codes_locked",
         "Demasiados códigos incorrectos. Espere antes de volver a intentarlo.",
@@ -351,6 +351,11 @@ const MESSAGES: &[(&str, &str, &str)] = &[
     ),
     ("storage_full", "No queda espacio para guardar el archivo.", "There is no room left to store the file."),
     (
+        "too_many_annotations",
+        "Este archivo ya tiene demasiadas anotaciones.",
+        "This file has too many annotations already.",
+    ),
+    (
         "too_many_contact_requests",
         "Tiene demasiadas solicitudes de contacto pendientes.",
         "You have too many open contact requests.",
@@ -516,6 +521,8 @@ mod tests {
                 Box::new(F::ConsentRequired),
                 Box::new(F::DownloadsExhausted),
                 Box::new(F::NotTheUploader),
+                Box::new(F::CliniciansOnly),
+                Box::new(F::TooManyAnnotations),
                 Box::new(F::LinkInvalid),
                 Box::new(F::SignatureNotAsked),
                 Box::new(F::ChecksumMismatch),

@@ -151,6 +151,10 @@ id!(
     FileId
 );
 id!(
+    /// A layer of drawings over a file.
+    AnnotationId
+);
+id!(
     /// A message that is to be sent later.
     ScheduledMessageId
 );

@@ -195,6 +195,7 @@ pub(crate) fn assemble(ports: Ports) -> (Platform, Relay, Housekeeping, Fellowsh
         files: Arc::clone(&ports.files),
         examinations: Arc::clone(&ports.examinations),
         grants: Arc::clone(&ports.file_grants),
+        annotations: Arc::clone(&ports.file_annotations),
         blobs: Arc::clone(&ports.blobs),
         content: Arc::clone(&ports.content_sealer),
         scanner: Arc::clone(&ports.scanner),

@@ -11,8 +11,8 @@ use alivio_conversations::{
     ChatHours, ConversationStore, EmergencyPolicy, EmergencyStore, HoursStore, Inbox, LinkStore, TitleStore,
 };
 use alivio_files::{
-    BlobStore, ContentSealer, ExaminationStore, FileStore, Policy as FilePolicy, Scanner, UploadStore,
-    Workshop,
+    AnnotationStore, BlobStore, ContentSealer, ExaminationStore, FileStore, Policy as FilePolicy, Scanner,
+    UploadStore, Workshop,
 };
 use alivio_kernel::ids::Uuid;
 use alivio_kernel::sealing::Tokeniser;
@@ -148,6 +148,8 @@ pub struct Ports {
     pub examinations: Arc<dyn ExaminationStore>,
     /// What people are granted of files.
     pub file_grants: Arc<dyn alivio_files::GrantStore>,
+    /// What is drawn over files.
+    pub file_annotations: Arc<dyn AnnotationStore>,
     /// The bytes of files.
     pub blobs: Arc<dyn BlobStore>,
     /// What seals those.

@@ -12,7 +12,7 @@ use chrono::TimeDelta;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::files::{infected_pdf, offer, pdf};
+use crate::files::{infected_pdf, offer, pdf, upload};
 use crate::receipts::receipts;
 use crate::{World, text};
 
@@ -126,6 +126,15 @@ async fn the_socket_says_all_that_its_document_says() {
     seen.hear(&mut at_ana, &["file.ready"]).await;
     seen.hear(&mut at_maria, &["file.quarantined"]).await;
     seen.call(&mut at_ana, json!({"type": "unsubscribe", "conversation_ids": [group]})).await;
+
+    let file = upload(&maria, &group, "Receta", &[]).await;
+    let file = format!("/files/{}", text(&file, "id"));
+    let granted = Request::new(Method::PATCH, format!("{file}/grants")).json(&json!({"can_print": false}));
+    maria.request(granted).await.expect(200);
+    let drawn = json!({"shapes": [{"kind": "line", "points": [[0, 0], [1, 1]]}]});
+    maria.post(&format!("{file}/annotations"), &drawn).await.expect(201);
+    maria.delete(&file).await.expect(204);
+    seen.hear(&mut at_ana, &["file.updated", "file.annotated", "file.removed"]).await;
 
     let on_call = json!({"levels": [{"people": [{"user_id": carlos.id}]}]});
     admin.put("/admin/on-call", &on_call).await.expect(200);

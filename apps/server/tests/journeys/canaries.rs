@@ -233,6 +233,15 @@ async fn say_all_there_is_to_say(world: &World, canaries: &mut Canaries) {
     maria.post(&path, &body).await.expect(201);
     ana.get(&format!("/files/{file}/content")).await;
     ana.get(&format!("/files/{file}/preview")).await;
+    let drawn = json!({"title": plant("annotation's title"), "shapes": [
+        {"kind": "text", "points": [[1, 1]], "label": plant("annotation's label")},
+    ]});
+    let drawn = maria.post(&format!("/files/{file}/annotations"), &drawn).await.expect(201);
+    let drawn = format!("/files/{file}/annotations/{}", text(&drawn, "id"));
+    let redrawn = json!({"version": 1, "shapes": [
+        {"kind": "text", "points": [[1, 1]], "label": plant("redrawn annotation's label")},
+    ]});
+    maria.put(&drawn, &redrawn).await.expect(200);
     let refused = format!("{}.exe", plant("refused file's name"));
     let content = plant("refused file's content");
     offer(&maria, &group, (&refused, "text/plain", content.as_bytes()), &[]).await.any_problem(415);

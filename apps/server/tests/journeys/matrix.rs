@@ -222,6 +222,20 @@ const TABLE: &[(&str, &str, &str)] = &[
     ("GET /api/v1/files/{document}/signatures", "",                        "401  200  404  200  404  404  404  404  404  200"),
     ("POST /api/v1/files/{document}/signatures", r#"{"checksum":"{checksum}"}"#,
                                                                            "401  201  404  201  404  404  404  404  404  201"),
+    ("GET /api/v1/files/{document}/grants", "",                            "401  200  404  200  404  404  404  404  404  403"),
+    ("PATCH /api/v1/files/{document}/grants", r#"{"can_print":false}"#,    "401  403  404  200  404  404  404  404  404  403"),
+    ("DELETE /api/v1/files/{document}/grants/{ana}", "",                   "401  403  404  204  404  404  404  404  404  403"),
+    // She does not have it then.
+    ("PUT /api/v1/files/{document}/grants/{ana}", "",                      "401  404  404  204  404  404  404  404  404  403"),
+    ("GET /api/v1/files/{document}/annotations", "",                       "401  200  404  200  404  404  404  404  404  200"),
+    ("POST /api/v1/files/{document}/annotations", r#"{"shapes":[{"kind":"arrow","points":[[0,0],[1,1]]}]}"#,
+                                                                           "401  403  404  201  404  404  404  404  404  201"),
+    ("GET /api/v1/files/{document}/annotations/{annotation}", "",          "401  200  404  200  404  404  404  404  404  200"),
+    ("PUT /api/v1/files/{document}/annotations/{annotation}", r#"{"version":1,"shapes":[{"kind":"arrow","points":[[0,0],[1,1]]}]}"#,
+                                                                           "401  403  404  200  404  404  404  404  404  200"),
+    ("DELETE /api/v1/files/{document}/annotations/{annotation}?version=1", "",
+                                                                           "401  403  404  204  404  404  404  404  404  204"),
+    ("GET /api/v1/files/{document}/annotations/{annotation}/versions", "", "401  200  404  200  404  404  404  404  404  200"),
     // What a patient has handed over, a clinician may refuse.
     ("DELETE /api/v1/files/{document}", "",                                "401  403  404  204  404  404  404  404  404  204"),
 
@@ -538,6 +552,18 @@ impl Scene {
                 let document = hand_over(row, by, &conversation, blocked).await;
                 scene.insert("checksum", text(&document["file_info"], "checksum").to_owned());
                 scene.insert("document", text(&document, "id").to_owned());
+                if row.method == "PUT" && row.path.contains("/grants/") && who != BLOCKED {
+                    let path = format!("/files/{}/grants/{}", scene["document"], ana.id);
+                    maria.delete(&path).await.expect(204);
+                }
+                if names("annotation") {
+                    // In their direct conversation, nobody but he draws.
+                    let doctor = if who == BLOCKED { cast.person(BRUNO) } else { maria };
+                    let drawn = json!({"shapes": [{"kind": "arrow", "points": [[0, 0], [1, 1]]}]});
+                    let path = format!("/files/{}/annotations", scene["document"]);
+                    let drawn = doctor.post(&path, &drawn).await.expect(201);
+                    scene.insert("annotation", text(&drawn, "id").to_owned());
+                }
             }
             if who == FORMER {
                 maria
@@ -725,9 +751,16 @@ async fn everyone_gets_what_the_table_says() {
 }
 
 /// Who is refused what they know: they would get another answer if there were nothing.
-const KNOWN: [(&str, &[usize]); 12] = [
+const KNOWN: [(&str, &[usize]); 19] = [
     ("POST /api/v1/files", &[BLOCKED]),
     ("DELETE /api/v1/files/{document}", &[OWNER]),
+    ("GET /api/v1/files/{document}/grants", &[BLOCKED]),
+    ("PATCH /api/v1/files/{document}/grants", &[OWNER, BLOCKED]),
+    ("DELETE /api/v1/files/{document}/grants/{ana}", &[OWNER, BLOCKED]),
+    ("PUT /api/v1/files/{document}/grants/{ana}", &[BLOCKED]),
+    ("POST /api/v1/files/{document}/annotations", &[OWNER]),
+    ("PUT /api/v1/files/{document}/annotations/{annotation}", &[OWNER]),
+    ("DELETE /api/v1/files/{document}/annotations/{annotation}?version=1", &[OWNER]),
     ("PATCH /api/v1/users/{maria}", &[OWNER, OTHER_DOCTOR, FORMER]),
     ("POST /api/v1/conversations/{conversation}/participants", &[OWNER]),
     ("POST /api/v1/conversations/{conversation}/messages", &[BLOCKED]),
@@ -743,8 +776,9 @@ const KNOWN: [(&str, &[usize]); 12] = [
 /// Whoever is refused cannot tell whether there is such a thing.
 #[tokio::test]
 async fn refusals_do_not_tell_what_there_is() {
-    const IDS: [&str; 10] = [
+    const IDS: [&str; 11] = [
         "ana",
+        "annotation",
         "maria",
         "spare",
         "conversation",

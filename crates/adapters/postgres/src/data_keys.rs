@@ -94,13 +94,7 @@ pub(crate) async fn destroy(
     tombstone: DataKeyId,
     now: DateTime<Utc>,
 ) -> QueryResult<()> {
-    lock(connection, scope.kind(), scope.id()).await?;
-    let destroyed = diesel::sql_query(
-        "UPDATE data_keys SET state = 'destroyed', wrapped = ''::bytea WHERE scope_kind = $1 AND scope_id = $2",
-    )
-    .bind::<Text, _>(scope.kind())
-    .bind::<SqlUuid, _>(scope.id());
-    if prepared(destroyed).execute(connection).await? == 0 {
+    if destroy_existing(connection, scope).await? == 0 {
         let never = diesel::sql_query(
             "INSERT INTO data_keys (id, scope_kind, scope_id, version, state, kek_version, wrapped, created_at)
              VALUES ($1, $2, $3, 1, 'destroyed', 0, ''::bytea, $4)",
@@ -112,6 +106,17 @@ pub(crate) async fn destroy(
         prepared(never).execute(connection).await?;
     }
     Ok(())
+}
+
+/// Destroys the keys that a scope has, likewise. How many there are.
+pub(crate) async fn destroy_existing(connection: &mut AsyncPgConnection, scope: Scope) -> QueryResult<usize> {
+    lock(connection, scope.kind(), scope.id()).await?;
+    let destroyed = diesel::sql_query(
+        "UPDATE data_keys SET state = 'destroyed', wrapped = ''::bytea WHERE scope_kind = $1 AND scope_id = $2",
+    )
+    .bind::<Text, _>(scope.kind())
+    .bind::<SqlUuid, _>(scope.id());
+    prepared(destroyed).execute(connection).await
 }
 
 async fn lock(connection: &mut AsyncPgConnection, kind: &str, scope: Uuid) -> QueryResult<()> {

@@ -806,8 +806,10 @@ async fn file_stores() -> alivio_files::testing::file_stores::Stores {
         uploads: store.clone(),
         files: store.clone(),
         examinations: store.clone(),
-        grants: store,
+        grants: store.clone(),
+        annotations: store,
         world,
     }
 }
 alivio_files::file_stores_conformance!(file_stores);
+alivio_files::annotation_store_conformance!(file_stores);

@@ -106,6 +106,12 @@ pub enum Error {
     /// Only whoever uploaded it may do this, or a clinician who refuses it.
     #[error("not the uploader")]
     NotTheUploader,
+    /// Only those who care for patients draw over what is about them.
+    #[error("clinicians only")]
+    CliniciansOnly,
+    /// So much was drawn over this file already.
+    #[error("too many annotations")]
+    TooManyAnnotations,
     /// A link that is over, was withdrawn, or leads elsewhere.
     #[error("the link is not valid")]
     LinkInvalid,
@@ -142,6 +148,7 @@ impl DomainError for Error {
             | Self::ConsentRequired
             | Self::DownloadsExhausted
             | Self::NotTheUploader
+            | Self::CliniciansOnly
             | Self::LinkInvalid
             | Self::Expired
             | Self::NotActive(State::Quarantined)
@@ -151,6 +158,7 @@ impl DomainError for Error {
             | Self::NotActive(_)
             | Self::SignatureNotAsked
             | Self::ChecksumMismatch
+            | Self::TooManyAnnotations
             | Self::Stale => ErrorKind::Conflict,
             Self::TooMany { .. } => ErrorKind::RateLimited,
             Self::TooLarge { .. } => ErrorKind::TooLarge,
@@ -182,6 +190,8 @@ impl DomainError for Error {
             Self::ConsentRequired => "consent_required",
             Self::DownloadsExhausted => "downloads_exhausted",
             Self::NotTheUploader => "not_the_uploader",
+            Self::CliniciansOnly => "clinicians_only",
+            Self::TooManyAnnotations => "too_many_annotations",
             Self::LinkInvalid => "link_invalid",
             Self::SignatureNotAsked => "signature_not_asked",
             Self::ChecksumMismatch => "checksum_mismatch",

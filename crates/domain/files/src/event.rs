@@ -1,5 +1,5 @@
 use alivio_kernel::DomainEvent;
-use alivio_kernel::ids::{ConversationId, FileId, UserId};
+use alivio_kernel::ids::{AnnotationId, ConversationId, FileId, UserId};
 use serde::{Deserialize, Serialize};
 
 /// A file is stored, and waits to be looked at.
@@ -62,4 +62,79 @@ pub struct FileDeleted {
 
 impl DomainEvent for FileDeleted {
     const KIND: &'static str = "files.file_deleted";
+}
+
+/// There is a new version of what is drawn over a file, or a layer was taken away.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileAnnotated {
+    /// The file.
+    pub file_id: FileId,
+    /// Where it was uploaded.
+    pub conversation_id: ConversationId,
+    /// The layer.
+    pub annotation_id: AnnotationId,
+    /// Its newest version.
+    pub version: u32,
+    /// Who did it.
+    pub author_id: UserId,
+    /// It was taken away.
+    pub is_removed: bool,
+}
+
+impl DomainEvent for FileAnnotated {
+    const KIND: &'static str = "files.file_annotated";
+}
+
+/// What is known of a file, or what others may do with it, has changed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileChanged {
+    /// The file.
+    pub file_id: FileId,
+    /// Where it was uploaded.
+    pub conversation_id: ConversationId,
+    /// By whom.
+    pub changed_by: UserId,
+}
+
+impl DomainEvent for FileChanged {
+    const KIND: &'static str = "files.file_changed";
+}
+
+/// A file was taken back from someone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileWithdrawn {
+    /// The file.
+    pub file_id: FileId,
+    /// Where it was uploaded.
+    pub conversation_id: ConversationId,
+    /// From whom.
+    pub user_id: UserId,
+    /// By whom.
+    pub withdrawn_by: UserId,
+}
+
+impl DomainEvent for FileWithdrawn {
+    const KIND: &'static str = "files.file_withdrawn";
+}
+
+/// The content of a file was destroyed, and its keys.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileDestroyed {
+    /// The file.
+    pub file_id: FileId,
+}
+
+impl DomainEvent for FileDestroyed {
+    const KIND: &'static str = "files.file_destroyed";
+}
+
+/// Someone has downloaded many files in a short time (S0-234).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ManyDownloaded {
+    /// Who.
+    pub user_id: UserId,
+}
+
+impl DomainEvent for ManyDownloaded {
+    const KIND: &'static str = "files.many_downloaded";
 }

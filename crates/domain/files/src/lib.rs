@@ -12,6 +12,7 @@
 //! | share | a message that holds a file, and lets those who read it read the file |
 //! | verdict | what a scanner says of a file; nothing is served before it says clean |
 //! | terms | what whoever uploads a file asks of those who look at it |
+//! | layer | what professionals draw over a file, in versions that all stay; the file stays as it came |
 //! | rendition | a picture made from a file: its thumbnail, its preview, its watermarked copy |
 
 mod error;

@@ -6,9 +6,9 @@ use std::sync::{Arc, Mutex};
 use alivio_files::testing::{MemoryBlobs, PlainSegments, gathered, header};
 use alivio_files::{
     Admitted, BlobKey, BlobPart, BlobStore, CHUNK, Draft, Error, Examined, Files, FilesPorts, HEADER, Header,
-    MockExaminationStore, MockFileStore, MockGrantStore, MockLinkSecrets, MockNames, MockScanner,
-    MockUploadStore, MockWorkshop, NewFile, Policy, Said, ScanError, ScanStatus, SegmentRow, Standing, State,
-    StoredFile, TAG, Verdict,
+    MockAnnotationStore, MockExaminationStore, MockFileStore, MockGrantStore, MockLinkSecrets, MockNames,
+    MockScanner, MockUploadStore, MockWorkshop, NewFile, Policy, Said, ScanError, ScanStatus, SegmentRow,
+    Standing, State, StoredFile, TAG, Verdict,
 };
 use alivio_kernel::ids::{FileId, Uuid};
 use alivio_kernel::sealing::PlainSealer;
@@ -68,6 +68,7 @@ impl Desk {
             files: Arc::new(files),
             examinations: Arc::new(examinations),
             grants: Arc::new(grants),
+            annotations: Arc::new(MockAnnotationStore::new()),
             blobs,
             content: Arc::new(PlainSegments::default()),
             scanner: Arc::new(scanner),
@@ -124,7 +125,7 @@ fn serves(desk: &mut Desk, file: &StoredFile, segments: Vec<SegmentRow>) {
     let found = file.clone();
     desk.files.expect_find().returning(move |_, _, _| Ok(Some(found.clone())));
     desk.files.expect_segments().returning(move |_| Ok(segments.clone()));
-    desk.grants.expect_download().returning(|_, _| Ok(Some(1)));
+    desk.grants.expect_download().returning(|_, _, _| Ok(true));
 }
 
 async fn kept(content: &[u8], piece: usize) -> (Arc<MemoryBlobs>, NewFile) {

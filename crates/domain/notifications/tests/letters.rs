@@ -31,6 +31,7 @@ fn letters() -> Vec<Letter> {
         Letter::BreakGlassUsed,
         Letter::ConversationOpenedByAdmin,
         Letter::CareBlockRaised,
+        Letter::ManyDownloaded,
         Letter::EmergencyPaged,
     ]
 }

@@ -116,6 +116,9 @@ struct MedicalMetadata {
     /// Someone is to sign it: `POST /files/{id}/signatures`.
     #[schema(example = false)]
     requires_signature: bool,
+    /// `clinical`: what belongs to a record; `administrative`: what pays for care, and who someone is; `non_clinical`.
+    #[schema(example = "clinical")]
+    retention_class: &'static str,
     /// How long it is kept though it is deleted.
     #[schema(example = 7)]
     retention_period_years: Option<u32>,
@@ -242,6 +245,7 @@ impl From<&FileView> for FileBody {
                 requires_patient_consent: terms.requires_consent,
                 consent: file.consent.as_str(),
                 requires_signature: terms.requires_signature,
+                retention_class: file.retention_class().as_str(),
                 retention_period_years: terms.retention_years,
             },
             permissions: FilePermissions {

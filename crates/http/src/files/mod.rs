@@ -1,5 +1,6 @@
 //! `/api/v1/files`: what people hand each other.
 
+mod annotations;
 mod bodies;
 mod form;
 mod grants;
@@ -32,4 +33,5 @@ pub(crate) fn routes(config: &mut utoipa_actix_web::service_config::ServiceConfi
     upload::routes(config);
     serve::routes(config);
     grants::routes(config);
+    annotations::routes(config);
 }

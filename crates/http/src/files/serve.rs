@@ -7,7 +7,7 @@ use actix_web::http::header::{
     EntityTag, IF_RANGE, IfNoneMatch, LOCATION, RANGE,
 };
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, delete, get, post, web};
-use alivio_files::{Content, File, Opened, View};
+use alivio_files::{Content, File, FileQuery, Opened, View};
 use alivio_kernel::ids::FileId;
 use alivio_kernel::{Caller, FieldError, Page, PageSize, Rule};
 use chrono::{DateTime, Utc};
@@ -33,6 +33,11 @@ struct FileParams {
     conversation_id: Option<Uuid>,
     /// Only those about this patient.
     patient_id: Option<Uuid>,
+    /// Only those that belong to this consultation.
+    related_appointment: Option<Uuid>,
+    /// Only those that are this in a record: `lab_result`, `imaging` …
+    #[param(example = "imaging")]
+    document_type: Option<String>,
     /// Where the page starts: `next_cursor` of the page before.
     cursor: Option<String>,
     /// How many a page holds (default 50).
@@ -74,9 +79,13 @@ async fn list(
     let malformed = |_| invalid(FieldError::new("cursor", Rule::Malformed));
     let after = params.cursor.as_deref().map(str::parse::<FileId>).transpose().map_err(malformed)?;
     let size = PageSize::parse(params.page_size, 50).map_err(invalid)?;
-    let (conversation, patient) = (params.conversation_id.map(Into::into), params.patient_id.map(Into::into));
-    let Page { items, next_cursor } =
-        state.platform.files.list(&caller, conversation, patient, after, size).await?;
+    let query = FileQuery {
+        conversation_id: params.conversation_id.map(Into::into),
+        patient_id: params.patient_id.map(Into::into),
+        related_appointment: params.related_appointment.map(Into::into),
+        document_type: params.document_type.as_deref().map(str::parse).transpose().map_err(invalid)?,
+    };
+    let Page { items, next_cursor } = state.platform.files.list(&caller, query, after, size).await?;
     let views = state.platform.screens.files(items).await?;
     Ok(web::Json(FilePage { items: views.iter().map(FileBody::from).collect(), next_cursor }))
 }

@@ -58,6 +58,10 @@ events! {
     "draft.changed" DraftChanged(ConversationData), "You have begun to write something on another device.";
     "file.ready" FileReady(FileReadyData), "A file that you may see was found clean, and can be opened.";
     "file.quarantined" FileQuarantined(FileQuarantinedData), "A file that you uploaded will never be opened.";
+    "file.updated" FileUpdated(FileReadyData),
+        "What is known of a file that you may see has changed: a consent, a signature, what may be done with it.";
+    "file.removed" FileRemoved(FileRemovedData), "A file that you could see is gone, or was taken back from you.";
+    "file.annotated" FileAnnotated(FileAnnotatedData), "Something was drawn over a file that you may see.";
     "emergency.paged" EmergencyPaged(PagedData), "You are called to an emergency.";
     "emergency.acknowledged" EmergencyAcknowledged(AcknowledgedData), "Someone takes care of an emergency.";
     "emergency.resolved" EmergencyResolved(ResolvedData), "An emergency is over, and its conversation closed.";
@@ -205,6 +209,27 @@ fn told(frame: &Frame) -> (Option<UserId>, Told) {
                 status: state.to_string(),
             };
             (*uploader_id, Told::FileQuarantined(data))
+        }
+        Happening::FileUpdated { view, changed_by } => {
+            let data = FileReadyData {
+                conversation_id: view.file.conversation_id.uuid(),
+                file: FileBody::from(&**view),
+            };
+            (*changed_by, Told::FileUpdated(data))
+        }
+        Happening::FileRemoved { file_id, conversation_id, removed_by } => {
+            let data = FileRemovedData { conversation_id: conversation_id.uuid(), file_id: file_id.uuid() };
+            (*removed_by, Told::FileRemoved(data))
+        }
+        Happening::FileAnnotated(annotated) => {
+            let data = FileAnnotatedData {
+                conversation_id: annotated.conversation_id.uuid(),
+                file_id: annotated.file_id.uuid(),
+                annotation_id: annotated.annotation_id.uuid(),
+                version: annotated.version,
+                is_removed: annotated.is_removed,
+            };
+            (annotated.author_id, Told::FileAnnotated(data))
         }
         Happening::EmergencyPaged { emergency_id, opened_by, level } => {
             let (emergency_id, level) = (emergency_id.uuid(), *level);
@@ -363,7 +388,7 @@ pub(super) struct ScheduledData {
     state: &'static str,
 }
 
-/// A file that can be opened.
+/// A file, as it is now.
 #[derive(Serialize, ToSchema)]
 pub(super) struct FileReadyData {
     /// Where it was uploaded.
@@ -382,6 +407,32 @@ pub(super) struct FileQuarantinedData {
     /// `quarantined`: something was found in it, or it could not be looked at; `failed`: it is damaged.
     #[schema(example = "quarantined")]
     status: String,
+}
+
+/// A file that is gone.
+#[derive(Serialize, ToSchema)]
+pub(super) struct FileRemovedData {
+    /// Where it was uploaded.
+    conversation_id: Uuid,
+    /// Which.
+    file_id: Uuid,
+}
+
+/// What was drawn over a file: `GET /files/{id}/annotations` tells it.
+#[derive(Serialize, ToSchema)]
+pub(super) struct FileAnnotatedData {
+    /// Where the file was uploaded.
+    conversation_id: Uuid,
+    /// Which file.
+    file_id: Uuid,
+    /// Which layer.
+    annotation_id: Uuid,
+    /// Its newest version.
+    #[schema(example = 2)]
+    version: u32,
+    /// The layer was taken away.
+    #[schema(example = false)]
+    is_removed: bool,
 }
 
 /// A call to an emergency.

@@ -2,6 +2,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use alivio_accounts::{Presence, UserSummary};
+use alivio_files::FileAnnotated;
 use alivio_kernel::ids::{ConversationId, EmergencyId, FileId, GrantId, ScheduledMessageId, UserId, Uuid};
 use alivio_messages::{Change, MarksMoved, ScheduledState};
 use bytestring::ByteString;
@@ -166,6 +167,24 @@ pub enum Happening {
         /// What it is now.
         state: Arc<str>,
     },
+    /// What is known of a file has changed; for those who may see it.
+    FileUpdated {
+        /// The file.
+        view: Arc<FileView>,
+        /// Who changed it.
+        changed_by: UserId,
+    },
+    /// A file is gone, for those who are told.
+    FileRemoved {
+        /// Which.
+        file_id: FileId,
+        /// Where it was uploaded.
+        conversation_id: ConversationId,
+        /// Who took it away.
+        removed_by: UserId,
+    },
+    /// Something was drawn over a file; for those who may see it.
+    FileAnnotated(FileAnnotated),
     /// Someone left the conversation or was removed.
     ParticipantRemoved {
         /// Who.

@@ -6,6 +6,7 @@ mod break_glass_opened_alerts_everyone;
 mod break_glass_opened_sends_letters;
 mod care_block_raised_alerts_administrators;
 mod contact_requested_sends_letter;
+mod content_destroyed_erases_files;
 mod content_destroyed_forgets_keys;
 mod content_destroyed_leaves_index;
 mod conversation_created_reaches_participants;
@@ -17,10 +18,16 @@ mod emergency_opened_says_what_to_do;
 mod emergency_paged_alerts_people;
 mod emergency_paged_sends_letters;
 mod emergency_resolved_tells_everyone;
+mod file_annotated_reaches_viewers;
+mod file_changed_reaches_viewers;
+mod file_deleted_reaches_viewers;
+mod file_destroyed_forgets_keys;
 mod file_quarantined_reaches_uploader;
 mod file_ready_reaches_viewers;
 mod file_uploaded_is_examined;
+mod file_withdrawn_reaches_person;
 mod invitation_issued_sends_letter;
+mod many_downloaded_alerts_administrators;
 mod message_is_indexed;
 mod message_outside_hours_is_answered;
 mod participant_added_reaches_everyone;
@@ -91,6 +98,15 @@ pub(crate) fn on_every_node(around: &Around) -> Vec<Arc<dyn Reaction>> {
             around.conversations.clone(),
             Arc::clone(&around.rooms),
         )),
+        Arc::new(file_annotated_reaches_viewers::React::new(hub(), around.files.clone())),
+        Arc::new(file_changed_reaches_viewers::React::new(
+            hub(),
+            around.files.clone(),
+            around.people.clone(),
+        )),
+        Arc::new(file_deleted_reaches_viewers::React::new(hub(), around.files.clone())),
+        Arc::new(file_destroyed_forgets_keys::React::new(around.files.clone())),
+        Arc::new(file_withdrawn_reaches_person::React::new(hub())),
         Arc::new(file_quarantined_reaches_uploader::React::new(hub())),
         Arc::new(file_ready_reaches_viewers::React::new(hub(), around.files.clone(), around.people.clone())),
         Arc::new(participant_added_reaches_everyone::React::new(hub(), around.people.clone())),
@@ -121,10 +137,12 @@ pub(crate) fn all(around: &Around) -> Vec<Arc<dyn Reaction>> {
         Arc::new(break_glass_opened_sends_letters::React::new(administration(), correspondence())),
         Arc::new(care_block_raised_alerts_administrators::React::new(administration(), correspondence())),
         Arc::new(contact_requested_sends_letter::React::new(correspondence())),
+        Arc::new(content_destroyed_erases_files::React::new(around.files.clone())),
         Arc::new(content_destroyed_leaves_index::React::new(around.search.clone())),
         Arc::new(credentials_decided_sends_letter::React::new(correspondence())),
         Arc::new(file_uploaded_is_examined::React::new(around.files.clone())),
         Arc::new(invitation_issued_sends_letter::React::new(around.invitations.clone())),
+        Arc::new(many_downloaded_alerts_administrators::React::new(administration(), correspondence())),
         Arc::new(message_is_indexed::React::to_deleted(around.search.clone())),
         Arc::new(message_is_indexed::React::to_edited(around.search.clone())),
         Arc::new(message_is_indexed::React::to_sent(around.search.clone())),

@@ -18,7 +18,7 @@ fn range(file: &Value, range: &str) -> Request {
 }
 
 /// What the audit trail says was done to a file, the first first.
-async fn audited(world: &World, file: &Value) -> Vec<String> {
+pub(super) async fn audited(world: &World, file: &Value) -> Vec<String> {
     let client = crate::audit::sql(world).await;
     let id: uuid::Uuid = text(file, "id").parse().unwrap();
     let rows =
@@ -85,21 +85,6 @@ async fn downloads_are_counted_and_recorded() {
     let done = audited(&world, &file).await;
     assert_eq!(done.iter().filter(|action| *action == "file.downloaded").count(), 3, "{done:?}");
     assert_eq!(done[..2], ["file.uploaded", "file.found_clean"]);
-}
-
-/// S0-234.
-#[tokio::test]
-async fn who_downloads_many_is_noted() {
-    let world = World::new().await;
-    let [maria, ana] = world.sign_in_all([MARIA, ANA]).await;
-    let conversation = ana.open_direct(&maria.id).await;
-    let mut last = Value::Null;
-    for n in 0..20 {
-        last = upload(&maria, &conversation, &format!("Numero {n}"), &[]).await;
-        assert_eq!(ana.get(&path(&last, "/content")).await.status, 200);
-    }
-    let done = audited(&world, &last).await;
-    assert_eq!(done.iter().filter(|action| *action == "file.bulk_download").count(), 1, "{done:?}");
 }
 
 /// FI-08.

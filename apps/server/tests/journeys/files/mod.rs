@@ -1,7 +1,10 @@
 //! Files: from whoever hands one over to whoever may look at it, and nobody else.
 
+mod annotations;
 mod attacks;
+mod erasing;
 mod faults;
+mod granting;
 mod grants;
 mod refusals;
 mod resumable;
@@ -11,6 +14,7 @@ use std::path::Path;
 
 use alivio_testkit::actor::{Actor, Answer, Part, Request};
 use alivio_testkit::server::eventually;
+use alivio_testkit::socket::Socket;
 use reqwest::Method;
 use serde_json::Value;
 
@@ -74,6 +78,11 @@ pub(crate) async fn upload(actor: &Actor, conversation: &str, words: &str, more:
     let answer = offer(actor, conversation, ("informe.pdf", "application/pdf", &document), more).await;
     let file = answer.expect(201);
     settled(actor, text(&file, "id"), "active").await
+}
+
+/// What a socket is told of files, once it is. It happens nowhere in particular.
+pub(crate) async fn heard(socket: &mut Socket, kind: &str) -> Value {
+    socket.find(|frame| frame["type"] == kind).await
 }
 
 /// How many files rest in a folder.

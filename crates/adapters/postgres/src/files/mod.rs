@@ -1,12 +1,14 @@
 //! `files::FileStore` and the other ports of files.
 
+mod annotations;
+mod erasing;
 mod examinations;
 mod grants;
 mod uploads;
 
 use alivio_files::{
-    BlobKey, BlobPart, Consent, DocumentType, Error, FileFilter, FileKind, FileStore, Format, Header, Made,
-    ScanStatus, SegmentRow, State, StoredFile, Terms,
+    BlobKey, BlobPart, Consent, DocumentType, Erased, Erasure, Error, FileFilter, FileKind, FileStore,
+    Format, Header, Made, ScanStatus, SegmentRow, State, StoredFile, Terms,
 };
 use alivio_kernel::ids::{ConsultationId, DataKeyId, FileId, MessageId, UserId, Uuid};
 use alivio_kernel::sealing::Scope;
@@ -54,10 +56,12 @@ const OF_CONVERSATION: &str = visible!(
     "f.id IN (SELECT o.id FROM files o WHERE o.conversation_id = $3
               UNION SELECT s.file_id FROM file_shares s WHERE s.conversation_id = $3)
      AND ($4::uuid IS NULL OR f.patient_id = $4) AND ($5::uuid IS NULL OR f.id < $5) AND f.state <> 'deleted'
+     AND ($7::uuid IS NULL OR f.related_appointment_id = $7) AND ($8::text IS NULL OR f.document_type = $8)
      ORDER BY f.id DESC LIMIT $6"
 );
 const OF_PATIENT: &str = visible!(
     "$3::uuid IS NULL AND f.patient_id = $4 AND ($5::uuid IS NULL OR f.id < $5) AND f.state <> 'deleted'
+     AND ($7::uuid IS NULL OR f.related_appointment_id = $7) AND ($8::text IS NULL OR f.document_type = $8)
      ORDER BY f.id DESC LIMIT $6"
 );
 const OF_ALL: &str = visible!(
@@ -67,6 +71,7 @@ const OF_ALL: &str = visible!(
         WHERE p.user_id = $1 AND p.left_seq IS NULL
         UNION SELECT s.file_id FROM participants p JOIN file_shares s ON s.conversation_id = p.conversation_id
         WHERE p.user_id = $1 AND p.left_seq IS NULL)
+     AND ($7::uuid IS NULL OR f.related_appointment_id = $7) AND ($8::text IS NULL OR f.document_type = $8)
      ORDER BY f.id DESC LIMIT $6"
 );
 const LOOK: &str = concat!("SELECT ", file_columns!("NULL::uuid"), " FROM files f WHERE f.id = $1");
@@ -81,6 +86,7 @@ const DESTROYABLE: &str = "
 const DESTROY: &str = "
     UPDATE files SET destroyed_at = $2, name = ''::bytea, description = NULL, made = '{}'
     WHERE id = $1 AND deleted_at IS NOT NULL AND destroyed_at IS NULL";
+const FORGET_ANNOTATIONS: &str = "DELETE FROM file_annotations WHERE file_id = $1";
 const FORGET_SEGMENTS: &str = "DELETE FROM file_segments WHERE file_id = $1";
 // $2: the number of a segment; -1 for a thumbnail, -2 for a preview.
 const OWNED: &str = "
@@ -272,7 +278,8 @@ impl FileStore for Database {
         filter: &FileFilter,
         now: DateTime<Utc>,
     ) -> Result<Vec<StoredFile>, Error> {
-        let text = match (filter.conversation_id, filter.patient_id) {
+        let of = &filter.query;
+        let text = match (of.conversation_id, of.patient_id) {
             (Some(_), _) => OF_CONVERSATION,
             (None, Some(_)) => OF_PATIENT,
             (None, None) => OF_ALL,
@@ -280,10 +287,12 @@ impl FileStore for Database {
         let query = diesel::sql_query(text)
             .bind::<SqlUuid, _>(viewer.uuid())
             .bind::<Timestamptz, _>(now)
-            .bind::<Nullable<SqlUuid>, _>(filter.conversation_id.map(Uuid::from))
-            .bind::<Nullable<SqlUuid>, _>(filter.patient_id.map(Uuid::from))
+            .bind::<Nullable<SqlUuid>, _>(of.conversation_id.map(Uuid::from))
+            .bind::<Nullable<SqlUuid>, _>(of.patient_id.map(Uuid::from))
             .bind::<Nullable<SqlUuid>, _>(filter.after.map(Uuid::from))
-            .bind::<BigInt, _>(filter.limit);
+            .bind::<BigInt, _>(filter.limit)
+            .bind::<Nullable<SqlUuid>, _>(of.related_appointment.map(Uuid::from))
+            .bind::<Nullable<Text>, _>(of.document_type.map(DocumentType::as_str));
         let mut connection = self.connection().await.map_err(unavailable)?;
         restored(prepared(query).load(&mut connection).await.map_err(unavailable)?)
     }
@@ -321,20 +330,35 @@ impl FileStore for Database {
         Ok(rows.into_iter().map(|row| row.id.into()).collect())
     }
 
-    async fn destroy(&self, id: FileId, tombstone: DataKeyId, now: DateTime<Utc>) -> Result<(), Error> {
+    async fn destroy(
+        &self,
+        id: FileId,
+        tombstone: DataKeyId,
+        now: DateTime<Utc>,
+        effects: Effects,
+    ) -> Result<(), Error> {
         let destroy = diesel::sql_query(DESTROY).bind::<SqlUuid, _>(id.uuid()).bind::<Timestamptz, _>(now);
         let forget = diesel::sql_query(FORGET_SEGMENTS).bind::<SqlUuid, _>(id.uuid());
+        let undraw = diesel::sql_query(FORGET_ANNOTATIONS).bind::<SqlUuid, _>(id.uuid());
         let mut connection = self.connection().await.map_err(unavailable)?;
         let work: Result<_, diesel::result::Error> = connection
             .transaction(async |connection| {
                 if prepared(destroy).execute(connection).await? == 1 {
                     prepared(forget).execute(connection).await?;
+                    prepared(undraw).execute(connection).await?;
                     data_keys::destroy(connection, Scope::File(id), tombstone, now).await?;
+                    effects::store(connection, &effects).await?;
                 }
                 Ok(())
             })
             .await;
-        work.map_err(unavailable)
+        work.map_err(unavailable)?;
+        self.ring();
+        Ok(())
+    }
+
+    async fn erase(&self, erasure: &Erasure) -> Result<Erased, Error> {
+        self.erase_files(erasure).await
     }
 
     async fn owned(&self, keys: &[BlobKey]) -> Result<Vec<BlobKey>, Error> {

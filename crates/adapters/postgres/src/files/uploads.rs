@@ -1,7 +1,8 @@
 //! `files::UploadStore`.
 
-use alivio_files::{Admitted, Error, NewFile, Quota, SegmentRow, Standing, Upload, UploadStore};
+use alivio_files::{Admitted, Error, NewFile, Quota, SegmentRow, Standing, Upload, UploadStore, Whose};
 use alivio_kernel::ids::{ConversationId, FileId, UserId, Uuid};
+use alivio_kernel::sealing::Scope;
 use alivio_kernel::{Effects, Sealed};
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
@@ -13,7 +14,7 @@ use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
 
 use super::{IdRow, segments, signed, small, unavailable};
 use crate::sql::prepared;
-use crate::{Database, effects};
+use crate::{Database, data_keys, effects};
 
 // Of the one who uploads, $1, since $2: deleted ones count as well.
 macro_rules! recent {
@@ -324,12 +325,16 @@ impl UploadStore for Database {
             .transaction(async |connection| {
                 let forgotten = prepared(forget).execute(connection).await? == 1;
                 if forgotten {
-                    forget_segments(connection, vec![id.uuid()]).await?;
+                    forget_all(connection, vec![id.uuid()]).await?;
                 }
                 Ok(forgotten)
             })
             .await;
         work.map_err(unavailable)
+    }
+
+    async fn unfinished(&self, whose: Whose) -> Result<Vec<FileId>, Error> {
+        self.unfinished_uploads(whose).await
     }
 
     async fn forget_expired(&self, now: DateTime<Utc>, limit: i64) -> Result<Vec<FileId>, Error> {
@@ -339,7 +344,7 @@ impl UploadStore for Database {
             .transaction(async |connection| {
                 let rows: Vec<IdRow> = prepared(forget).load(connection).await?;
                 let ids: Vec<_> = rows.into_iter().map(|row| row.id).collect();
-                forget_segments(connection, ids.clone()).await?;
+                forget_all(connection, ids.clone()).await?;
                 Ok(ids)
             })
             .await;
@@ -347,7 +352,11 @@ impl UploadStore for Database {
     }
 }
 
-async fn forget_segments(connection: &mut AsyncPgConnection, ids: Vec<Uuid>) -> QueryResult<()> {
+/// What is left of forgotten uploads: their segments and their keys.
+async fn forget_all(connection: &mut AsyncPgConnection, ids: Vec<Uuid>) -> QueryResult<()> {
+    for id in &ids {
+        data_keys::destroy_existing(connection, Scope::File((*id).into())).await?;
+    }
     let forget = diesel::sql_query(FORGET_SEGMENTS).bind::<Array<SqlUuid>, _>(ids);
     prepared(forget).execute(connection).await.map(drop)
 }

@@ -4,13 +4,11 @@ use alivio_kernel::{FieldError, Rule};
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
-use crate::{DocumentType, FileKind, Terms};
+use crate::{DocumentType, FileKind, RetentionClass, Terms};
 
 const MAX_DESCRIPTION: usize = 1000;
-const MAX_DOWNLOADS: i64 = 1000;
+pub(super) const MAX_DOWNLOADS: i64 = 1000;
 const MAX_YEARS: i64 = 100;
-/// What belongs to a patient's record is kept so long unless said otherwise (S0-98).
-const RECORD_YEARS: i64 = 7;
 /// Access ends after a year unless said otherwise (C-23).
 const ACCESS: TimeDelta = TimeDelta::days(365);
 
@@ -85,9 +83,9 @@ impl Draft {
     /// # Errors
     /// Names the field and the rule.
     pub fn parse(said: Said, now: DateTime<Utc>) -> Result<Self, FieldError> {
-        let within = |field, value: i64, max: i64| match u32::try_from(value) {
-            Ok(value) if (1..=max).contains(&i64::from(value)) => Ok(value),
-            _ => Err(FieldError::new(field, Rule::OutOfRange { min: 1, max })),
+        let within = |field, value: i64, min: i64, max: i64| match u32::try_from(value) {
+            Ok(value) if (min..=max).contains(&i64::from(value)) => Ok(value),
+            _ => Err(FieldError::new(field, Rule::OutOfRange { min, max })),
         };
         let description = said.description.as_deref().filter(|words| !words.trim().is_empty());
         let access_expires_at = said.access_expires_at.unwrap_or(now + ACCESS);
@@ -96,8 +94,17 @@ impl Draft {
         }
         let kind = said.kind.as_deref().map(str::parse).transpose()?;
         let document_type = said.document_type.as_deref().map(str::parse).transpose()?;
-        let is_medical = said.is_medical.unwrap_or(document_type.is_some());
-        let retention = said.retention_years.or(is_medical.then_some(RECORD_YEARS));
+        let is_of_a_record = |kind| RetentionClass::of(Some(kind), false) == RetentionClass::NonClinical;
+        let is_medical = said.is_medical.unwrap_or(document_type.is_some_and(is_of_a_record));
+        // Longer than its class asks for, never shorter (S0-98, C-27).
+        let least = RetentionClass::of(document_type, is_medical).years();
+        let retention_years = match said.retention_years {
+            Some(years) => {
+                let least = least.unwrap_or(1).into();
+                Some(within("retention_period_years", years, least, MAX_YEARS)?)
+            }
+            None => least,
+        };
         Ok(Self {
             conversation_id: said.conversation_id.ok_or(FieldError::new("conversation_id", Rule::Missing))?,
             filename: said.filename.unwrap_or_default(),
@@ -114,17 +121,15 @@ impl Draft {
                 contains_phi: said.contains_phi.unwrap_or(is_medical),
                 requires_consent: said.requires_consent.unwrap_or(false),
                 requires_signature: said.requires_signature.unwrap_or(false),
-                can_forward: said.can_forward.unwrap_or(!is_medical),
+                can_forward: said.can_forward.unwrap_or(!is_medical && document_type.is_none()),
                 can_print: said.can_print.unwrap_or(true),
                 watermark: said.watermark.unwrap_or(false),
-                retention_years: retention
-                    .map(|years| within("retention_period_years", years, MAX_YEARS))
-                    .transpose()?,
+                retention_years,
             },
             access_expires_at,
             max_downloads: said
                 .max_downloads
-                .map(|most| within("max_downloads", most, MAX_DOWNLOADS))
+                .map(|most| within("max_downloads", most, 1, MAX_DOWNLOADS))
                 .transpose()?,
         })
     }
@@ -149,6 +154,31 @@ mod tests {
         let record = Draft::parse(Said { document_type: Some("imaging".into()), ..said() }, now).unwrap();
         assert!(record.terms.is_medical && record.terms.contains_phi && !record.terms.can_forward);
         assert_eq!(record.terms.retention_years, Some(7));
+    }
+
+    #[test]
+    fn what_is_kept_is_kept_as_long_as_its_class_asks_for() {
+        let now = ManualClock::default().now();
+        let parse = |kind: Option<&str>, is_medical, retention_years| {
+            let document_type = kind.map(str::to_owned);
+            Draft::parse(Said { document_type, is_medical, retention_years, ..said() }, now)
+        };
+        let years = |kind, is_medical, asked| parse(kind, is_medical, asked).unwrap().terms.retention_years;
+        assert_eq!(years(Some("lab_result"), None, None), Some(7));
+        assert_eq!(years(Some("insurance"), None, None), Some(2));
+        assert!(!parse(Some("insurance"), None, None).unwrap().terms.is_medical);
+        assert_eq!(years(Some("insurance"), Some(true), None), Some(7));
+        assert_eq!(years(None, Some(true), Some(30)), Some(30));
+        assert_eq!((years(None, None, Some(1)), years(None, None, None)), (Some(1), None));
+        for (kind, is_medical, asked) in [
+            (Some("lab_result"), None, 6),
+            (None, Some(true), 1),
+            (Some("identification"), None, 1),
+            (None, None, 0),
+        ] {
+            let refused = parse(kind, is_medical, Some(asked)).unwrap_err();
+            assert_eq!(refused.field, "retention_period_years", "{kind:?} {asked}");
+        }
     }
 
     #[test]

@@ -120,6 +120,46 @@ impl DocumentType {
     }
 }
 
+/// For how long a file is kept though it was taken away (C-27).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum RetentionClass {
+    /// What belongs to the record of a patient.
+    Clinical,
+    /// What pays for care, and who someone is.
+    Administrative,
+    /// Anything else: it goes when it is taken away.
+    NonClinical,
+}
+
+impl RetentionClass {
+    /// The name used in JSON.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Clinical => "clinical",
+            Self::Administrative => "administrative",
+            Self::NonClinical => "non_clinical",
+        }
+    }
+
+    /// For how many years it is kept at least.
+    pub const fn years(self) -> Option<u32> {
+        match self {
+            Self::Clinical => Some(7),
+            Self::Administrative => Some(2),
+            Self::NonClinical => None,
+        }
+    }
+
+    /// The class of what is `kind` in a record, or belongs to one.
+    pub const fn of(kind: Option<DocumentType>, is_medical: bool) -> Self {
+        match kind {
+            _ if is_medical => Self::Clinical,
+            Some(DocumentType::Insurance | DocumentType::Identification) => Self::Administrative,
+            _ => Self::NonClinical,
+        }
+    }
+}
+
 impl FromStr for DocumentType {
     type Err = FieldError;
     fn from_str(s: &str) -> Result<Self, FieldError> {
@@ -353,6 +393,11 @@ impl Header {
     /// Its name in storage (S0-90): tells nothing.
     pub fn stored_name(&self) -> String {
         format!("encrypted_file_{}.enc", self.id)
+    }
+
+    /// For how long it is kept though it was taken away.
+    pub const fn retention_class(&self) -> RetentionClass {
+        RetentionClass::of(Some(self.document_type), self.terms.is_medical)
     }
 
     /// Whether what a camera adds is taken out of it: chat photos; what belongs to the record stays as it is (FI-12).

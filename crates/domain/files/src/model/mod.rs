@@ -1,18 +1,23 @@
 mod access;
+mod annotation;
 mod content;
 mod draft;
 mod file;
 mod format;
+mod grant;
 mod link;
 mod name;
 mod policy;
 
 pub use access::*;
+pub(crate) use annotation::drawing_context;
+pub use annotation::*;
 pub(crate) use content::TAIL;
 pub use content::{Directory, check_ends, doc, docx};
 pub use draft::*;
 pub use file::*;
 pub use format::*;
+pub use grant::*;
 pub use link::*;
 pub use name::DisplayName;
 pub use policy::*;

@@ -1,11 +1,13 @@
 //! What files need from outside.
 
+mod annotations;
 mod blobs;
 mod scanner;
 mod sealing;
 mod stores;
 mod workshop;
 
+pub use annotations::*;
 pub use blobs::{Blob, BlobError, BlobKey, BlobPart, BlobStore, BlobWriter, ByteStream, NotABlobKey};
 pub use scanner::{ScanError, Scanner, Verdict, eicar};
 pub use sealing::{CHUNK, ContentSealer, HEADER, OpeningSegment, SealingSegment, Segment, TAG};

@@ -1,11 +1,11 @@
-use alivio_kernel::ids::{ConversationId, DataKeyId, EventId, FileId, UserId};
+use alivio_kernel::ids::{ConsultationId, ConversationId, DataKeyId, EventId, FileId, UserId};
 use alivio_kernel::{AuditEntry, Effects, Sealed, Sensitive};
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
 use crate::{
-    BlobKey, Consent, Error, LinkHash, LinkHolder, Made, NewLink, ScanStatus, SegmentRow, Standing, State,
-    StoredFile,
+    BlobKey, Consent, DocumentType, Error, Grant, Granted, LinkHash, LinkHolder, Made, NewLink, ScanStatus,
+    SegmentRow, Standing, State, StoredFile,
 };
 
 /// Makes the secrets of links.
@@ -118,20 +118,34 @@ pub trait UploadStore: Send + Sync {
     /// The segments of an upload, in order.
     async fn received(&self, id: FileId) -> Result<Vec<SegmentRow>, Error>;
 
-    /// Forgets an upload. Whether there was one.
+    /// Forgets an upload and destroys its keys. Whether there was one.
     async fn forget(&self, id: FileId) -> Result<bool, Error>;
+
+    /// The uploads of `whose` that are not finished.
+    async fn unfinished(&self, whose: Whose) -> Result<Vec<FileId>, Error>;
 
     /// Forgets at most `limit` uploads whose time was over by `now`, and says which.
     async fn forget_expired(&self, now: DateTime<Utc>, limit: i64) -> Result<Vec<FileId>, Error>;
 }
 
-/// Which files a list shows, newest first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct FileFilter {
+/// Which files someone asks for: those for which all holds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct FileQuery {
     /// Those of this conversation.
     pub conversation_id: Option<ConversationId>,
     /// Those about this patient.
     pub patient_id: Option<UserId>,
+    /// Those that belong to this consultation.
+    pub related_appointment: Option<ConsultationId>,
+    /// Those that are this in a record.
+    pub document_type: Option<DocumentType>,
+}
+
+/// Which files a list shows, newest first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FileFilter {
+    /// What is asked for.
+    pub query: FileQuery,
     /// Those before this one.
     pub after: Option<FileId>,
     /// At most so many.
@@ -185,12 +199,52 @@ pub trait FileStore: Send + Sync {
     /// there.
     async fn destroyable(&self, now: DateTime<Utc>, limit: i64) -> Result<Vec<FileId>, Error>;
 
-    /// Destroys the keys and the words of such a file. MUST leave nothing by which its content could be read.
-    /// `tombstone` stands for its keys if it had none.
-    async fn destroy(&self, id: FileId, tombstone: DataKeyId, now: DateTime<Utc>) -> Result<(), Error>;
+    /// Destroys the keys and the words of such a file with `effects`, and what is drawn over it. MUST leave nothing by
+    /// which its content could be read. `tombstone` stands for its keys if it had none.
+    async fn destroy(
+        &self,
+        id: FileId,
+        tombstone: DataKeyId,
+        now: DateTime<Utc>,
+        effects: Effects,
+    ) -> Result<(), Error>;
+
+    /// Takes away all files that `erasure` names, with its effects; those that were taken away before are among them.
+    async fn erase(&self, erasure: &Erasure) -> Result<Erased, Error>;
 
     /// Which of `keys` belong to a file or an upload.
     async fn owned(&self, keys: &[BlobKey]) -> Result<Vec<BlobKey>, Error>;
+}
+
+/// Whose files are erased.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Whose {
+    /// Those about a patient: what patients upload is about themselves.
+    Patient(UserId),
+    /// Those that were uploaded in a conversation.
+    Conversation(ConversationId),
+}
+
+/// Files that are to go.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Erasure {
+    /// Which.
+    pub whose: Whose,
+    /// Those that must be kept, too: they need not be any more.
+    pub records_too: bool,
+    /// When.
+    pub now: DateTime<Utc>,
+    /// What it leaves behind.
+    pub effects: Effects,
+}
+
+/// What came of it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Erased {
+    /// How many can be destroyed at once.
+    pub destroyed: u64,
+    /// How many are withheld from everybody until they need not be kept.
+    pub kept: u64,
 }
 
 /// What an examination came to.
@@ -251,8 +305,17 @@ pub struct Download {
     pub at: DateTime<Utc>,
     /// Whether it counts among those that may be.
     pub counts: bool,
-    /// Since when different files are counted together (S0-234).
-    pub bulk_since: DateTime<Utc>,
+}
+
+/// What is stored with a download by which someone comes to have taken many files (S0-234).
+#[derive(Debug, Clone, PartialEq)]
+pub struct Alarm {
+    /// So many different ones.
+    pub most: i64,
+    /// Since when they count, and the last alarm too.
+    pub since: DateTime<Utc>,
+    /// What it leaves behind.
+    pub effects: Effects,
 }
 
 /// Someone has signed a file.
@@ -270,11 +333,12 @@ pub struct Signature {
 #[cfg_attr(feature = "testing", mockall::automock)]
 #[async_trait]
 pub trait GrantStore: Send + Sync {
-    /// Counts a download and stores `effects`, or nothing. How many different files they have downloaded since
-    /// [`Download::bulk_since`]; nothing if none is left.
+    /// Counts a download and stores `effects`, or nothing. Whether it may be.
     ///
-    /// MUST NOT let a file be downloaded more often than it may be, however many ask at once.
-    async fn download(&self, download: &Download, effects: Effects) -> Result<Option<i64>, Error>;
+    /// MUST NOT let a file be downloaded more often than it may be, however many ask at once, nor by someone who cannot
+    /// open it any more. MUST store what `alarm` leaves behind once, if they come to have taken so many, however many
+    /// they take at once.
+    async fn download(&self, download: &Download, effects: Effects, alarm: Alarm) -> Result<bool, Error>;
 
     /// Stores entries of the audit trail that no change carries.
     async fn note(&self, entries: &[AuditEntry]) -> Result<(), Error>;
@@ -287,6 +351,32 @@ pub trait GrantStore: Send + Sync {
         now: DateTime<Utc>,
         effects: Effects,
     ) -> Result<bool, Error>;
+
+    /// Stores what is granted of a file with `effects`, or nothing. MUST answer [`Error::Stale`] unless it was last
+    /// changed at `seen`.
+    async fn regrant(
+        &self,
+        id: FileId,
+        granted: &Granted,
+        seen: DateTime<Utc>,
+        now: DateTime<Utc>,
+        effects: Effects,
+    ) -> Result<(), Error>;
+
+    /// Everyone whom a file came to.
+    async fn grants(&self, id: FileId, now: DateTime<Utc>) -> Result<Vec<Grant>, Error>;
+
+    /// Takes a file back from someone with `effects`, and all links to it that are theirs. Whether they had it.
+    async fn withdraw(
+        &self,
+        id: FileId,
+        from: UserId,
+        now: DateTime<Utc>,
+        effects: Effects,
+    ) -> Result<bool, Error>;
+
+    /// Gives a file back to someone with `effects`. Whether it had been taken.
+    async fn give_back(&self, id: FileId, to: UserId, effects: Effects) -> Result<bool, Error>;
 
     /// Stores a signature with `effects`. Whether it is new: everyone signs once.
     async fn sign(&self, id: FileId, signature: &Signature, effects: Effects) -> Result<bool, Error>;

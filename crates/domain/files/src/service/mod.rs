@@ -1,4 +1,6 @@
+mod annotating;
 mod content;
+mod erasing;
 mod examining;
 mod granting;
 mod serving;
@@ -14,8 +16,9 @@ pub use serving::{Content, Opened, View};
 pub use uploading::{Incoming, Piece, Progress, Receiving};
 
 use crate::{
-    BlobStore, ContentSealer, DisplayName, Error, ExaminationStore, File, FileFilter, FileStore, GrantStore,
-    LinkSecrets, Names, Policy, Scanner, State, StoredFile, UploadStore, Workshop, context,
+    AnnotationStore, BlobStore, ContentSealer, DisplayName, Error, ExaminationStore, File, FileFilter,
+    FileQuery, FileStore, GrantStore, LinkSecrets, Names, Policy, Scanner, State, StoredFile, UploadStore,
+    Workshop, context,
 };
 
 /// What [`Files`] needs.
@@ -29,6 +32,8 @@ pub struct FilesPorts {
     pub examinations: Arc<dyn ExaminationStore>,
     /// What people are granted of them.
     pub grants: Arc<dyn GrantStore>,
+    /// What is drawn over them.
+    pub annotations: Arc<dyn AnnotationStore>,
     /// Their bytes.
     pub blobs: Arc<dyn BlobStore>,
     /// What seals those.
@@ -84,9 +89,12 @@ impl Files {
     /// What is known of a file, whoever asks. Authorises nothing.
     ///
     /// # Errors
-    /// [`Error::NotFound`].
+    /// [`Error::NotFound`], also once it was taken away: there may be no words left to open.
     pub async fn look(&self, id: FileId) -> Result<File, Error> {
         let stored = self.ports.files.look(id).await?.ok_or(Error::NotFound)?;
+        if stored.header.state == State::Deleted {
+            return Err(Error::NotFound);
+        }
         self.open(vec![stored]).await?.pop().ok_or(Error::NotFound)
     }
 
@@ -98,21 +106,19 @@ impl Files {
         self.ports.files.viewers(id, self.ports.clock.now()).await
     }
 
-    /// Files that the caller may see, newest first: of a conversation, of a patient, or all.
+    /// Files that the caller may see, newest first.
     ///
     /// # Errors
     /// [`Error::Unavailable`].
     pub async fn list(
         &self,
         caller: &Caller,
-        conversation: Option<ConversationId>,
-        patient: Option<UserId>,
+        query: FileQuery,
         after: Option<FileId>,
         size: PageSize,
     ) -> Result<Page<File>, Error> {
         let p = &self.ports;
-        let filter =
-            FileFilter { conversation_id: conversation, patient_id: patient, after, limit: size.get() + 1 };
+        let filter = FileFilter { query, after, limit: size.get() + 1 };
         let stored = p.files.list(caller.user_id, &filter, p.clock.now()).await?;
         let (stored, more) = size.cut(stored);
         let next_cursor = if more { stored.last().map(|file| file.header.id.to_string()) } else { None };

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use alivio_kernel::ids::{EventId, FileId};
-use alivio_kernel::{AuditEntry, Caller, Effects};
+use alivio_kernel::{AuditEntry, Caller, Effects, Event};
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use futures_util::{StreamExt, TryStreamExt, stream};
@@ -11,8 +11,8 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use super::Files;
 use super::content::gather;
 use crate::{
-    BULK, BULK_WINDOW, BlobPart, ByteStream, Download, Error, File, LINK_LIFETIME, LinkHolder, NewLink,
-    Stamp, Stored, WorkshopError,
+    Alarm, BULK, BULK_WINDOW, BlobPart, ByteStream, Download, Error, File, LINK_LIFETIME, LinkHolder,
+    ManyDownloaded, NewLink, Stamp, Stored, WorkshopError,
 };
 
 /// How many characters of an id a mark shows.
@@ -110,15 +110,21 @@ impl Files {
             user_id: caller.user_id,
             at: now,
             counts,
-            bulk_since: now - BULK_WINDOW,
         };
         let effects = Effects::default().audit(self.entry(caller, file, "file.downloaded", now));
-        let many = p.grants.download(&download, effects).await?.ok_or(Error::DownloadsExhausted)?;
-        // Once for each time that it is reached, not with every further one.
-        if many == BULK && counts {
-            p.grants.note(&[self.entry(caller, file, "file.bulk_download", now)]).await?;
+        let event = Event::new(&*p.ids, now, &ManyDownloaded { user_id: caller.user_id });
+        let entry = self.entry(caller, file, "file.bulk_download", now);
+        let alarm = Alarm {
+            most: BULK,
+            since: now - BULK_WINDOW,
+            effects: Effects::default().event(event).audit(entry),
+        };
+        if p.grants.download(&download, effects, alarm).await? {
+            return Ok(());
         }
-        Ok(())
+        // Something has changed since we looked.
+        self.opened(caller, file.id).await?;
+        Err(Error::DownloadsExhausted)
     }
 
     pub(super) fn entry(

@@ -1,12 +1,12 @@
 //! What is to be cleared away.
 
 use alivio_kernel::ids::DataKeyId;
-use alivio_kernel::sealing::Scope;
+use alivio_kernel::{AuditEntry, Effects, Event};
 use chrono::TimeDelta;
 use futures_util::{StreamExt, TryStreamExt};
 
 use super::Files;
-use crate::{Blob, BlobKey, BlobPart, Error};
+use crate::{Blob, BlobKey, BlobPart, Error, FileDestroyed};
 
 /// What nobody owns is left alone for so long: its row may be on its way.
 const GRACE: TimeDelta = TimeDelta::hours(6);
@@ -26,8 +26,12 @@ impl Files {
             // The keys first: what is left of the bytes opens no more.
             let segments = p.files.segments(*id).await?;
             let tombstone = DataKeyId::generate(&*p.ids);
-            p.files.destroy(*id, tombstone, p.clock.now()).await?;
-            p.sealer.forget(Scope::File(*id)).await;
+            let now = p.clock.now();
+            let event = Event::new(&*p.ids, now, &FileDestroyed { file_id: *id });
+            let entry = AuditEntry::by_machine(&*p.ids, now, "file.destroyed").on("file", *id);
+            let effects = Effects::default().event(event).audit(entry);
+            p.files.destroy(*id, tombstone, now, effects).await?;
+            self.forget(*id).await;
             self.remove_blobs(*id, &segments).await;
             for part in [BlobPart::Thumbnail, BlobPart::Preview] {
                 p.blobs.delete(BlobKey { owner: id.uuid(), part }).await?;

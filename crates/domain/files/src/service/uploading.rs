@@ -403,9 +403,10 @@ impl Files {
         self.drop_upload(id).await
     }
 
-    async fn drop_upload(&self, id: FileId) -> Result<(), Error> {
+    pub(super) async fn drop_upload(&self, id: FileId) -> Result<(), Error> {
         let segments = self.ports.uploads.received(id).await?;
         if self.ports.uploads.forget(id).await? {
+            self.forget(id).await;
             self.remove_blobs(id, &segments).await;
         }
         Ok(())

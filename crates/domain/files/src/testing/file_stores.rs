@@ -10,7 +10,9 @@
 use std::sync::Arc;
 
 use alivio_kernel::audit::AuditEntry;
-use alivio_kernel::ids::{ConversationId, DataKeyId, EventId, FileId, MessageId, SessionId, UserId};
+use alivio_kernel::ids::{
+    ConsultationId, ConversationId, DataKeyId, EventId, FileId, MessageId, SessionId, UserId,
+};
 use alivio_kernel::testing::together;
 use alivio_kernel::{Effects, IdSource, Role, Sealed, SystemIds};
 use async_trait::async_trait;
@@ -18,9 +20,10 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::header;
 use crate::{
-    Admitted, BlobKey, BlobPart, Consent, Download, ExaminationStore, Examined, FileFilter, FileStore,
-    GrantStore, Header, LinkHash, Made, NewFile, NewLink, Quota, ScanStatus, SegmentRow, Signature, State,
-    StoredFile, Upload, UploadStore,
+    Admitted, Alarm, AnnotationStore, BlobKey, BlobPart, Consent, DocumentType, Download, Erased, Erasure,
+    ExaminationStore, Examined, FileFilter, FileQuery, FileStore, Grant, GrantStore, Granted, Header,
+    LinkHash, Made, NewFile, NewLink, Quota, ScanStatus, SegmentRow, Signature, State, StoredFile, Upload,
+    UploadStore, Whose,
 };
 
 /// Tests your stores: one `#[tokio::test]` for every case.
@@ -43,7 +46,11 @@ macro_rules! file_stores_conformance {
                 one_at_a_time_examines_a_file
                 other_bytes_take_the_place_of_the_first
                 the_last_download_is_given_once
-                different_files_are_counted_together
+                who_takes_many_raises_one_alarm
+                nobody_downloads_what_was_taken_from_them
+                what_was_taken_back_is_not_seen
+                of_those_who_grant_at_once_one_is_first
+                all_files_of_a_patient_go
                 only_who_was_asked_agrees
                 everyone_signs_once
                 a_link_is_good_for_one_file_and_while_its_session_lives
@@ -71,6 +78,8 @@ pub struct Stores {
     pub examinations: Arc<dyn ExaminationStore>,
     /// On trial.
     pub grants: Arc<dyn GrantStore>,
+    /// On trial.
+    pub annotations: Arc<dyn AnnotationStore>,
     /// What lies around them.
     pub world: Arc<dyn World>,
 }
@@ -120,15 +129,15 @@ fn quota() -> Quota {
     Quota { most: QUOTA, since: now() - TimeDelta::hours(1) }
 }
 
-fn effects(action: &'static str) -> Effects {
+pub(super) fn effects(action: &'static str) -> Effects {
     Effects::default().audit(AuditEntry::by_machine(&SystemIds, now(), action))
 }
 
-fn later() -> DateTime<Utc> {
+pub(super) fn later() -> DateTime<Utc> {
     now() + TimeDelta::minutes(1)
 }
 
-fn new(conversation: ConversationId, uploader: UserId) -> NewFile {
+pub(super) fn new(conversation: ConversationId, uploader: UserId) -> NewFile {
     let header = Header {
         id: FileId::generate(&SystemIds),
         conversation_id: conversation,
@@ -171,12 +180,12 @@ fn clean() -> Examined {
 
 impl Stores {
     /// Two people in a conversation.
-    async fn room(&self) -> (UserId, UserId, ConversationId) {
+    pub(super) async fn room(&self) -> (UserId, UserId, ConversationId) {
         let (one, other) = (self.world.user(Role::Doctor).await, self.world.user(Role::Doctor).await);
         (one, other, self.world.conversation(&[one, other]).await)
     }
 
-    async fn keep(&self, new: &NewFile) -> FileId {
+    pub(super) async fn keep(&self, new: &NewFile) -> FileId {
         let admitted = self.uploads.admit(new, quota(), effects("file.uploaded")).await.unwrap();
         assert!(matches!(admitted, Admitted::Stored(number) if number > 0), "{admitted:?}");
         new.file.header.id
@@ -186,7 +195,7 @@ impl Stores {
         self.files.find(viewer, id, later()).await.unwrap().is_some()
     }
 
-    async fn settle(&self, id: FileId) {
+    pub(super) async fn settle(&self, id: FileId) {
         assert!(self.examinations.settle(id, &clean(), later(), Effects::default()).await.unwrap());
     }
 }
@@ -375,25 +384,44 @@ pub async fn readers_of_a_message_see_its_files(stores: Stores) {
 pub async fn lists_name_what_one_may_see(stores: Stores) {
     let (uploader, other, room) = stores.room().await;
     let patient = stores.world.user(Role::Patient).await;
+    let consultation = ConsultationId::generate(&SystemIds);
     let mut ids = Vec::new();
     for n in 0..3 {
         let mut file = new(room, uploader);
         file.file.header.patient_id = (n == 1).then_some(patient);
+        file.file.header.related_appointment = (n == 2).then_some(consultation);
+        if n == 0 {
+            file.file.header.document_type = DocumentType::Imaging;
+        }
         ids.push(stores.keep(&file).await);
     }
     ids.sort_unstable();
     ids.reverse();
-    let all = FileFilter { conversation_id: None, patient_id: None, after: None, limit: 10 };
+    let all = FileFilter { query: FileQuery::default(), after: None, limit: 10 };
     let list = async |viewer, filter: FileFilter| {
         let found = stores.files.list(viewer, &filter, later()).await.unwrap();
         found.into_iter().map(|file| file.header.id).collect::<Vec<_>>()
     };
-    let of_room = FileFilter { conversation_id: Some(room), ..all };
+    let of = |query| FileFilter { query, ..all };
+    let of_room = of(FileQuery { conversation_id: Some(room), ..FileQuery::default() });
+    let of_patient = of(FileQuery { patient_id: Some(patient), ..FileQuery::default() });
     assert_eq!((list(other, all).await, list(other, of_room).await), (ids.clone(), ids.clone()));
     assert_eq!(list(other, FileFilter { limit: 2, ..of_room }).await, ids[..2]);
     assert_eq!(list(other, FileFilter { after: Some(ids[1]), ..all }).await, ids[2..]);
-    assert_eq!(list(other, FileFilter { patient_id: Some(patient), ..all }).await.len(), 1);
-    for filter in [all, of_room, FileFilter { patient_id: Some(patient), ..all }] {
+    assert_eq!(list(other, of_patient).await, ids[1..2]);
+    for FileFilter { query, .. } in [all, of_room] {
+        let imaging = FileQuery { document_type: Some(DocumentType::Imaging), ..query };
+        let of_consultation = FileQuery { related_appointment: Some(consultation), ..query };
+        assert_eq!(
+            (list(other, of(imaging)).await, list(other, of(of_consultation)).await),
+            (ids[2..].to_vec(), ids[..1].to_vec())
+        );
+        let both = FileQuery { document_type: Some(DocumentType::Imaging), ..of_consultation };
+        assert!(list(other, of(both)).await.is_empty());
+    }
+    let of_both = FileQuery { document_type: Some(DocumentType::Imaging), ..of_patient.query };
+    assert!(list(other, of(of_both)).await.is_empty());
+    for filter in [all, of_room, of_patient] {
         assert!(list(patient, filter).await.is_empty());
     }
     assert!(stores.files.remove(ids[0], uploader, later(), effects("file.deleted")).await.unwrap());
@@ -447,14 +475,11 @@ pub async fn other_bytes_take_the_place_of_the_first(stores: Stores) {
 }
 
 fn download(file: FileId, user: UserId) -> Download {
-    Download {
-        id: EventId::generate(&SystemIds),
-        file_id: file,
-        user_id: user,
-        at: later(),
-        counts: true,
-        bulk_since: now(),
-    }
+    Download { id: EventId::generate(&SystemIds), file_id: file, user_id: user, at: later(), counts: true }
+}
+
+fn alarm(most: i64) -> Alarm {
+    Alarm { most, since: now(), effects: effects("file.bulk_download") }
 }
 
 /// However many ask at once; with each, its entry.
@@ -463,33 +488,234 @@ pub async fn the_last_download_is_given_once(stores: Stores) {
     let mut file = new(room, uploader);
     file.file.header.max_downloads = Some(3);
     let id = stores.keep(&file).await;
-    let attempts = (0..20).map(|_| {
-        let grants = Arc::clone(&stores.grants);
-        async move { grants.download(&download(id, other), effects("file.downloaded")).await.unwrap() }
-    });
-    let given = together(attempts).await.into_iter().flatten().count();
+    stores.settle(id).await;
+    let attempts =
+        (0..20).map(|_| {
+            let grants = Arc::clone(&stores.grants);
+            async move {
+                grants.download(&download(id, other), effects("file.downloaded"), alarm(100)).await.unwrap()
+            }
+        });
+    let given = together(attempts).await.into_iter().filter(|given| *given).count();
     assert_eq!(given, 3);
     assert_eq!(stores.world.audited().await.iter().filter(|action| *action == "file.downloaded").count(), 3);
     assert_eq!(stores.files.look(id).await.unwrap().unwrap().header.download_count, 3);
 }
 
-/// Each once, and only those since.
-pub async fn different_files_are_counted_together(stores: Stores) {
+/// However many are taken at once; each file counts once, and an alarm is over when its time is.
+pub async fn who_takes_many_raises_one_alarm(stores: Stores) {
     let (uploader, other, room) = stores.room().await;
-    for n in 1..=3 {
-        let id = stores.keep(&new(room, uploader)).await;
-        for _ in 0..2 {
-            let seen = stores.grants.download(&download(id, other), Effects::default()).await.unwrap();
-            assert_eq!(seen, Some(n));
-        }
+    let mut ids = Vec::new();
+    for _ in 0..8 {
+        ids.push(stores.keep(&new(room, uploader)).await);
+        stores.settle(ids[ids.len() - 1]).await;
     }
+    let raised = async || stores.world.audited().await.iter().filter(|a| *a == "file.bulk_download").count();
+    let take = async |download: Download, alarm| {
+        assert!(stores.grants.download(&download, effects("file.downloaded"), alarm).await.unwrap());
+    };
+    for _ in 0..5 {
+        take(download(ids[0], other), alarm(5)).await;
+    }
+    // What does not count as a download of its own is taken all the same.
+    take(Download { counts: false, ..download(ids[1], other) }, alarm(5)).await;
+    take(download(ids[2], uploader), alarm(5)).await;
+    assert_eq!(raised().await, 0, "two files are not five");
+    assert_eq!(stores.files.look(ids[1]).await.unwrap().unwrap().header.download_count, 0);
+    let attempts = ids.iter().map(|id| {
+        let (grants, download) = (Arc::clone(&stores.grants), download(*id, other));
+        async move { grants.download(&download, effects("file.downloaded"), alarm(5)).await.unwrap() }
+    });
+    assert!(together(attempts).await.into_iter().all(|given| given));
+    assert_eq!(raised().await, 1);
+    take(download(ids[0], other), alarm(5)).await;
+    assert_eq!(raised().await, 1);
+    let since = later() + TimeDelta::minutes(10);
+    let again = Alarm { since, ..alarm(5) };
+    for id in &ids {
+        take(Download { at: since + TimeDelta::minutes(1), ..download(*id, other) }, again.clone()).await;
+    }
+    assert_eq!(raised().await, 2);
+}
+
+/// Whatever they were told before: not once it is over, taken back, refused or gone.
+pub async fn nobody_downloads_what_was_taken_from_them(stores: Stores) {
+    let (uploader, other, room) = stores.room().await;
     let id = stores.keep(&new(room, uploader)).await;
-    let since = Download { bulk_since: later(), ..download(id, other) };
-    assert_eq!(stores.grants.download(&since, Effects::default()).await.unwrap(), Some(1));
-    assert_eq!(stores.grants.download(&download(id, uploader), Effects::default()).await.unwrap(), Some(1));
-    let uncounted = Download { counts: false, ..download(id, other) };
-    stores.grants.download(&uncounted, Effects::default()).await.unwrap();
-    assert_eq!(stores.files.look(id).await.unwrap().unwrap().header.download_count, 2);
+    let take = async |who, at| {
+        let download = Download { at, ..download(id, who) };
+        stores.grants.download(&download, effects("file.downloaded"), alarm(100)).await.unwrap()
+    };
+    assert!(!take(uploader, later()).await, "nobody has looked at it yet");
+    stores.settle(id).await;
+    assert!(take(other, later()).await);
+    let stranger = stores.world.user(Role::Doctor).await;
+    assert!(!take(stranger, later()).await);
+    let expired = now() + TimeDelta::days(400);
+    assert_eq!((take(other, expired).await, take(uploader, expired).await), (false, true));
+    assert!(stores.grants.withdraw(id, other, later(), effects("file.withdrawn")).await.unwrap());
+    assert!(!take(other, later()).await);
+    assert!(stores.grants.give_back(id, other, effects("file.given_back")).await.unwrap());
+    assert!(take(other, later()).await);
+    stores.files.remove(id, uploader, later(), Effects::default()).await.unwrap();
+    assert!(!take(other, later()).await && !take(uploader, later()).await);
+    let patient = stores.world.user(Role::Patient).await;
+    stores.world.add(room, patient).await;
+    let mut asks = new(room, uploader);
+    (asks.file.header.consent, asks.file.header.patient_id) = (Consent::Denied, Some(patient));
+    let asks = stores.keep(&asks).await;
+    stores.settle(asks).await;
+    let take = async |who| {
+        stores.grants.download(&download(asks, who), effects("file.downloaded"), alarm(100)).await.unwrap()
+    };
+    assert_eq!((take(other).await, take(uploader).await, take(patient).await), (false, true, true));
+}
+
+/// And it is gone from them everywhere: their links, their lists.
+pub async fn what_was_taken_back_is_not_seen(stores: Stores) {
+    let (uploader, other, room) = stores.room().await;
+    let reader = stores.world.user(Role::Doctor).await;
+    let id = stores.keep(&new(room, uploader)).await;
+    stores.settle(id).await;
+    let elsewhere = stores.world.conversation(&[uploader, reader]).await;
+    stores.world.say(elsewhere, uploader, &[id]).await;
+    let session = stores.world.session(other).await;
+    let hash = LinkHash([9; 32]);
+    let expires_at = now() + TimeDelta::minutes(5);
+    let link =
+        NewLink { hash, file_id: id, user_id: other, session_id: session, created_at: now(), expires_at };
+    stores.grants.put_link(&link, Effects::default()).await.unwrap();
+    stores.grants.download(&download(id, other), Effects::default(), alarm(100)).await.unwrap();
+
+    let stranger = stores.world.user(Role::Doctor).await;
+    let withdraw =
+        async |from| stores.grants.withdraw(id, from, later(), effects("file.withdrawn")).await.unwrap();
+    assert!(!withdraw(stranger).await);
+    assert!(withdraw(other).await);
+    assert!(!withdraw(other).await, "once");
+    let done = stores.world.audited().await;
+    assert_eq!(done.iter().filter(|action| *action == "file.withdrawn").count(), 1);
+    assert!(
+        !stores.sees(other, id).await && stores.sees(reader, id).await && stores.sees(uploader, id).await
+    );
+    let all = FileFilter { query: FileQuery::default(), after: None, limit: 10 };
+    assert!(stores.files.list(other, &all, later()).await.unwrap().is_empty());
+    assert!(stores.grants.link(hash, id, later()).await.unwrap().is_none());
+    assert!(!stores.files.viewers(id, later()).await.unwrap().contains(&other));
+
+    let mut granted = stores.grants.grants(id, later()).await.unwrap();
+    granted.sort_by_key(|grant| [uploader, other, reader].iter().position(|who| *who == grant.user_id));
+    let plain = |user_id, is_member| Grant {
+        user_id,
+        is_member,
+        downloads: 0,
+        last_download_at: None,
+        withdrawn_at: None,
+    };
+    let taken = Grant {
+        downloads: 1,
+        last_download_at: Some(later()),
+        withdrawn_at: Some(later()),
+        ..plain(other, true)
+    };
+    assert_eq!(granted, [plain(uploader, true), taken, plain(reader, false)]);
+    let give_back = async || stores.grants.give_back(id, other, effects("file.given_back")).await.unwrap();
+    assert_eq!((give_back().await, give_back().await), (true, false));
+    assert!(stores.sees(other, id).await);
+}
+
+/// MUST answer [`Error::Stale`](crate::Error::Stale) to all others.
+pub async fn of_those_who_grant_at_once_one_is_first(stores: Stores) {
+    let (uploader, _, room) = stores.room().await;
+    let id = stores.keep(&new(room, uploader)).await;
+    stores.settle(id).await;
+    let seen = stores.files.look(id).await.unwrap().unwrap().header;
+    let granted = Granted { max_downloads: Some(2), access_expires_at: later(), ..seen.granted() };
+    let attempts = (0..10).map(|_| {
+        let grants = Arc::clone(&stores.grants);
+        async move { grants.regrant(id, &granted, seen.updated_at, later(), effects("file.regranted")).await }
+    });
+    let outcomes = together(attempts).await;
+    assert_eq!(outcomes.iter().filter(|outcome| outcome.is_ok()).count(), 1);
+    assert!(outcomes.iter().all(|outcome| matches!(outcome, Ok(()) | Err(crate::Error::Stale))));
+    let done = stores.world.audited().await;
+    assert_eq!(done.iter().filter(|action| *action == "file.regranted").count(), 1);
+    let found = stores.files.look(id).await.unwrap().unwrap().header;
+    assert_eq!(found.granted(), granted);
+    assert!(found.updated_at > seen.updated_at);
+    for _ in 0..2 {
+        let own = download(id, uploader);
+        assert!(stores.grants.download(&own, Effects::default(), alarm(100)).await.unwrap());
+    }
+    // Fewer than were given.
+    let fewer = Granted { max_downloads: Some(1), ..granted };
+    let refused = stores.grants.regrant(id, &fewer, found.updated_at, later(), Effects::default()).await;
+    assert!(matches!(refused, Err(crate::Error::Stale)));
+}
+
+/// MUST reach what a patient is in and what is theirs, in whatever state, and their uploads; what must be kept is
+/// withheld.
+pub async fn all_files_of_a_patient_go(stores: Stores) {
+    let world = &stores.world;
+    let (doctor, patient) = (world.user(Role::Doctor).await, world.user(Role::Patient).await);
+    let room = world.conversation(&[doctor, patient]).await;
+    let (mut about, mut record, mut by, others) =
+        (new(room, doctor), new(room, doctor), new(room, patient), new(room, doctor));
+    for file in [&mut about, &mut record, &mut by] {
+        file.file.header.patient_id = Some(patient);
+    }
+    record.kept_until = now() + TimeDelta::days(7 * 365);
+    let mut kept = Vec::new();
+    for file in [&about, &record, &by, &others] {
+        kept.push(stores.keep(file).await);
+        world.make_key(file.file.header.id).await;
+    }
+    let [about, record, by, others] = kept[..] else { panic!("four files") };
+    stores.settle(about).await;
+    stores.files.remove(by, patient, later(), Effects::default()).await.unwrap();
+    let begun = upload(room, patient);
+    stores.uploads.begin(&begun, quota(), Effects::default()).await.unwrap();
+    world.make_key(begun.id).await;
+    let whose = Whose::Patient(patient);
+    assert_eq!(stores.uploads.unfinished(whose).await.unwrap(), [begun.id]);
+    assert!(stores.uploads.forget(begun.id).await.unwrap());
+    assert_eq!(world.keys(begun.id).await, 0, "what came of it opens no more");
+
+    let erase = async |records_too| {
+        let erasure = Erasure { whose, records_too, now: later(), effects: effects("files.erased") };
+        stores.files.erase(&erasure).await.unwrap()
+    };
+    assert_eq!(erase(false).await, Erased { destroyed: 2, kept: 1 });
+    let mut destroyable = stores.files.destroyable(later(), 10).await.unwrap();
+    destroyable.sort_unstable();
+    let mut gone = vec![about, by];
+    gone.sort_unstable();
+    assert_eq!(destroyable, gone);
+    for id in [about, record, by] {
+        assert_eq!(stores.files.look(id).await.unwrap().unwrap().header.state, State::Deleted);
+    }
+    assert_eq!(stores.files.look(others).await.unwrap().unwrap().header.state, State::Pending);
+    for id in gone {
+        let tombstone = DataKeyId::from(SystemIds.uuid());
+        stores.files.destroy(id, tombstone, later(), effects("file.destroyed")).await.unwrap();
+    }
+    assert_eq!((world.keys(about).await, world.keys(by).await, world.keys(record).await), (0, 0, 1));
+    assert_eq!(erase(true).await, Erased { destroyed: 1, kept: 0 });
+    assert_eq!(stores.files.destroyable(later(), 10).await.unwrap(), [record]);
+    let done = stores.world.audited().await;
+    let count = |action| done.iter().filter(|done| *done == action).count();
+    assert_eq!((count("files.erased"), count("file.destroyed")), (2, 2));
+    let of_room = Erasure {
+        whose: Whose::Conversation(room),
+        records_too: false,
+        now: later(),
+        effects: Effects::default(),
+    };
+    assert_eq!(
+        stores.files.erase(&of_room).await.unwrap().destroyed,
+        2,
+        "the record that need not be kept, and another's"
+    );
 }
 
 /// Nothing is stored where nobody is asked.
@@ -562,7 +788,7 @@ pub async fn what_must_be_kept_is_kept_and_the_rest_is_destroyed(stores: Stores)
     }
     assert_eq!(stores.files.destroyable(later(), 10).await.unwrap(), [plain]);
     let tombstone = || DataKeyId::from(SystemIds.uuid());
-    stores.files.destroy(plain, tombstone(), later()).await.unwrap();
+    stores.files.destroy(plain, tombstone(), later(), Effects::default()).await.unwrap();
     assert_eq!((stores.world.keys(plain).await, stores.world.keys(record).await), (0, 1));
     assert!(stores.files.destroyable(later(), 10).await.unwrap().is_empty());
     assert!(stores.files.segments(plain).await.unwrap().is_empty());
@@ -571,6 +797,6 @@ pub async fn what_must_be_kept_is_kept_and_the_rest_is_destroyed(stores: Stores)
     // Nothing is destroyed that was not taken away.
     let kept = stores.keep(&new(room, uploader)).await;
     stores.world.make_key(kept).await;
-    stores.files.destroy(kept, tombstone(), later()).await.unwrap();
+    stores.files.destroy(kept, tombstone(), later(), Effects::default()).await.unwrap();
     assert_eq!(stores.world.keys(kept).await, 1);
 }

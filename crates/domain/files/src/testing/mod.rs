@@ -10,6 +10,7 @@
 //!
 //! The crate that calls the macro needs `tokio` with `macros` and `rt-multi-thread` among its dev-dependencies.
 
+pub mod annotations;
 pub mod blob_store;
 pub mod content_sealer;
 pub mod file_stores;
@@ -73,9 +74,13 @@ mod tests {
     /// A case that is written but not listed would never run.
     #[test]
     fn every_case_is_listed() {
-        for source in
-            [include_str!("blob_store.rs"), include_str!("content_sealer.rs"), include_str!("scanner.rs")]
-        {
+        for source in [
+            include_str!("annotations.rs"),
+            include_str!("blob_store.rs"),
+            include_str!("content_sealer.rs"),
+            include_str!("file_stores.rs"),
+            include_str!("scanner.rs"),
+        ] {
             let list = source.split("macro_rules!").nth(1).unwrap();
             for case in source.lines().filter_map(|line| line.strip_prefix("pub async fn ")) {
                 let case = case.split('(').next().unwrap();

@@ -58,6 +58,8 @@ pub enum Letter {
     ConversationOpenedByAdmin,
     /// To the clinic's administrators: a patient and someone who attends them are parted by a block (C-42).
     CareBlockRaised,
+    /// To the clinic's administrators: someone has downloaded many files in a short time.
+    ManyDownloaded,
     /// To those on call: a patient asks for urgent help.
     EmergencyPaged,
 }
@@ -84,6 +86,7 @@ impl Letter {
             Self::BreakGlassUsed => "break_glass_used",
             Self::ConversationOpenedByAdmin => "conversation_opened_by_admin",
             Self::CareBlockRaised => "care_block_raised",
+            Self::ManyDownloaded => "many_downloaded",
             Self::EmergencyPaged => "emergency_paged",
         }
     }

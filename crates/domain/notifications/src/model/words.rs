@@ -288,6 +288,15 @@ fn spanish(letter: &Letter) -> Words<'_> {
             ],
         )
         .link("Entrar", page::SIGN_IN),
+        Letter::ManyDownloaded => words(
+            "Alguien ha descargado muchos archivos",
+            &[
+                "Alguien ha descargado muchos archivos en pocos minutos. Puede ser su trabajo, o alguien que ha entrado con \
+                 su cuenta.",
+                "Revise quién y cuáles en el registro de auditoría (file.bulk_download):",
+            ],
+        )
+        .link("Entrar", page::SIGN_IN),
         Letter::EmergencyPaged => words(
             "Aviso urgente: un paciente pide ayuda",
             &["Un paciente pide ayuda urgente y le avisamos a usted.",
@@ -437,6 +446,15 @@ fn english(letter: &Letter) -> Words<'_> {
                 "A patient and a professional who attends them no longer write to each other: one has blocked the other. \
                  Their consultations and emergencies stay open.",
                 "Please make sure that care is assured:",
+            ],
+        )
+        .link("Sign in", page::SIGN_IN),
+        Letter::ManyDownloaded => words(
+            "Someone has downloaded many files",
+            &[
+                "Someone has downloaded many files within a few minutes. It may be their work, or someone who has entered \
+                 by their account.",
+                "See who and which in the audit trail (file.bulk_download):",
             ],
         )
         .link("Sign in", page::SIGN_IN),

@@ -1,0 +1,2 @@
+DROP TABLE file_annotation_versions;
+DROP TABLE file_annotations;
