@@ -18,6 +18,7 @@ use tokio_postgres::NoTls;
 use crate::Common;
 use crate::client::{BenchError, CARLOS, Clinic, MARIA};
 use crate::stats::{Histogram, Outcome};
+use crate::talk::Dice;
 
 /// Messages that are stored at once.
 const BATCH: i64 = 1_000;
@@ -272,16 +273,7 @@ impl Search {
     }
 }
 
-/// Numbers that look random and are the same each time.
-struct Dice(u64);
-
 impl Dice {
-    fn below(&mut self, end: usize) -> usize {
-        // Knuth's MMIX; the high bits are the random ones.
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        usize::try_from(self.0 >> 33).unwrap_or(0) % end
-    }
-
     /// About twelve words, the first ones of the list most often, and one that few messages have.
     fn text(&mut self) -> String {
         let mut text = String::new();

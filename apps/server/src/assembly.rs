@@ -192,6 +192,7 @@ pub(crate) async fn platform(
         blocks: Arc::clone(&store) as _,
         presence: Arc::clone(&store) as _,
         presence_grace: config.presence_grace,
+        door: config.door,
         audit: Arc::clone(&store) as _,
         sessions: Arc::clone(&store) as _,
         second_factors: Arc::clone(&store) as _,

@@ -18,6 +18,7 @@ use alivio_kernel::{Role, Sensitive};
 use alivio_messages::screening::{ScreeningAction, ScreeningPolicy};
 use alivio_messages::{ChangePolicy, PaceLimits};
 use alivio_notifications::PublicOrigin;
+use alivio_platform::live::DoorPolicy;
 use chrono::TimeDelta;
 use ipnet::IpNet;
 
@@ -176,7 +177,7 @@ pub(crate) const SETTINGS: &[Setting] = &[
     setting(
         "ALIVIO_DATABASE_CONNECTIONS",
         "8",
-        "connections to PostgreSQL, besides the two that write messages",
+        "connections to PostgreSQL for requests, besides two that write messages and three for what many ask at once",
     ),
     setting(
         "ALIVIO_SOCKET_COMMANDS_PER_SECOND",
@@ -192,6 +193,16 @@ pub(crate) const SETTINGS: &[Setting] = &[
         "ALIVIO_SOCKET_HEARTBEAT_SECONDS",
         "25",
         "how often a socket is pinged and its session looked at, 1 to 50",
+    ),
+    setting(
+        "ALIVIO_RESUMES_AT_ONCE",
+        "256",
+        "sockets that begin to listen, or resume, at the same time; others wait for their turn",
+    ),
+    setting(
+        "ALIVIO_RESUME_WAIT_SECONDS",
+        "20",
+        "how long a socket waits for its turn to resume before it is told to come back later, 1 to 45",
     ),
     setting(
         "ALIVIO_MAX_SESSIONS",
@@ -301,6 +312,7 @@ pub(crate) struct Config {
     pub(crate) socket_commands_per_second: NonZeroU32,
     pub(crate) sockets_per_person: NonZeroUsize,
     pub(crate) socket_heartbeat: Duration,
+    pub(crate) door: DoorPolicy,
     pub(crate) sign_in_policy: SignInPolicy,
     pub(crate) chat_hours: ChatHours,
     pub(crate) emergency_policy: EmergencyPolicy,
@@ -453,6 +465,16 @@ impl Config {
                 "a number from 1",
             )?,
             socket_heartbeat: heartbeat(get("ALIVIO_SOCKET_HEARTBEAT_SECONDS"))?,
+            door: DoorPolicy {
+                at_once: number::<NonZeroUsize>(
+                    get("ALIVIO_RESUMES_AT_ONCE"),
+                    "ALIVIO_RESUMES_AT_ONCE",
+                    "256",
+                    "a number from 1",
+                )?
+                .get(),
+                patience: resume_wait(get("ALIVIO_RESUME_WAIT_SECONDS"))?,
+            },
             sign_in_policy: SignInPolicy {
                 max_sessions: number::<NonZeroUsize>(
                     get("ALIVIO_MAX_SESSIONS"),
@@ -530,6 +552,16 @@ fn heartbeat(value: Option<&str>) -> Result<Duration, ConfigError> {
     let expected = "a number of seconds from 1 to 50";
     match number(value, name, "25", expected)? {
         seconds @ 1..=50 => Ok(Duration::from_secs(seconds)),
+        _ => Err(invalid(name, value.unwrap_or_default(), expected)),
+    }
+}
+
+/// Shorter than devices may say nothing.
+fn resume_wait(value: Option<&str>) -> Result<Duration, ConfigError> {
+    let name = "ALIVIO_RESUME_WAIT_SECONDS";
+    let expected = "a number of seconds from 1 to 45";
+    match number(value, name, "20", expected)? {
+        seconds @ 1..=45 => Ok(Duration::from_secs(seconds)),
         _ => Err(invalid(name, value.unwrap_or_default(), expected)),
     }
 }
@@ -724,6 +756,8 @@ mod tests {
             ("ALIVIO_DATABASE_CONNECTIONS", "0"),
             ("ALIVIO_SOCKET_COMMANDS_PER_SECOND", "-1"),
             ("ALIVIO_PRESENCE_GRACE_SECONDS", "-1"),
+            ("ALIVIO_RESUMES_AT_ONCE", "0"),
+            ("ALIVIO_RESUME_WAIT_SECONDS", "46"),
             ("ALIVIO_EDIT_WINDOW_MINUTES", "ever"),
             ("ALIVIO_SHUTDOWN_SECONDS", "soon"),
             ("ALIVIO_MAIL", "pigeon"),

@@ -23,6 +23,8 @@ use crate::metrics::Metrics;
 const HANDSHAKE: Duration = Duration::from_secs(5);
 /// How long the other side of a connection may take nothing of what it is sent.
 const STUCK: Duration = Duration::from_secs(30);
+/// How long after the database failed it the index of the search is gone on with.
+const REINDEX: Duration = Duration::from_secs(15);
 
 /// Serves.
 pub(crate) async fn serve(config: Config) -> Result<(), BoxError> {
@@ -65,10 +67,13 @@ async fn run(
     let search = platform.search.clone();
     // Beside all else: what was said before there was an index, or by another version of it.
     let indexing = tokio::spawn(async move {
-        match search.complete_index().await {
-            Ok(0) => {}
-            Ok(indexed) => tracing::info!(search.indexed = indexed, "search.index_completed"),
-            Err(error) => tracing::warn!(%error, "search.index_not_completed"),
+        loop {
+            match search.complete_index().await {
+                Ok(0) => break,
+                Ok(indexed) => break tracing::info!(search.indexed = indexed, "search.index_completed"),
+                Err(error) => tracing::warn!(%error, "search.index_not_completed"),
+            }
+            tokio::time::sleep(REINDEX).await;
         }
     });
     let http = HttpConfig {

@@ -113,12 +113,15 @@ impl Problem {
         if self.status == StatusCode::UNAUTHORIZED {
             response.insert_header((header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")));
         }
-        if self.status == StatusCode::SERVICE_UNAVAILABLE {
-            response.insert_header((header::RETRY_AFTER, HeaderValue::from_static("1")));
-        }
         let wait = self.details.as_ref().and_then(|details| details["retry_after"].as_i64());
-        if let (StatusCode::TOO_MANY_REQUESTS, Some(seconds)) = (self.status, wait) {
-            response.insert_header((header::RETRY_AFTER, seconds));
+        match (self.status, wait) {
+            (StatusCode::SERVICE_UNAVAILABLE, wait) => {
+                response.insert_header((header::RETRY_AFTER, wait.unwrap_or(1)));
+            }
+            (StatusCode::TOO_MANY_REQUESTS, Some(seconds)) => {
+                response.insert_header((header::RETRY_AFTER, seconds));
+            }
+            _ => {}
         }
         if self.status == StatusCode::UPGRADE_REQUIRED {
             response.insert_header((header::UPGRADE, HeaderValue::from_static("websocket")));

@@ -96,6 +96,12 @@ impl Quota {
         self.interval() * self.per_minute.get()
     }
 
+    /// How long one who has left `owed` to trickle in waits for the next; not at all if there is one.
+    #[must_use]
+    pub fn wait(&self, owed: Duration) -> Option<Duration> {
+        (owed + self.interval()).checked_sub(self.whole()).filter(|wait| !wait.is_zero())
+    }
+
     /// The most that anyone owes, however many nodes they have asked at once.
     #[must_use]
     pub fn most_owed(&self) -> Duration {
@@ -199,14 +205,12 @@ impl LocalLimiter {
     pub fn take_here(&self, asker: Asker, quota: &Quota) -> Verdict {
         self.with(asker, quota, |buckets, counted, now| {
             let owed = buckets.owed(counted, now, quota);
-            let then = owed + quota.interval();
-            match then.checked_sub(quota.whole()) {
-                Some(wait) if !wait.is_zero() => Verdict::new(quota, owed, Some(wait)),
-                _ => {
-                    buckets.set(counted, now, then);
-                    Verdict::new(quota, then, None)
-                }
+            if let Some(wait) = quota.wait(owed) {
+                return Verdict::new(quota, owed, Some(wait));
             }
+            let then = owed + quota.interval();
+            buckets.set(counted, now, then);
+            Verdict::new(quota, then, None)
         })
     }
 
@@ -214,8 +218,7 @@ impl LocalLimiter {
     pub fn refusal(&self, asker: Asker, quota: &Quota) -> Option<Verdict> {
         self.with(asker, quota, |buckets, counted, now| {
             let owed = buckets.owed(counted, now, quota);
-            let wait = (owed + quota.interval()).checked_sub(quota.whole())?;
-            (!wait.is_zero()).then(|| Verdict::new(quota, owed, Some(wait)))
+            quota.wait(owed).map(|wait| Verdict::new(quota, owed, Some(wait)))
         })
     }
 

@@ -36,7 +36,7 @@ use crate::chores::{
 use crate::correspondence::{Correspondence, LettersByMail};
 use crate::feed::ForgetChanges;
 use crate::live::{
-    Announcing, EarPorts, Fellowship, Hub, LiveAnnouncer, Nodes, PresenceBoard, SharedPace, Silence,
+    Announcing, Door, EarPorts, Fellowship, Hub, LiveAnnouncer, Nodes, PresenceBoard, SharedPace, Silence,
     TailPorts, TellEveryNode,
 };
 use crate::mentions::Mentions;
@@ -368,6 +368,7 @@ pub(crate) fn assemble(ports: Ports) -> (Platform, Relay, Housekeeping, Fellowsh
         mailbox: ports.mailbox.clone(),
         people,
         epoch: ports.epoch,
+        door: Arc::new(Door::new(ports.door, ids())),
         nodes,
         mentions,
         dependencies: ports.dependencies.clone().into(),

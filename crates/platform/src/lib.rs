@@ -60,7 +60,7 @@ pub use screens::{
 };
 
 use bridges::RoomsFromConversations;
-use live::{Fate, Fellowship, Hub, Nodes, PresenceBoard, Silence};
+use live::{Door, Fate, Fellowship, Hub, Nodes, PresenceBoard, Silence};
 use mentions::Mentions;
 use uninterrupted::uninterrupted;
 
@@ -129,6 +129,8 @@ pub struct Platform {
     pub people: PeopleDirectory,
     /// Which history of the installation this is. A device that knows another one begins anew.
     pub epoch: Uuid,
+    /// Where devices wait that come back.
+    door: Arc<Door>,
     /// The other nodes.
     nodes: Nodes,
     /// Who is named in messages.

@@ -27,6 +27,8 @@ use alivio_outbox::{Broadcasts, OutboxStore};
 use async_trait::async_trait;
 use tokio::sync::Notify;
 
+use crate::live::DoorPolicy;
+
 /// Something that we depend on.
 #[async_trait]
 pub trait Dependency: Send + Sync {
@@ -58,6 +60,8 @@ pub struct Ports {
     pub presence: Arc<dyn PresenceStore>,
     /// How long after their last device went someone still is online.
     pub presence_grace: Duration,
+    /// How devices that come back are let in.
+    pub door: DoorPolicy,
     /// Sessions, refresh tokens, tickets.
     pub sessions: Arc<dyn SessionStore>,
     /// Second factors and recovery codes.

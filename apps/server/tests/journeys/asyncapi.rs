@@ -13,6 +13,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::files::{infected_pdf, offer, pdf};
+use crate::receipts::receipts;
 use crate::{World, text};
 
 /// What was said and heard so far.
@@ -73,6 +74,23 @@ async fn the_socket_says_all_that_its_document_says() {
     seen.call(&mut at_ana, json!({"type": "presence.set", "presence": "busy"})).await;
     let events = ["typing", "receipt.delivered", "receipt.read", "presence.changed"];
     seen.hear(&mut at_maria, &events).await;
+    // Those of several people come together, if they come within a moment.
+    let mut seq = 2;
+    while !seen.0.contains("receipts") {
+        seen.call(&mut at_maria, send_command(&group, &format!("r-{seq}"), "uno más")).await;
+        seq += 1;
+        let ack = json!({"type": "ack", "conversation_id": group, "up_to_seq": seq});
+        for socket in [&mut at_ana, &mut at_maria] {
+            socket.call(ack.clone()).await;
+        }
+        let last = |frame: &Value| {
+            receipts(frame)
+                .iter()
+                .any(|(_, receipt)| receipt["user_id"] == maria.id && receipt["delivered_up_to"] == seq)
+        };
+        let frame = at_maria.find(last).await;
+        seen.0.insert(text(&frame, "type").to_owned());
+    }
     seen.call(&mut at_ana, json!({"type": "ping"})).await;
     seen.call(&mut at_ana, json!({"type": "resume", "conversation_id": group, "last_seq": 0})).await;
     seen.call(&mut at_ana, json!({"type": "resume", "conversation_id": group, "last_seq": 1_000_000})).await;

@@ -63,6 +63,7 @@ mod shared_limits;
 mod side_doors;
 mod socket_attacks;
 mod sockets;
+mod storm;
 
 use std::ops::Deref;
 

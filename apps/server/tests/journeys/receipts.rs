@@ -1,9 +1,13 @@
 //! Who has received and read what (S0-15, S0-36, S0-59, S0-60, S2-37, S4-62 … S4-65, C-9, C-10, C-55, AZ-14).
 
-use alivio_testkit::server::{AISHA, ANA, CARLOS, MARIA};
-use serde_json::json;
+use std::collections::HashMap;
 
-use crate::{World, list, number, text, unused_id};
+use alivio_testkit::server::{AISHA, ANA, CARLOS, MARIA};
+use alivio_testkit::socket::{Connect, Socket};
+use futures_util::future::join_all;
+use serde_json::{Value, json};
+
+use crate::{FAST, World, list, number, text, unused_id};
 
 #[tokio::test]
 async fn a_message_tells_who_has_read_it() {
@@ -141,4 +145,106 @@ async fn unread_is_what_a_model_counts() {
         }
     }
     assert!(log.len() > 10);
+}
+
+/// The receipts that a frame tells of, alone or together: which mark, and whose and how far.
+pub(crate) fn receipts(frame: &Value) -> Vec<(String, Value)> {
+    match frame["type"].as_str() {
+        Some("receipts") => {
+            let each = list(&frame["data"], "receipts").iter();
+            each.map(|receipt| (text(receipt, "mark").to_owned(), receipt.clone())).collect()
+        }
+        Some(kind) => kind
+            .strip_prefix("receipt.")
+            .map(|mark| (mark.to_owned(), frame["data"].clone()))
+            .into_iter()
+            .collect(),
+        None => Vec::new(),
+    }
+}
+
+/// Receipts as they come, until this many marks are at `end`. In how many frames they came.
+async fn until_all_are_at(socket: &mut Socket, end: i64, marks: usize) -> usize {
+    let (mut reached, mut frames) = (HashMap::new(), 0);
+    while reached.values().filter(|up_to| **up_to == end).count() < marks {
+        let frame = socket.find(|frame| !receipts(frame).is_empty()).await;
+        frames += 1;
+        for (mark, receipt) in receipts(&frame) {
+            let up_to = number(&receipt, &format!("{mark}_up_to"));
+            let before = reached.insert((text(&receipt, "user_id").to_owned(), mark), up_to).unwrap_or(0);
+            assert!(up_to > before, "{receipt} after {before}");
+        }
+    }
+    frames
+}
+
+#[tokio::test]
+async fn what_many_acknowledge_is_told_together_and_each_mark_once_at_its_furthest() {
+    const MESSAGES: i64 = 30;
+    let world = World::with(&FAST).await;
+    let [maria, carlos, aisha] = world.sign_in_all([MARIA, CARLOS, AISHA]).await;
+    let group = maria.open_group("Equipo", &[&carlos, &aisha]).await;
+    let mut last = String::new();
+    for n in 0..MESSAGES {
+        text(&maria.send(&group, &n.to_string()).await, "id").clone_into(&mut last);
+    }
+    let mut at_maria = maria.connect_to(&group).await;
+    let documented = Connect::new(format!("/ws/chat/{group}?token={}", maria.token()));
+    let mut at_the_old_one = maria.try_connect(documented).await.expect("a socket");
+    join_all([&carlos, &aisha].map(async |reader| {
+        let mut socket = reader.connect().await;
+        for seq in 1..=MESSAGES {
+            socket.call(json!({"type": "ack", "conversation_id": group, "up_to_seq": seq})).await;
+        }
+        socket.call(json!({"type": "read.set", "conversation_id": group, "message_id": last})).await;
+    }))
+    .await;
+    let frames = until_all_are_at(&mut at_maria, MESSAGES, 4).await;
+    let acknowledged = usize::try_from(2 * MESSAGES + 2).expect("few");
+    assert!(frames < acknowledged / 2, "{frames} frames for {acknowledged} receipts");
+    // Whoever comes now hears the same from the log.
+    let subscribed = maria.connect().await.subscribe(&[&group]).await;
+    let marks = &list(&subscribed, "subscriptions")[0];
+    for reader in [&carlos, &aisha] {
+        let theirs = list(marks, "marks").iter().find(|marks| marks["user_id"] == reader.id).expect("theirs");
+        assert_eq!((number(theirs, "delivered_up_to"), number(theirs, "read_up_to")), (MESSAGES, MESSAGES));
+        let is_theirs = |frame: &Value| frame["type"] == "message_read" && frame["sender_id"] == reader.id;
+        let told = at_the_old_one.find(is_theirs).await;
+        assert_eq!(
+            (&told["data"]["message_id"], &told["data"]["read_by"]),
+            (&json!(last), &json!(reader.id))
+        );
+    }
+}
+
+#[tokio::test]
+async fn in_a_crowd_only_those_hear_of_a_receipt_whom_it_concerns() {
+    let world = World::new().await;
+    let [maria, carlos, aisha] = world.sign_in_all([MARIA, CARLOS, AISHA]).await;
+    let group = maria.open_group("Congreso", &[&carlos, &aisha]).await;
+    let (mut at_maria, mut at_aisha) = (maria.connect_to(&group).await, aisha.connect_to(&group).await);
+    let mut crowd = join_all((0..60).map(|_| carlos.connect_to(&group))).await;
+    maria.send(&group, "Bienvenidos").await;
+    for socket in &mut crowd {
+        socket.next_event("message.created").await;
+    }
+    for (reader, heard_by_crowd) in [(&aisha, false), (&carlos, true)] {
+        let mut socket = reader.connect().await;
+        socket.call(json!({"type": "ack", "conversation_id": group, "up_to_seq": 1})).await;
+        let is_theirs =
+            |frame: &Value| receipts(frame).iter().any(|(_, receipt)| receipt["user_id"] == reader.id);
+        at_maria.find(is_theirs).await;
+        for socket in &mut crowd {
+            if heard_by_crowd {
+                socket.find(is_theirs).await;
+            } else {
+                let heard = socket.settled().await;
+                assert!(!heard.iter().any(is_theirs), "{heard:?}");
+            }
+        }
+        if !heard_by_crowd {
+            at_aisha.find(is_theirs).await;
+        }
+    }
+    assert!(!at_aisha.settled().await.iter().any(|frame| !receipts(frame).is_empty()));
 }

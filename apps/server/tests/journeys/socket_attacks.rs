@@ -15,6 +15,7 @@ use tokio::time::{Instant, timeout};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 
+use crate::sockets::subscribed_to;
 use crate::{FAST, World};
 
 /// Without a session, a socket that says what it likes.
@@ -216,22 +217,7 @@ async fn those_who_never_read_cost_little_and_are_let_go() {
     let conversation = ana.open_direct(&maria.id).await;
     let mut writer = ana.connect().await;
     let files = world.open_files();
-    let stuck = join_all((0..STUCK).map(|_| async {
-        let small = maria.knock().receive_buffer(4096);
-        let (mut socket, _) = small.open(&world.url()).await.expect("a socket");
-        let subscribe = json!({"type": "subscribe", "ref": "s", "conversation_ids": [conversation]});
-        futures_util::SinkExt::send(&mut socket, Message::text(subscribe.to_string())).await.expect("sent");
-        let acknowledged = async {
-            while let Some(Ok(frame)) = socket.next().await {
-                if frame.to_text().is_ok_and(|text| text.contains("\"ack\"")) {
-                    break;
-                }
-            }
-        };
-        timeout(PATIENCE, acknowledged).await.expect("an ack");
-        socket
-    }))
-    .await;
+    let stuck = join_all((0..STUCK).map(|_| subscribed_to(&world, &maria, &conversation))).await;
     let before = world.memory();
     // More than the kernel and the queues hold: 45 MB for each of them.
     let content = "€".repeat(5000);

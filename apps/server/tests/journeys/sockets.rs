@@ -2,11 +2,14 @@
 
 use std::time::Duration;
 
+use alivio_testkit::actor::Actor;
 use alivio_testkit::server::{ANA, CARLOS, MARIA, PATIENCE};
 use alivio_testkit::socket::{Connect, send_command};
 use futures_util::StreamExt;
 use serde_json::{Value, json};
+use tokio::net::TcpStream;
 use tokio::time::timeout;
+use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 
 use crate::{FAST, World, list, number, seqs, text, unused_id};
@@ -327,6 +330,27 @@ async fn a_client_that_talks_a_lot_is_not_let_go() {
     futures_util::future::join_all(talking).await;
 }
 
+/// A raw socket with little room for what it is sent, which hears of a conversation.
+pub(crate) async fn subscribed_to(
+    world: &World,
+    actor: &Actor,
+    conversation: &str,
+) -> WebSocketStream<TcpStream> {
+    let small = actor.knock().receive_buffer(4096);
+    let (mut socket, _) = small.open(&world.url()).await.expect("a socket");
+    let subscribe = json!({"type": "subscribe", "ref": "s", "conversation_ids": [conversation]});
+    futures_util::SinkExt::send(&mut socket, Message::text(subscribe.to_string())).await.expect("sent");
+    let acknowledged = async {
+        while let Some(Ok(frame)) = socket.next().await {
+            if frame.to_text().is_ok_and(|text| text.contains("\"ack\"")) {
+                break;
+            }
+        }
+    };
+    timeout(PATIENCE, acknowledged).await.expect("an ack");
+    socket
+}
+
 /// WS-08: whoever does not read is let go, and nobody else notices.
 #[tokio::test]
 async fn a_client_that_stops_reading_is_let_go() {
@@ -337,18 +361,7 @@ async fn a_client_that_stops_reading_is_let_go() {
     let mut good = maria.connect_to(&conversation).await;
     let mut writer = ana.connect().await;
 
-    let small = maria.knock().receive_buffer(4096);
-    let (mut stuck, _) = small.open(&world.url()).await.expect("a socket");
-    let subscribe = json!({"type": "subscribe", "ref": "s", "conversation_ids": [conversation]});
-    futures_util::SinkExt::send(&mut stuck, Message::text(subscribe.to_string())).await.expect("sent");
-    let acknowledged = async {
-        while let Some(Ok(frame)) = stuck.next().await {
-            if frame.to_text().is_ok_and(|text| text.contains("\"ack\"")) {
-                break;
-            }
-        }
-    };
-    timeout(PATIENCE, acknowledged).await.expect("an ack");
+    let mut stuck = subscribed_to(&world, &maria, &conversation).await;
 
     // More than the kernel and the queue hold: 24 MiB.
     let content = "€".repeat(5000);

@@ -13,7 +13,7 @@ use diesel::sql_types::{Bool, Nullable, Text, Uuid as SqlUuid};
 use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
 
 use crate::schema::users;
-use crate::sql::prepared;
+use crate::sql::{Id, prepared};
 use crate::users::{Row, unavailable};
 use crate::{Database, effects, sessions};
 
@@ -38,12 +38,6 @@ const EXISTS: &str = "SELECT id FROM users WHERE id = $1 FOR NO KEY UPDATE";
 
 /// Any number that no other lock has: two who make the first administrator come one after the other.
 const LOCK_CREATION: &str = "SELECT pg_advisory_xact_lock(4217330017)";
-
-#[derive(QueryableByName)]
-struct Id {
-    #[diesel(sql_type = SqlUuid)]
-    id: Uuid,
-}
 
 /// What a transaction comes to: diesel wants to make its own errors of it.
 struct Failed(Error);

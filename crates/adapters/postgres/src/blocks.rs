@@ -10,7 +10,7 @@ use diesel::{OptionalExtension, QueryableByName};
 use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
 
 use crate::contacts::lock_pair;
-use crate::sql::prepared;
+use crate::sql::{Id, prepared};
 use crate::users::unavailable;
 use crate::{Database, effects};
 
@@ -89,12 +89,6 @@ impl From<Row> for Block {
     fn from(row: Row) -> Self {
         Self { blocker: row.blocker_id.into(), blocked: row.blocked_id.into(), created_at: row.created_at }
     }
-}
-
-#[derive(QueryableByName)]
-struct Id {
-    #[diesel(sql_type = SqlUuid)]
-    id: Uuid,
 }
 
 #[derive(QueryableByName)]

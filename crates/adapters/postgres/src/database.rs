@@ -8,6 +8,11 @@ use diesel_async::{AsyncConnection, AsyncMigrationHarness, AsyncPgConnection, Si
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 use tokio::sync::Notify;
 
+use crate::messages::{Aftermaths, Moves, Positions, Replays};
+use crate::presence::Views;
+use crate::sessions::{Lives, Touches};
+use crate::together::Queue;
+
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!("../../../migrations");
 
 /// What every connection begins with. `synchronous_commit` is what an acknowledgement stands on. Plans are made once
@@ -16,6 +21,11 @@ const MIGRATIONS: EmbeddedMigrations = embed_migrations!("../../../migrations");
 const SESSION: &str = "SET synchronous_commit = on; SET timezone = 'UTC'; SET statement_timeout = '10s'; \
      SET idle_in_transaction_session_timeout = '30s'; SET jit = off; SET enable_seqscan = off; \
      SET plan_cache_mode = force_generic_plan";
+
+/// Connections for what is asked [together](crate::together): one statement of each kind is on its way at most.
+const APART: usize = 3;
+/// How long a whole group of those who ask together may wait for one: longer than any statement may take.
+const APART_WAIT: Duration = Duration::from_secs(30);
 
 /// Why the database cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -55,6 +65,20 @@ pub struct Database {
     url: Arc<str>,
     pool: Pool<AsyncPgConnection>,
     wake: Arc<Notify>,
+    apart: Pool<AsyncPgConnection>,
+    pub(crate) queues: Arc<Queues>,
+}
+
+/// What is asked [together](crate::together).
+#[derive(Default)]
+pub(crate) struct Queues {
+    pub(crate) lives: Queue<Lives>,
+    pub(crate) touches: Queue<Touches>,
+    pub(crate) positions: Queue<Positions>,
+    pub(crate) replays: Queue<Replays>,
+    pub(crate) aftermaths: Queue<Aftermaths>,
+    pub(crate) moves: Queue<Moves>,
+    pub(crate) views: Queue<Views>,
 }
 
 impl Database {
@@ -63,19 +87,22 @@ impl Database {
     /// # Errors
     /// Only if the pool cannot be built.
     pub fn new(url: &str, options: DatabaseOptions) -> Result<Self, DatabaseError> {
-        let mut config = ManagerConfig::default();
-        // A round trip per use would double the cost of a query; broken connections show by themselves.
-        config.recycling_method = RecyclingMethod::Fast;
-        config.custom_setup = Box::new(|url| Box::pin(connect(url)));
-        let manager = AsyncDieselConnectionManager::<AsyncPgConnection>::new_with_config(url, config);
-        let pool = Pool::builder(manager)
-            .max_size(options.connections)
-            .wait_timeout(Some(options.wait))
-            .create_timeout(Some(options.wait))
-            .runtime(deadpool::Runtime::Tokio1)
-            .build()
-            .map_err(|e| DatabaseError::Unreachable(e.into()))?;
-        Ok(Self { url: url.into(), pool, wake: Arc::default() })
+        let pool = |connections, wait| {
+            let mut config = ManagerConfig::default();
+            // A round trip per use would double the cost of a query; broken connections show by themselves.
+            config.recycling_method = RecyclingMethod::Fast;
+            config.custom_setup = Box::new(|url| Box::pin(connect(url)));
+            let manager = AsyncDieselConnectionManager::<AsyncPgConnection>::new_with_config(url, config);
+            Pool::builder(manager)
+                .max_size(connections)
+                .wait_timeout(Some(wait))
+                .create_timeout(Some(options.wait))
+                .runtime(deadpool::Runtime::Tokio1)
+                .build()
+                .map_err(|e| DatabaseError::Unreachable(e.into()))
+        };
+        let (pool, apart) = (pool(options.connections, options.wait)?, pool(APART, APART_WAIT)?);
+        Ok(Self { url: url.into(), pool, wake: Arc::default(), apart, queues: Arc::default() })
     }
 
     /// Rung whenever an event was stored.
@@ -124,6 +151,11 @@ impl Database {
 
     pub(crate) fn pool(&self) -> &Pool<AsyncPgConnection> {
         &self.pool
+    }
+
+    /// The connections for what is asked [together](crate::together).
+    pub(crate) const fn apart(&self) -> &Pool<AsyncPgConnection> {
+        &self.apart
     }
 
     /// A connection of one's own, outside the pool.

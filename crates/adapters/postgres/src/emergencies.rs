@@ -14,7 +14,7 @@ use diesel::{QueryResult, QueryableByName};
 use diesel_async::{AsyncConnection, RunQueryDsl};
 
 use crate::hours::{changed_with, set_policy, unavailable};
-use crate::sql::prepared;
+use crate::sql::{Id, prepared};
 use crate::{Database, effects};
 
 const ON_CALL: &str = "on_call";
@@ -151,12 +151,6 @@ const RESOLVE: &str = "
         SELECT conversation_id, 'conversation.closed', $2, $3 FROM ended
     )
     SELECT id FROM ended";
-
-#[derive(QueryableByName)]
-struct Id {
-    #[diesel(sql_type = SqlUuid)]
-    id: Uuid,
-}
 
 #[derive(QueryableByName)]
 struct First {

@@ -30,34 +30,36 @@ macro_rules! mine {
         )
     };
 }
-/// `mine me` with what is asked of each conversation, `c`. The `OFFSET` keeps the planner to one look by id for each of
-/// them: with so many conditions that may not apply it thinks that next to nothing is left, and reads those of the whole
-/// clinic instead.
-macro_rules! mine_with_conversations {
-    () => {
-        "mine me CROSS JOIN LATERAL (SELECT * FROM conversations x WHERE x.id = me.conversation_id OFFSET 0) c"
+/// `$mine me` with each conversation, `c`. The `OFFSET` keeps the planner to one look by id for each of them: with so many
+/// conditions that may not apply it thinks that next to nothing is left, and reads those of the whole clinic instead.
+macro_rules! with_conversations {
+    ($mine:literal) => {
+        concat!(
+            $mine,
+            " me CROSS JOIN LATERAL (SELECT * FROM conversations x WHERE x.id = me.conversation_id OFFSET 0) c"
+        )
     };
 }
-/// What an [`InboxFilter`] says, of [`mine_with_conversations`].
+/// What an [`InboxFilter`] says, of [`with_conversations`].
 macro_rules! filtered {
     () => {
-        "($2::text IS NULL OR c.kind = $2)
-         AND ($3::text IS NULL OR c.purpose = $3)
-         AND ($4::uuid IS NULL OR EXISTS (
-             SELECT 1 FROM participants o WHERE o.conversation_id = c.id AND o.user_id = $4 AND o.left_seq IS NULL))
-         AND ($5::timestamptz IS NULL OR c.updated_at >= $5)
-         AND ($7::text IS NULL OR EXISTS (
-             SELECT 1 FROM participants o JOIN users u ON u.id = o.user_id
-             WHERE o.conversation_id = c.id AND o.user_id <> $1 AND o.left_seq IS NULL AND u.role = $7))
-         AND ($8::uuid IS NULL OR c.related_appointment_id = $8)
-         AND c.tag_index @> $9::bytea[]
-         AND ($10::bigint IS NULL OR c.ref_number = $10)"
-    };
-}
-/// Whether there is something unread, as asked for.
-macro_rules! unread_as_asked {
-    () => {
-        concat!(" AND ($11::boolean IS NULL OR (", unread!("me"), " > 0) = $11)")
+        concat!(
+            "($2::text IS NULL OR c.kind = $2)
+             AND ($3::text IS NULL OR c.purpose = $3)
+             AND ($4::uuid IS NULL OR EXISTS (
+                 SELECT 1 FROM participants o
+                 WHERE o.conversation_id = c.id AND o.user_id = $4 AND o.left_seq IS NULL))
+             AND ($5::timestamptz IS NULL OR c.updated_at >= $5)
+             AND ($7::text IS NULL OR EXISTS (
+                 SELECT 1 FROM participants o JOIN users u ON u.id = o.user_id
+                 WHERE o.conversation_id = c.id AND o.user_id <> $1 AND o.left_seq IS NULL AND u.role = $7))
+             AND ($8::uuid IS NULL OR c.related_appointment_id = $8)
+             AND c.tag_index @> $9::bytea[]
+             AND ($10::bigint IS NULL OR c.ref_number = $10)
+             AND ($11::boolean IS NULL OR (",
+            unread!("me"),
+            " > 0) = $11)"
+        )
     };
 }
 
@@ -69,15 +71,14 @@ macro_rules! page {
             ", picked AS MATERIALIZED (
                 SELECT me.*, ",
             unread!("me"), " AS unread
-                FROM ", mine_with_conversations!(), "
-                WHERE ", $filter, " ($13::boolean IS NULL OR $14::timestamptz IS NULL OR ", $after, ")
+                FROM ", with_conversations!("mine"), "
+                WHERE ", $filter, " AND ($13::boolean IS NULL OR $14::timestamptz IS NULL OR ", $after, ")
                 ORDER BY ", $order, " OFFSET $16 LIMIT $17
             )
             SELECT ", conversation_columns!(), ", c.unread, k.delivered, k.read, m.*
             FROM (
                 SELECT c.*, me.joined_seq AS my_seq, me.archived_at, me.pinned_at, me.muted_at, me.muted_until, me.unread
-                FROM picked me
-                CROSS JOIN LATERAL (SELECT * FROM conversations x WHERE x.id = me.conversation_id OFFSET 0) c
+                FROM ", with_conversations!("picked"), "
             ) c
             CROSS JOIN LATERAL ", everyone!(), " k
             LEFT JOIN LATERAL (
@@ -122,11 +123,9 @@ macro_rules! pages {
         ]
     };
 }
-const PAGES: [&str; 4] = pages!("", "");
-const PAGES_FILTERED: [&str; 4] =
-    pages!(" AND $12::uuid[] IS NULL", concat!(filtered!(), unread_as_asked!(), " AND"));
-const PAGES_AMONG: [&str; 4] =
-    pages!(" AND conversation_id = ANY ($12::uuid[])", concat!(filtered!(), unread_as_asked!(), " AND"));
+const PAGES: [&str; 4] = pages!("", "true");
+const PAGES_FILTERED: [&str; 4] = pages!("", filtered!());
+const PAGES_AMONG: [&str; 4] = pages!(" AND conversation_id = ANY ($12::uuid[])", filtered!());
 
 const TITLES: &str = concat!(
     mine!(""),
@@ -134,10 +133,9 @@ const TITLES: &str = concat!(
     FROM (
         SELECT c.id, c.title, c.updated_at
         FROM ",
-    mine_with_conversations!(),
+    with_conversations!("mine"),
     " WHERE ",
     filtered!(),
-    unread_as_asked!(),
     "
         ORDER BY c.updated_at DESC, c.id DESC LIMIT $12
     ) c
@@ -209,7 +207,7 @@ struct UnreadRow {
     unread: i64,
 }
 
-/// Binds the parameters of [`filtered`] and [`unread_as_asked`] to a query.
+/// Binds the parameters of [`filtered`] to a query.
 macro_rules! bind_filter {
     ($sql:expr, $viewer:expr, $filter:expr) => {{
         let filter: &InboxFilter = $filter;

@@ -35,6 +35,7 @@ mod second_factors;
 mod sessions;
 mod sql;
 mod titles;
+mod together;
 mod users;
 mod vitals;
 

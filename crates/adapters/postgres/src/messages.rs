@@ -1,4 +1,7 @@
-//! `messages::MessageLog`: reads go through the pool, appends through [`GroupCommit`]'s writers.
+//! `messages::MessageLog`: appends go through [`GroupCommit`]'s writers, what those who come back ask for is asked
+//! [together](crate::together), and the rest through the pool.
+
+use std::collections::HashSet;
 
 use alivio_kernel::ids::{ConversationId, MessageId, UserId, Uuid};
 use alivio_kernel::{BoxError, Effects, Sealed};
@@ -12,9 +15,10 @@ use diesel::QueryableByName;
 use diesel::sql_types::{
     Array, BigInt, Bool, Bytea, Float, Integer, Nullable, Text, Timestamptz, Uuid as SqlUuid,
 };
-use diesel_async::{AsyncConnection, RunQueryDsl};
+use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
 
-use crate::sql::prepared;
+use crate::sql::{Id, prepared};
+use crate::together::{Statement, in_order};
 use crate::{Database, effects};
 
 /// The columns of a [`MessageRow`], of `messages m`.
@@ -35,6 +39,16 @@ macro_rules! unread {
 }
 
 pub(crate) use {message_columns, unread};
+
+/// Whether a block stands between the two of `conversations c`, if it is direct.
+macro_rules! blocked {
+    () => {
+        "coalesce(c.kind = 'direct' AND (
+            SELECT true FROM blocks b
+            WHERE least(b.blocker_id, b.blocked_id) = c.direct_low
+              AND greatest(b.blocker_id, b.blocked_id) = c.direct_high LIMIT 1), false)"
+    };
+}
 
 // One row without a message stands for an empty page; no row at all for no access.
 macro_rules! history {
@@ -114,10 +128,19 @@ const EARLIER: &str = concat!(
     WHERE me.conversation_id = $1 AND me.user_id = $2 AND me.left_seq IS NULL"
 );
 
-const MARKS: &str = "
-    SELECT coalesce(array_agg(p.user_id), '{}') AS users, coalesce(array_agg(p.delivered_up_to), '{}') AS delivered,
-        coalesce(array_agg(p.read_up_to), '{}') AS read
-    FROM participants p WHERE p.conversation_id = $1 AND p.left_seq IS NULL";
+/// Everyone's marks in a conversation.
+macro_rules! marks {
+    ($conversation:literal) => {
+        concat!(
+            "SELECT coalesce(array_agg(p.user_id), '{}') AS users,
+                coalesce(array_agg(p.delivered_up_to), '{}') AS delivered, coalesce(array_agg(p.read_up_to), '{}') AS read
+            FROM participants p WHERE p.conversation_id = ",
+            $conversation,
+            " AND p.left_seq IS NULL"
+        )
+    };
+}
+const MARKS: &str = marks!("$1");
 
 /// Everyone's marks in `conversations c`, as `viewer` may see them: where it is not shown who has read what (S0-36),
 /// only the viewer's own tells it.
@@ -134,14 +157,42 @@ macro_rules! shown_marks {
     };
 }
 
-const POSITION: &str = concat!(
-    "SELECT me.joined_seq, c.last_seq, c.last_revision, c.members_version, k.users, k.delivered, k.read
-    FROM participants me
-    JOIN conversations c ON c.id = me.conversation_id
-    CROSS JOIN LATERAL (",
-    shown_marks!("me.user_id"),
+// Many ask about the same conversation, whose marks are read once.
+const POSITIONS: &str = concat!(
+    "WITH asked AS (
+        SELECT * FROM unnest($1::uuid[], $2::uuid[]) WITH ORDINALITY AS a (conversation_id, user_id, ord)
+    ), rooms AS MATERIALIZED (
+        SELECT c.id, c.last_seq, c.last_revision, c.members_version,
+            c.settings ->> 'read_receipts' IS DISTINCT FROM 'false' AS shows_reading, ",
+    blocked!(),
+    " AS is_blocked, k.users, k.delivered, k.read
+        FROM (SELECT DISTINCT a.conversation_id FROM asked a) d
+        JOIN conversations c ON c.id = d.conversation_id
+        CROSS JOIN LATERAL (",
+    marks!("c.id"),
     ") k
-    WHERE me.conversation_id = $1 AND me.user_id = $2 AND me.left_seq IS NULL"
+    )
+    SELECT a.ord, me.joined_seq, r.last_seq, r.last_revision, r.members_version, r.shows_reading, r.is_blocked,
+        r.users, r.delivered, r.read
+    FROM asked a
+    JOIN participants me ON me.conversation_id = a.conversation_id AND me.user_id = a.user_id AND me.left_seq IS NULL
+    JOIN rooms r ON r.id = me.conversation_id"
+);
+
+// What those who come back have missed. One row without a message stands for nothing.
+const REPLAYS: &str = concat!(
+    "SELECT a.ord, m.*
+    FROM unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::bigint[]) WITH ORDINALITY
+        AS a (conversation_id, user_id, seq, size, ord)
+    JOIN participants me ON me.conversation_id = a.conversation_id AND me.user_id = a.user_id AND me.left_seq IS NULL
+    LEFT JOIN LATERAL (
+        SELECT ",
+    message_columns!(),
+    " FROM messages m
+        WHERE m.conversation_id = me.conversation_id AND m.seq >= me.joined_seq AND m.seq > a.seq
+        ORDER BY m.seq LIMIT a.size
+    ) m ON true
+    ORDER BY a.ord, m.seq"
 );
 
 // After the macros, which they use.
@@ -150,7 +201,9 @@ mod feed;
 mod group_commit;
 mod reader;
 mod search;
+mod shredder;
 
+pub(crate) use changes::Aftermaths;
 pub use group_commit::GroupCommit;
 
 // The lock waits for whoever moves the same marks, and then shows where they left them.
@@ -187,6 +240,52 @@ const ADVANCE: &str = "
             - coalesce(moved.read_up_to, me.read_up_to)
             - (me.own_total - coalesce(moved.own_read, me.own_read))) AS unread
     FROM me LEFT JOIN moved ON true";
+
+// The same for many, each for another participant. Of those that somebody holds nothing is said: whoever appends holds
+// several in any order, and must not wait for us while we wait for them.
+const ADVANCE_MANY: &str = "
+    WITH asked AS (
+        SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::uuid[], $5::text[], $6::timestamptz[])
+            WITH ORDINALITY AS a (conversation_id, user_id, seq, message_id, mark, at, ord)
+    ), me AS MATERIALIZED (
+        SELECT a.ord, a.mark, a.at, p.conversation_id, p.user_id, p.delivered_up_to, p.read_up_to, p.own_total, p.own_read,
+            m.id AS message_id, m.seq
+        FROM asked a
+        JOIN participants p ON p.conversation_id = a.conversation_id AND p.user_id = a.user_id AND p.left_seq IS NULL
+        CROSS JOIN LATERAL (
+            SELECT m.id, m.seq FROM messages m WHERE m.conversation_id = a.conversation_id AND m.seq = a.seq
+            UNION ALL
+            SELECT m.id, m.seq FROM messages m WHERE m.id = a.message_id AND m.conversation_id = a.conversation_id
+        ) m
+        WHERE m.seq >= p.joined_seq
+        FOR NO KEY UPDATE OF p SKIP LOCKED
+    ), moved AS (
+        UPDATE participants p SET
+            delivered_up_to = greatest(me.delivered_up_to, me.seq),
+            read_up_to = CASE WHEN me.mark = 'read' THEN me.seq ELSE me.read_up_to END,
+            own_read = me.own_read + CASE WHEN me.mark = 'read' THEN (
+                SELECT count(*) FROM messages m
+                WHERE m.conversation_id = me.conversation_id AND m.sender_id = me.user_id
+                  AND m.seq > me.read_up_to AND m.seq <= me.seq
+            ) ELSE 0 END
+        FROM me
+        WHERE p.conversation_id = me.conversation_id AND p.user_id = me.user_id
+          AND CASE WHEN me.mark = 'read' THEN me.read_up_to ELSE me.delivered_up_to END < me.seq
+        RETURNING me.ord, me.mark, me.at, me.message_id, me.seq, p.conversation_id, p.user_id, p.delivered_up_to,
+            p.read_up_to, p.own_read
+    ), logged AS (
+        INSERT INTO mark_moves (conversation_id, user_id, mark, up_to, moved_at)
+        SELECT conversation_id, user_id, mark, seq, at FROM moved
+    ), noted AS (
+        INSERT INTO changes (conversation_id, kind, message_id, seq, user_id, at)
+        SELECT conversation_id, 'receipt.' || mark, message_id, seq, user_id, at FROM moved ORDER BY ord
+    )
+    SELECT me.ord, me.message_id, moved.seq IS NOT NULL AS moved,
+        coalesce(moved.delivered_up_to, me.delivered_up_to) AS delivered_up_to,
+        coalesce(moved.read_up_to, me.read_up_to) AS read_up_to,
+        greatest(0, c.last_seq - coalesce(moved.read_up_to, me.read_up_to)
+            - (me.own_total - coalesce(moved.own_read, me.own_read))) AS unread
+    FROM me JOIN conversations c ON c.id = me.conversation_id LEFT JOIN moved ON moved.ord = me.ord";
 
 const NEWEST_OF: &str = "
     SELECT m.id FROM messages m
@@ -353,6 +452,8 @@ impl MarksRow {
 #[derive(QueryableByName)]
 struct PositionRow {
     #[diesel(sql_type = BigInt)]
+    ord: i64,
+    #[diesel(sql_type = BigInt)]
     joined_seq: i64,
     #[diesel(sql_type = BigInt)]
     last_seq: i64,
@@ -360,8 +461,41 @@ struct PositionRow {
     last_revision: i64,
     #[diesel(sql_type = BigInt)]
     members_version: i64,
+    #[diesel(sql_type = Bool)]
+    shows_reading: bool,
+    #[diesel(sql_type = Bool)]
+    is_blocked: bool,
     #[diesel(embed)]
     marks: MarksRow,
+}
+
+impl PositionRow {
+    fn restore(self, viewer: UserId) -> Position {
+        let Self { joined_seq, last_seq, last_revision, members_version, .. } = self;
+        let mut marks = self.marks.restore();
+        let is_shown = |marks: &Marks| !self.is_blocked || marks.user_id == viewer;
+        marks.retain(is_shown);
+        for theirs in marks.iter_mut().filter(|marks| !self.shows_reading && marks.user_id != viewer) {
+            theirs.read_up_to = 0;
+        }
+        Position { joined_seq, last_seq, last_revision, members_version, marks }
+    }
+}
+
+#[derive(QueryableByName)]
+struct ReplayRow {
+    #[diesel(sql_type = BigInt)]
+    ord: i64,
+    #[diesel(embed)]
+    message: MessageRow,
+}
+
+#[derive(QueryableByName)]
+struct OneOfMoved {
+    #[diesel(sql_type = BigInt)]
+    ord: i64,
+    #[diesel(embed)]
+    moved: MovedRow,
 }
 
 #[derive(QueryableByName)]
@@ -378,6 +512,14 @@ struct MovedRow {
     unread: i64,
 }
 
+impl MovedRow {
+    fn restore(self, viewer: UserId) -> Moved {
+        let Self { message_id, moved, delivered_up_to, read_up_to, unread } = self;
+        let marks = Marks { user_id: viewer, delivered_up_to, read_up_to };
+        Moved { marks, moved, message_id: message_id.into(), unread }
+    }
+}
+
 #[derive(QueryableByName)]
 struct DigestRow {
     #[diesel(sql_type = SqlUuid)]
@@ -388,12 +530,6 @@ struct DigestRow {
     marks: MarksRow,
     #[diesel(embed)]
     last: MessageRow,
-}
-
-#[derive(QueryableByName)]
-struct Id {
-    #[diesel(sql_type = SqlUuid)]
-    id: Uuid,
 }
 
 pub(crate) fn unavailable(error: impl Into<BoxError>) -> Error {
@@ -437,6 +573,111 @@ impl Database {
     }
 }
 
+/// Where someone stands.
+pub(crate) struct Positions;
+
+impl Statement for Positions {
+    type Question = (ConversationId, UserId);
+    type Answer = Option<Position>;
+    const MOST: usize = 200;
+
+    async fn answer(
+        connection: &mut AsyncPgConnection,
+        questions: &[(ConversationId, UserId)],
+    ) -> Result<Vec<Option<Position>>, BoxError> {
+        let query = diesel::sql_query(POSITIONS)
+            .bind::<Array<SqlUuid>, _>(questions.iter().map(|(id, _)| id.uuid()).collect::<Vec<_>>())
+            .bind::<Array<SqlUuid>, _>(questions.iter().map(|(_, user)| user.uuid()).collect::<Vec<_>>());
+        let rows: Vec<PositionRow> = prepared(query).load(connection).await?;
+        let answers =
+            in_order(questions.len(), rows, |row| row.ord, || None, |answer, row| *answer = Some(row));
+        let restore = |(row, (_, viewer)): (Option<PositionRow>, &(ConversationId, UserId))| {
+            row.map(|row| row.restore(*viewer))
+        };
+        Ok(answers.into_iter().zip(questions).map(restore).collect())
+    }
+}
+
+/// What came after a number, and how much of it is wanted.
+pub(crate) struct Replay {
+    conversation: ConversationId,
+    viewer: UserId,
+    after: i64,
+    size: i64,
+}
+
+/// The next messages for those who come back.
+pub(crate) struct Replays;
+
+impl Statement for Replays {
+    type Question = Replay;
+    type Answer = Result<Option<Vec<StoredMessage>>, Error>;
+    const MOST: usize = 50;
+
+    async fn answer(
+        connection: &mut AsyncPgConnection,
+        questions: &[Replay],
+    ) -> Result<Vec<Self::Answer>, BoxError> {
+        let query = diesel::sql_query(REPLAYS)
+            .bind::<Array<SqlUuid>, _>(questions.iter().map(|q| q.conversation.uuid()).collect::<Vec<_>>())
+            .bind::<Array<SqlUuid>, _>(questions.iter().map(|q| q.viewer.uuid()).collect::<Vec<_>>())
+            .bind::<Array<BigInt>, _>(questions.iter().map(|q| q.after).collect::<Vec<_>>())
+            .bind::<Array<BigInt>, _>(questions.iter().map(|q| q.size).collect::<Vec<_>>());
+        let rows: Vec<ReplayRow> = prepared(query).load(connection).await?;
+        let pages = in_order(
+            questions.len(),
+            rows,
+            |row| row.ord,
+            || None,
+            |page: &mut Option<Vec<_>>, row| page.get_or_insert_default().extend(row.message.restore()),
+        );
+        Ok(pages.into_iter().map(|page| page.map(|page| page.into_iter().collect()).transpose()).collect())
+    }
+}
+
+/// A mark that is to be moved.
+pub(crate) struct Move {
+    conversation: ConversationId,
+    viewer: UserId,
+    mark: Mark,
+    target: Anchor,
+    at: DateTime<Utc>,
+}
+
+/// Marks that are to be moved, in one commit. What became of each; of those that have to be moved alone, nothing.
+pub(crate) struct Moves;
+
+impl Statement for Moves {
+    type Question = Move;
+    type Answer = Option<Moved>;
+    const MOST: usize = 200;
+
+    async fn answer(
+        connection: &mut AsyncPgConnection,
+        questions: &[Move],
+    ) -> Result<Vec<Option<Moved>>, BoxError> {
+        let mut seen = HashSet::new();
+        // A statement moves the marks of one person once. Another move of theirs has a target that nothing has.
+        let targets = questions.iter().map(|asked| {
+            let is_first = seen.insert((asked.conversation, asked.viewer));
+            if is_first { split(&asked.target) } else { (None, None) }
+        });
+        let (seqs, messages): (Vec<_>, Vec<_>) = targets.unzip();
+        let query = diesel::sql_query(ADVANCE_MANY)
+            .bind::<Array<SqlUuid>, _>(questions.iter().map(|q| q.conversation.uuid()).collect::<Vec<_>>())
+            .bind::<Array<SqlUuid>, _>(questions.iter().map(|q| q.viewer.uuid()).collect::<Vec<_>>())
+            .bind::<Array<Nullable<BigInt>>, _>(seqs)
+            .bind::<Array<Nullable<SqlUuid>>, _>(messages)
+            .bind::<Array<Text>, _>(questions.iter().map(|q| q.mark.as_str()).collect::<Vec<_>>())
+            .bind::<Array<Timestamptz>, _>(questions.iter().map(|q| q.at).collect::<Vec<_>>());
+        let rows: Vec<OneOfMoved> = prepared(query).load(connection).await?;
+        let answers =
+            in_order(questions.len(), rows, |row| row.ord, || None, |answer, row| *answer = Some(row));
+        let restore = |(row, asked): (Option<OneOfMoved>, &Move)| Some(row?.moved.restore(asked.viewer));
+        Ok(answers.into_iter().zip(questions).map(restore).collect())
+    }
+}
+
 #[async_trait]
 impl MessageLog for GroupCommit {
     async fn append(&self, entry: NewEntry) -> Result<Appended, Error> {
@@ -471,6 +712,12 @@ impl MessageLog for GroupCommit {
         conversation: ConversationId,
         history: &HistoryQuery,
     ) -> Result<Option<Vec<StoredMessage>>, Error> {
+        if let HistoryQuery::After(Anchor::Seq(after), size) = *history {
+            let question = Replay { conversation, viewer, after, size: size.get() + 1 };
+            let database = self.database();
+            let asked = database.queues.replays.ask(database.apart(), question);
+            return asked.await.map_err(unavailable)?;
+        }
         let Asked { sql, seq, message, offset } = asked(&BY_PARTICIPANT, history);
         let query = diesel::sql_query(sql)
             .bind::<SqlUuid, _>(conversation.uuid())
@@ -492,18 +739,9 @@ impl MessageLog for GroupCommit {
         viewer: UserId,
         conversation: ConversationId,
     ) -> Result<Option<Position>, Error> {
-        let query = diesel::sql_query(POSITION)
-            .bind::<SqlUuid, _>(conversation.uuid())
-            .bind::<SqlUuid, _>(viewer.uuid());
-        let mut connection = self.database().connection().await.map_err(unavailable)?;
-        let rows: Vec<PositionRow> = prepared(query).load(&mut connection).await.map_err(unavailable)?;
-        Ok(rows.into_iter().next().map(|row| Position {
-            joined_seq: row.joined_seq,
-            last_seq: row.last_seq,
-            last_revision: row.last_revision,
-            members_version: row.members_version,
-            marks: row.marks.restore(),
-        }))
+        let database = self.database();
+        let asked = database.queues.positions.ask(database.apart(), (conversation, viewer));
+        asked.await.map_err(unavailable)
     }
 
     async fn advance(
@@ -514,6 +752,13 @@ impl MessageLog for GroupCommit {
         target: &Anchor,
         now: DateTime<Utc>,
     ) -> Result<Option<Moved>, Error> {
+        let database = self.database();
+        let question = Move { conversation, viewer, mark, target: *target, at: now };
+        let together = database.queues.moves.ask(database.apart(), question).await.map_err(unavailable)?;
+        if together.is_some() {
+            return Ok(together);
+        }
+        // There is nothing to move, or somebody holds it: that is waited for alone.
         let (seq, message) = split(target);
         let query = diesel::sql_query(ADVANCE)
             .bind::<SqlUuid, _>(conversation.uuid())
@@ -522,18 +767,9 @@ impl MessageLog for GroupCommit {
             .bind::<Nullable<SqlUuid>, _>(message)
             .bind::<Text, _>(mark.as_str())
             .bind::<Timestamptz, _>(now);
-        let mut connection = self.database().connection().await.map_err(unavailable)?;
+        let mut connection = database.connection().await.map_err(unavailable)?;
         let rows: Vec<MovedRow> = prepared(query).load(&mut connection).await.map_err(unavailable)?;
-        Ok(rows.into_iter().next().map(|row| Moved {
-            marks: Marks {
-                user_id: viewer,
-                delivered_up_to: row.delivered_up_to,
-                read_up_to: row.read_up_to,
-            },
-            moved: row.moved,
-            message_id: row.message_id.into(),
-            unread: row.unread,
-        }))
+        Ok(rows.into_iter().next().map(|row| row.restore(viewer)))
     }
 
     async fn newest_of(

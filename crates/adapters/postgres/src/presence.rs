@@ -10,9 +10,10 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use diesel::sql_types::{Array, BigInt, Bool, Nullable, Text, Timestamptz, Uuid as SqlUuid};
 use diesel::{OptionalExtension, QueryableByName};
-use diesel_async::{AsyncConnection, RunQueryDsl};
+use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
 
 use crate::sql::prepared;
+use crate::together::{Statement, in_order};
 use crate::users::unavailable;
 use crate::{Database, effects};
 
@@ -28,10 +29,28 @@ const SET_PRIVACY: &str = "
     ON CONFLICT (user_id) DO UPDATE SET show_presence = excluded.show_presence,
         show_last_seen = excluded.show_last_seen";
 
+/// That no block stands between two people.
+macro_rules! no_block {
+    ($viewer:literal, $other:literal) => {
+        concat!(
+            "NOT EXISTS (SELECT 1 FROM blocks b WHERE b.blocker_id = ",
+            $viewer,
+            " AND b.blocked_id = ",
+            $other,
+            ") AND NOT EXISTS (SELECT 1 FROM blocks b WHERE b.blocked_id = ",
+            $viewer,
+            " AND b.blocker_id = ",
+            $other,
+            ")"
+        )
+    };
+}
+
 /// Everyone whom `$1` knows, active and without a block in between: the one half of who sees whom.
 macro_rules! known {
     () => {
-        "SELECT k.id, bool_or(k.is_contact) AS is_contact
+        concat!(
+            "SELECT k.id, bool_or(k.is_contact) AS is_contact
         FROM (
             SELECT c.contact_id AS id, true AS is_contact FROM contacts c WHERE c.user_id = $1
             UNION ALL
@@ -40,9 +59,10 @@ macro_rules! known {
                 AND p.user_id <> me.user_id
             WHERE me.user_id = $1 AND me.left_seq IS NULL
         ) k
-        WHERE NOT EXISTS (SELECT 1 FROM blocks b WHERE b.blocker_id = $1 AND b.blocked_id = k.id)
-          AND NOT EXISTS (SELECT 1 FROM blocks b WHERE b.blocked_id = $1 AND b.blocker_id = k.id)
-        GROUP BY k.id"
+        WHERE ",
+            no_block!("$1", "k.id"),
+            " GROUP BY k.id"
+        )
     };
 }
 
@@ -60,33 +80,40 @@ macro_rules! holds {
     };
 }
 
-/// Those of `$2` whom `$1` knows: as [`known`], but for a few. The `LIMIT` ends the search at the first conversation that
-/// both are in, of many.
+/// Those of `$3` whom those of `$2`, each at the same place, know: as [`known`], but for a few; `$1` numbers who asks. The
+/// `LIMIT` ends the search at the first conversation that both are in, of many.
 macro_rules! known_of_those {
     () => {
-        "SELECT o.id, k.is_contact
-        FROM (SELECT DISTINCT id FROM unnest($2::uuid[]) AS asked (id) WHERE id <> $1) o
+        concat!(
+            "SELECT o.ord, o.id, k.is_contact
+        FROM (
+            SELECT DISTINCT ord, viewer, id FROM unnest($1::bigint[], $2::uuid[], $3::uuid[]) AS asked (ord, viewer, id)
+            WHERE id <> viewer
+        ) o
         CROSS JOIN LATERAL (
-            SELECT EXISTS (SELECT 1 FROM contacts c WHERE c.user_id = $1 AND c.contact_id = o.id) AS is_contact
+            SELECT EXISTS (SELECT 1 FROM contacts c WHERE c.user_id = o.viewer AND c.contact_id = o.id) AS is_contact
         ) k
         LEFT JOIN LATERAL (
             SELECT true AS met FROM participants p
-            JOIN participants me ON me.conversation_id = p.conversation_id AND me.user_id = $1 AND me.left_seq IS NULL
+            JOIN participants me ON me.conversation_id = p.conversation_id AND me.user_id = o.viewer
+                AND me.left_seq IS NULL
             WHERE p.user_id = o.id AND p.left_seq IS NULL LIMIT 1
         ) s ON true
-        WHERE (k.is_contact OR s.met)
-          AND NOT EXISTS (SELECT 1 FROM blocks b WHERE b.blocker_id = $1 AND b.blocked_id = o.id)
-          AND NOT EXISTS (SELECT 1 FROM blocks b WHERE b.blocked_id = $1 AND b.blocker_id = o.id)"
+        WHERE (k.is_contact OR s.met) AND ",
+            no_block!("o.viewer", "o.id")
+        )
     };
 }
 
 macro_rules! views {
-    ($known:expr, $condition:literal) => {
+    ($ord:literal, $known:expr, $condition:literal) => {
         concat!(
-            "SELECT v.id, CASE WHEN v.shows_presence THEN v.chosen END AS chosen,
+            "SELECT v.ord, v.id, CASE WHEN v.shows_presence THEN v.chosen END AS chosen,
                 CASE WHEN v.shows_last_seen THEN v.last_seen_at END AS last_seen_at
             FROM (
-                SELECT known.id, coalesce(p.chosen, 'online') AS chosen, u.last_seen_at,
+                SELECT ",
+            $ord,
+            " AS ord, known.id, coalesce(p.chosen, 'online') AS chosen, u.last_seen_at,
                     ",
             holds!("p.show_presence", "known.is_contact"),
             " AS shows_presence,
@@ -105,9 +132,9 @@ macro_rules! views {
     };
 }
 
-const VIEWS: &str = views!(known_of_those!(), "");
+const VIEWS: &str = views!("known.ord", known_of_those!(), "");
 const ALL_VIEWS: &str =
-    views!(known!(), " AND ($2::uuid IS NULL OR v.id > $2) ORDER BY v.id OFFSET $3 LIMIT $4");
+    views!("0::bigint", known!(), " AND ($2::uuid IS NULL OR v.id > $2) ORDER BY v.id OFFSET $3 LIMIT $4");
 
 const AUDIENCE: &str = concat!(
     "SELECT coalesce(p.chosen, 'online') AS chosen,
@@ -142,7 +169,9 @@ struct PreferencesRow {
 }
 
 #[derive(QueryableByName)]
-struct ViewRow {
+pub(crate) struct ViewRow {
+    #[diesel(sql_type = BigInt)]
+    ord: i64,
     #[diesel(sql_type = SqlUuid)]
     id: Uuid,
     #[diesel(sql_type = Nullable<Text>)]
@@ -171,6 +200,33 @@ impl ViewRow {
     fn restore(self) -> Result<PresenceView, Error> {
         let chosen = self.chosen.as_deref().map(ChosenPresence::parse).transpose()?;
         Ok(PresenceView { user_id: self.id.into(), chosen, last_seen_at: self.last_seen_at })
+    }
+}
+
+/// What someone sees of others.
+pub(crate) struct Views;
+
+impl Statement for Views {
+    type Question = (UserId, Vec<Uuid>);
+    type Answer = Vec<ViewRow>;
+    const MOST: usize = 200;
+
+    async fn answer(
+        connection: &mut AsyncPgConnection,
+        questions: &[(UserId, Vec<Uuid>)],
+    ) -> Result<Vec<Vec<ViewRow>>, BoxError> {
+        let (mut ords, mut viewers, mut others) = (Vec::new(), Vec::new(), Vec::new());
+        for (ord, (viewer, of_one)) in (1_i64..).zip(questions) {
+            ords.extend(of_one.iter().map(|_| ord));
+            viewers.extend(of_one.iter().map(|_| viewer.uuid()));
+            others.extend_from_slice(of_one);
+        }
+        let query = diesel::sql_query(VIEWS)
+            .bind::<Array<BigInt>, _>(ords)
+            .bind::<Array<SqlUuid>, _>(viewers)
+            .bind::<Array<SqlUuid>, _>(others);
+        let rows: Vec<ViewRow> = prepared(query).load(connection).await?;
+        Ok(in_order(questions.len(), rows, |row| row.ord, Vec::new, Vec::push))
     }
 }
 
@@ -216,11 +272,8 @@ impl PresenceStore for Database {
     }
 
     async fn views(&self, viewer: UserId, others: &[UserId]) -> Result<Vec<PresenceView>, Error> {
-        let others: Vec<Uuid> = others.iter().map(|id| id.uuid()).collect();
-        let query =
-            diesel::sql_query(VIEWS).bind::<SqlUuid, _>(viewer.uuid()).bind::<Array<SqlUuid>, _>(others);
-        let mut connection = self.connection().await.map_err(unavailable)?;
-        let rows: Vec<ViewRow> = prepared(query).load(&mut connection).await.map_err(unavailable)?;
+        let others = others.iter().map(|id| id.uuid()).collect();
+        let rows = self.queues.views.ask(self.apart(), (viewer, others)).await.map_err(unavailable)?;
         rows.into_iter().map(ViewRow::restore).collect()
     }
 

@@ -1,5 +1,6 @@
 //! `accounts::SessionStore`.
 
+use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 
 use alivio_accounts::{
@@ -7,16 +8,17 @@ use alivio_accounts::{
     SecretHash, SessionRecord, SessionStage, SessionStore, USUAL_FOR,
 };
 use alivio_kernel::ids::{SessionId, UserId, Uuid};
-use alivio_kernel::{Caller, Effects, Origin};
+use alivio_kernel::{BoxError, Caller, Effects, Origin};
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel::result::Error as DieselError;
-use diesel::sql_types::{BigInt, Bool, Bytea, Integer, Nullable, Text, Timestamptz, Uuid as SqlUuid};
+use diesel::sql_types::{Array, BigInt, Bool, Bytea, Integer, Nullable, Text, Timestamptz, Uuid as SqlUuid};
 use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
 
-use crate::schema::{sessions, users, websocket_tickets};
-use crate::sql::prepared;
+use crate::schema::{sessions, websocket_tickets};
+use crate::sql::{Id, prepared};
+use crate::together::Statement;
 use crate::users::unavailable;
 use crate::{Database, effects};
 
@@ -98,6 +100,26 @@ const TOUCH: &str = "
     WHERE s.id = $1 AND s.revoked_at IS NULL AND s.expires_at > $2 AND s.last_active_at > $3
         AND u.id = s.user_id AND u.is_active";
 
+// Of sessions that someone else holds nothing is said: whoever ends several of them may wait for us.
+const TOUCH_MANY: &str = "
+    WITH asked AS (
+        SELECT a.id, max(a.now) AS now, max(a.idle_since) AS idle_since
+        FROM unnest($1::uuid[], $2::timestamptz[], $3::timestamptz[]) AS a (id, now, idle_since) GROUP BY a.id
+    ), held AS (
+        SELECT s.id, a.now FROM asked a
+        JOIN sessions s ON s.id = a.id AND s.revoked_at IS NULL AND s.expires_at > a.now
+            AND s.last_active_at > a.idle_since
+        JOIN users u ON u.id = s.user_id AND u.is_active
+        FOR NO KEY UPDATE OF s SKIP LOCKED
+    )
+    UPDATE sessions s SET last_active_at = greatest(s.last_active_at, held.now) FROM held WHERE s.id = held.id
+    RETURNING s.id";
+
+const LIVE: &str = "
+    SELECT s.id, s.user_id, u.role, s.stage, s.expires_at, s.last_active_at
+    FROM sessions s JOIN users u ON u.id = s.user_id AND u.is_active
+    WHERE s.id = ANY ($1) AND s.revoked_at IS NULL";
+
 const LIST: &str = "
     SELECT s.id, s.created_at, s.last_active_at, s.expires_at, s.stage, host(s.address) AS address, s.device,
         s.is_new_device
@@ -126,9 +148,19 @@ struct Rotated {
 }
 
 #[derive(QueryableByName)]
-struct Id {
+struct LiveRow {
     #[diesel(sql_type = SqlUuid)]
     id: Uuid,
+    #[diesel(sql_type = SqlUuid)]
+    user_id: Uuid,
+    #[diesel(sql_type = Text)]
+    role: String,
+    #[diesel(sql_type = Text)]
+    stage: String,
+    #[diesel(sql_type = Timestamptz)]
+    expires_at: DateTime<Utc>,
+    #[diesel(sql_type = Timestamptz)]
+    last_active_at: DateTime<Utc>,
 }
 
 /// What a statement says that begins another epoch.
@@ -321,6 +353,53 @@ fn live(
     Ok(LiveSession { caller, stage: stage(stage_name)?, expires_at, last_active_at })
 }
 
+/// Which sessions have not been ended.
+pub(crate) struct Lives;
+
+impl Statement for Lives {
+    type Question = SessionId;
+    type Answer = Option<Result<LiveSession, Error>>;
+    const MOST: usize = 500;
+
+    async fn answer(
+        connection: &mut AsyncPgConnection,
+        sessions: &[SessionId],
+    ) -> Result<Vec<Self::Answer>, BoxError> {
+        let ids: Vec<Uuid> = sessions.iter().map(|id| id.uuid()).collect();
+        let rows: Vec<LiveRow> =
+            prepared(diesel::sql_query(LIVE).bind::<Array<SqlUuid>, _>(ids)).load(connection).await?;
+        let found: HashMap<Uuid, LiveRow> = rows.into_iter().map(|row| (row.id, row)).collect();
+        let restore = |row: &LiveRow| {
+            live(row.id, row.user_id, &row.role, &row.stage, row.expires_at, row.last_active_at)
+        };
+        Ok(sessions.iter().map(|id| found.get(&id.uuid()).map(restore)).collect())
+    }
+}
+
+/// Sessions in which something was done, and when. Whether that was noted; if not, they are over or somebody holds them.
+pub(crate) struct Touches;
+
+impl Statement for Touches {
+    type Question = (SessionId, DateTime<Utc>);
+    type Answer = bool;
+    const MOST: usize = 500;
+
+    async fn answer(
+        connection: &mut AsyncPgConnection,
+        touched: &[(SessionId, DateTime<Utc>)],
+    ) -> Result<Vec<bool>, BoxError> {
+        let query = diesel::sql_query(TOUCH_MANY)
+            .bind::<Array<SqlUuid>, _>(touched.iter().map(|(id, _)| id.uuid()).collect::<Vec<_>>())
+            .bind::<Array<Timestamptz>, _>(touched.iter().map(|(_, now)| *now).collect::<Vec<_>>())
+            .bind::<Array<Timestamptz>, _>(
+                touched.iter().map(|(_, now)| *now - IDLE_LIFETIME).collect::<Vec<_>>(),
+            );
+        let rows: Vec<Id> = prepared(query).load(connection).await?;
+        let noted: HashSet<Uuid> = rows.into_iter().map(|row| row.id).collect();
+        Ok(touched.iter().map(|(id, _)| noted.contains(&id.uuid())).collect())
+    }
+}
+
 #[async_trait]
 impl SessionStore for Database {
     async fn open(&self, session: &NewSession, admission: &Admission) -> Result<Vec<SessionId>, Error> {
@@ -406,6 +485,10 @@ impl SessionStore for Database {
     }
 
     async fn touch(&self, session: SessionId, now: DateTime<Utc>) -> Result<bool, Error> {
+        let touched = self.queues.touches.ask(self.apart(), (session, now));
+        if touched.await.map_err(unavailable)? {
+            return Ok(true);
+        }
         let query = diesel::sql_query(TOUCH)
             .bind::<SqlUuid, _>(session.uuid())
             .bind::<Timestamptz, _>(now)
@@ -425,23 +508,8 @@ impl SessionStore for Database {
     }
 
     async fn live(&self, session: SessionId, now: DateTime<Utc>) -> Result<Option<LiveSession>, Error> {
-        let mut connection = self.connection().await.map_err(unavailable)?;
-        let row: Option<(Uuid, String, String, DateTime<Utc>, DateTime<Utc>)> = sessions::table
-            .inner_join(users::table)
-            .filter(sessions::id.eq(session.uuid()))
-            .filter(sessions::revoked_at.is_null())
-            .filter(sessions::expires_at.gt(now))
-            .filter(sessions::last_active_at.gt(now - IDLE_LIFETIME))
-            .filter(users::is_active)
-            .select((users::id, users::role, sessions::stage, sessions::expires_at, sessions::last_active_at))
-            .first(&mut connection)
-            .await
-            .optional()
-            .map_err(unavailable)?;
-        row.map(|(user, role, stage, expires_at, last_active_at)| {
-            live(session.uuid(), user, &role, &stage, expires_at, last_active_at)
-        })
-        .transpose()
+        let live = self.queues.lives.ask(self.apart(), session).await.map_err(unavailable)?;
+        Ok(live.transpose()?.filter(|live| live.lives(now)))
     }
 
     async fn put_ticket(

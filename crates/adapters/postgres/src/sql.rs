@@ -1,8 +1,11 @@
 //! Raw SQL that is prepared once per connection.
 
+use alivio_kernel::ids::Uuid;
+use diesel::QueryableByName;
 use diesel::pg::Pg;
 use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
 use diesel::result::QueryResult;
+use diesel::sql_types::Uuid as SqlUuid;
 
 /// Wraps `sql_query(…)`, which diesel would otherwise prepare anew each time, since it cannot know that
 /// the text is always the same. Only for texts that are: each different one stays prepared.
@@ -31,4 +34,11 @@ impl<Q: QueryFragment<Pg>> QueryFragment<Pg> for Prepared<Q> {
     fn is_safe_to_cache_prepared(&self, _backend: &Pg) -> QueryResult<bool> {
         Ok(true)
     }
+}
+
+/// A row of which only the id is asked for.
+#[derive(QueryableByName)]
+pub(crate) struct Id {
+    #[diesel(sql_type = SqlUuid)]
+    pub(crate) id: Uuid,
 }

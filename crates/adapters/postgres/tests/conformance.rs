@@ -24,8 +24,8 @@ use alivio_kernel::{
 };
 use alivio_messages::testing::change_log;
 use alivio_messages::{
-    Anchor, Appended, ClientMessageId, GrantedLog, Header, HistoryQuery, MessageLog, MessageSent, NewEntry,
-    Pass,
+    Anchor, Appended, ClientMessageId, GrantedLog, Header, HistoryQuery, Mark, MessageLog, MessageSent,
+    NewEntry, Pass,
 };
 use alivio_postgres::{Database, DatabaseOptions, GroupCommit};
 use alivio_testkit::conformance::{broadcasts, data_key_store, outbox_store};
@@ -389,6 +389,31 @@ async fn log() -> alivio_messages::testing::Fixture {
     alivio_messages::testing::Fixture { log: Arc::new(world.log.clone()), world }
 }
 alivio_messages::message_log_conformance!(log);
+
+/// Those who append hold several marks in any order: to wait for one of them with others in hand would be a deadlock.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mark_that_somebody_holds_keeps_no_other_back() {
+    use alivio_messages::testing::World;
+    const HOLD: &str = "SELECT FROM participants WHERE user_id = $1 FOR UPDATE";
+    let clinic = Clinic::fresh().await;
+    let people = [clinic.user().await, clinic.user().await];
+    let conversation = World::conversation(&*clinic, &people).await;
+    alivio_conversations::testing::World::message(&*clinic, conversation, people[0], at()).await;
+    let (mut other, connection) = tokio_postgres::connect(clinic.test.url(), NoTls).await.unwrap();
+    tokio::spawn(connection);
+    let held = other.transaction().await.unwrap();
+    held.execute(HOLD, &[&people[0].uuid()]).await.unwrap();
+
+    let mut moves = people.map(|person| {
+        let log = clinic.log.clone();
+        let target = Anchor::Seq(1);
+        tokio::spawn(async move { log.advance(person, conversation, Mark::Delivered, &target, at()).await })
+    });
+    assert!((&mut moves[1]).await.unwrap().unwrap().is_some_and(|moved| moved.moved));
+    assert!(!moves[0].is_finished(), "it is held");
+    held.rollback().await.unwrap();
+    assert!((&mut moves[0]).await.unwrap().unwrap().is_some_and(|moved| moved.moved));
+}
 
 /// A transaction that has noted something and not committed.
 struct Open(tokio_postgres::Client);

@@ -62,7 +62,8 @@ fn is_text(value: &Value, text: &str) -> bool {
     }
 }
 
-fn timed_out() -> RedisError {
+/// It took too long.
+pub(crate) fn timed_out() -> RedisError {
     RedisError::from(std::io::Error::from(std::io::ErrorKind::TimedOut))
 }
 

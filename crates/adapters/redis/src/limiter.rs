@@ -11,7 +11,7 @@ use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
 use crate::RedisBus;
-use crate::connection::{Connection, Line};
+use crate::connection::{Connection, Line, timed_out};
 
 /// How long one who asks waits for Redis.
 const PATIENCE: Duration = Duration::from_millis(100);
@@ -129,7 +129,7 @@ impl Shared {
         let error = match asked {
             Ok(Ok(answer)) => return Some(answer),
             Ok(Err(error)) => error,
-            Err(_) => RedisError::from(std::io::Error::from(std::io::ErrorKind::TimedOut)),
+            Err(_) => timed_out(),
         };
         *self.rests_until() = Some(Instant::now() + PAUSE);
         tracing::warn!(error = %error, "limits.counted_alone");

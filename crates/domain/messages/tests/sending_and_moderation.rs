@@ -5,7 +5,7 @@
 use std::sync::{Arc, Mutex};
 
 use alivio_kernel::SequentialIds;
-use alivio_kernel::ids::{ConversationId, MessageId, SessionId, UserId, Uuid};
+use alivio_kernel::ids::{MessageId, SessionId, UserId, Uuid};
 use alivio_kernel::sealing::PlainSealer;
 use alivio_kernel::{
     AuditEntry, AuditSink, BoxError, Caller, Clock, Denied, DomainError, ManualClock, PageSize, Role,
@@ -21,22 +21,12 @@ use alivio_messages::{
 use async_trait::async_trait;
 use chrono::TimeDelta;
 
-const STORED: Appended = Appended::Stored { seq: 1, number: 1, members_version: 1, expires_at: None };
-const TEAM: Room = Room {
-    is_direct: false,
-    is_emergency: false,
-    is_care: false,
-    is_case_discussion: false,
-    file_sharing: true,
-    typing_indicators: true,
-    read_receipts: true,
-    message_editing: true,
-    message_deletion: true,
-};
+mod common;
 
-fn conversation() -> ConversationId {
-    Uuid::from_u128(0xC0).into()
-}
+use common::{ROOM, conversation};
+
+const STORED: Appended = Appended::Stored { seq: 1, number: 1, members_version: 1, expires_at: None };
+const TEAM: Room = Room { is_care: false, ..ROOM };
 
 fn user(n: u128) -> UserId {
     Uuid::from_u128(n).into()

@@ -21,7 +21,7 @@ use alivio_accounts::UserSummary;
 use alivio_kernel::ids::{ConversationId, MessageId, UserId};
 use alivio_kernel::{Clock, FieldError, Rule, SystemClock};
 use alivio_messages::{Change, Content, Mark, MarksMoved};
-use alivio_platform::live::{Frame, Happening, LiveSession, Vocabulary};
+use alivio_platform::live::{ComeBack, Frame, Happening, LiveSession, Vocabulary};
 use alivio_platform::{FileView, MessageView};
 use bytestring::ByteString;
 use serde::Deserialize;
@@ -56,7 +56,12 @@ pub(super) async fn open_chat(
     let conversation = ConversationId::from(conversation.into_inner());
     let dialect = Dialect::of(request.query_string())?;
     let (mut session, inbox) = connect(&state, live.caller)?;
+    let entry = session.enter().await.map_err(|ComeBack(after)| {
+        let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable");
+        problem.with(json!({"retry_after": after.as_secs()}))
+    })?;
     session.subscribe(&[conversation]).await?;
+    drop(entry);
     open(&request, body, &state, (session, inbox), live.expires_at, Documented { conversation, dialect })
 }
 

@@ -16,7 +16,8 @@ const ABOUT: &str = "Secure conversations between patients and professionals, as
     `seq`; after a reconnect, `resume` with the last one you have: nothing is missing and nothing comes twice.\n\n\
     A person has 10 sockets open at most; the next is refused with 429 `too_many_sockets`.\n\n\
     Close codes: 4401 the session has ended; 4429 too many commands; 4008 you read too slowly, resume; 1009 the frame is \
-    too large, or in too many parts; 1003 not text; 1012 the server restarts, come back and resume; 1013 try again and resume.";
+    too large, or in too many parts; 1003 not text; 1012 the server restarts, come back and resume; 1013 too much \
+    is asked for at once: the reason, `try_again retry_after=7`, says after how many seconds to come back and resume.";
 
 /// Something with a name and a type.
 pub(super) struct Described {

@@ -42,6 +42,7 @@ events! {
     "typing" Typing(TypingData), "Someone types, or has stopped.";
     "receipt.delivered" Delivered(ReceiptData), "A device of someone has more messages.";
     "receipt.read" Read(ReceiptData), "Someone has read more messages.";
+    "receipts" Receipts(ReceiptsData), "Several people have received or read more; each once for each of the two.";
     "unread.changed" UnreadChanged(UnreadData), "You have read on, on one of your devices.";
     "sync.gap" Gap(GapData), "You have more than there is. Read the conversation anew, and go on from here.";
     "session.revoked" SessionRevoked(RevokedData), "Your session has ended. The last word before the socket closes.";
@@ -86,7 +87,7 @@ pub(super) struct Event {
     conversation_id: Option<Uuid>,
     /// When.
     at: DateTime<Utc>,
-    /// Who did it; nobody, when a time was over.
+    /// Who did it; nobody, when a time was over or several did.
     actor: Option<Uuid>,
     /// The rest.
     #[schema(value_type = Object)]
@@ -133,18 +134,19 @@ fn told(frame: &Frame) -> (Option<UserId>, Told) {
                 expires_in_ms: TYPING_LIFETIME.as_millis(),
             }),
         ),
-        Happening::MarksMoved(MarksMoved { mark, marks, message_id, .. }) => {
-            let data = ReceiptData {
-                user_id: marks.user_id.uuid(),
-                message_id: message_id.uuid(),
-                delivered_up_to: marks.delivered_up_to,
-                read_up_to: marks.read_up_to,
-            };
-            let told = match mark {
+        Happening::MarksMoved(moved) => {
+            let told = match moved.mark {
                 Mark::Delivered => Told::Delivered,
                 Mark::Read => Told::Read,
             };
-            (marks.user_id, told(data))
+            (moved.marks.user_id, told(ReceiptData::from(moved)))
+        }
+        Happening::Gathered(each) => {
+            let receipts = each.iter().filter_map(|frame| match &frame.what {
+                Happening::MarksMoved(moved) => Some(OneReceipt::from(moved)),
+                _ => None,
+            });
+            return (None, Told::Receipts(ReceiptsData { receipts: receipts.collect() }));
         }
         Happening::UnreadChanged { user_id, unread } => {
             (*user_id, Told::UnreadChanged(UnreadData { conversation_id, unread_count: *unread }))
@@ -245,6 +247,42 @@ pub(super) struct ReceiptData {
     /// They have read all messages up to this `seq`.
     #[schema(example = 15)]
     read_up_to: i64,
+}
+
+impl From<&MarksMoved> for ReceiptData {
+    fn from(MarksMoved { marks, message_id, .. }: &MarksMoved) -> Self {
+        Self {
+            user_id: marks.user_id.uuid(),
+            message_id: message_id.uuid(),
+            delivered_up_to: marks.delivered_up_to,
+            read_up_to: marks.read_up_to,
+        }
+    }
+}
+
+/// How far several people have come.
+#[derive(Serialize, ToSchema)]
+pub(super) struct ReceiptsData {
+    /// In the order in which it happened.
+    receipts: Vec<OneReceipt>,
+}
+
+/// How far one of them has come.
+#[derive(Serialize, ToSchema)]
+struct OneReceipt {
+    /// `delivered` or `read`.
+    #[schema(example = "read")]
+    mark: &'static str,
+    /// When.
+    at: DateTime<Utc>,
+    #[serde(flatten)]
+    receipt: ReceiptData,
+}
+
+impl From<&MarksMoved> for OneReceipt {
+    fn from(moved: &MarksMoved) -> Self {
+        Self { mark: moved.mark.as_str(), at: moved.at, receipt: ReceiptData::from(moved) }
+    }
 }
 
 /// How much is left to read.

@@ -83,7 +83,9 @@ async fn issue_ticket(state: web::Data<State>, SignedIn(caller): SignedIn) -> Re
 ///    its `actor`; `at` is then the time at which it is told;
 /// 2. each message after your `last_seq`, in the order of `seq`, as it is now;
 /// 3. the ack, and from there on what happens: nothing is missing and nothing comes twice. The ack's `marks[]` say how far
-///    everyone had received and read; what moves after that comes as `receipt.…`. Marks only go forward: keep the higher.
+///    everyone had received and read; what moves after that comes as `receipt.…`, and what moves within a quarter of a second
+///    after it, together as `receipts`. Marks only go forward: keep the higher. Where more than 50 devices listen to a
+///    conversation, you hear of your own marks and of those that reach messages which you have just sent.
 ///
 /// On a connection `seq` goes up by one with each `message.created`, and `revision` goes up with each change; it may skip
 /// numbers, of messages that you may not read and of changes that were told together. `data.revision` is the number of the
@@ -100,7 +102,11 @@ async fn issue_ticket(state: web::Data<State>, SignedIn(caller): SignedIn) -> Re
 ///
 /// **Close codes**: 4401 the session has ended (`session_ended`: signed out, or nothing was done for 30 minutes;
 /// `session_evicted`: the account signed in on too many devices); 4429 too many commands; 4008 you read too slowly, resume; 1009 the
-/// frame is too large, or in too many parts; 1003 not text; 1012 the server restarts, come back and resume; 1013 try again and resume.
+/// frame is too large, or in too many parts; 1003 not text; 1012 the server restarts, come back and resume; 1013 too much is
+/// asked for at once: the reason, `try_again retry_after=7`, says after how many seconds to come back and resume.
+///
+/// **When everyone comes back at once**, those who `subscribe` or `resume` are let in by turns. Whoever has waited too long
+/// is closed with 1013 and not refused: what they have missed is still there, so they resume from where they were.
 #[utoipa::path(
     tag = "Realtime",
     operation_id = "openSocket",

@@ -1,5 +1,6 @@
 //! The loop of a socket, whatever words it speaks.
 
+use std::borrow::Cow;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +14,9 @@ use alivio_kernel::ids::{ConversationId, MessageId};
 use alivio_kernel::{Clock, SystemClock};
 use alivio_messages::{Anchor, Content, Draft, Emoji, Error, Mark};
 use alivio_metrics::{self as metrics, Closing, Delivery, Outcome, sockets};
-use alivio_platform::live::{Desk, Fate, Frame, Happening, Inbox, LiveSession, Resumed, Verdict, Vocabulary};
+use alivio_platform::live::{
+    ComeBack, Desk, Entry, Fate, Frame, Happening, Inbox, LiveSession, Resumed, Verdict, Vocabulary,
+};
 use bytestring::ByteString;
 use chrono::{DateTime, Utc};
 use futures_util::FutureExt;
@@ -127,7 +130,15 @@ impl From<Act> for Command {
 }
 
 /// A command that has begun.
-type Running = LocalBoxFuture<'static, (Asked, Result<Answer>)>;
+type Running = LocalBoxFuture<'static, Step>;
+
+/// How far it has come.
+enum Step {
+    /// It is done.
+    Done(Asked, Result<Answer>),
+    /// The device may listen now, or is to come back.
+    Entered(Asked, Listen, std::result::Result<Entry, ComeBack>),
+}
 
 /// What a device has asked for.
 struct Asked {
@@ -219,6 +230,8 @@ enum End {
     Gone,
     /// We close it.
     Close(CloseCode, &'static str),
+    /// We cannot serve it now.
+    Again(ComeBack),
 }
 
 /// Of one that sends too much (WS-07).
@@ -229,7 +242,14 @@ impl End {
         match self {
             Self::Gone => Closing::Gone,
             Self::Close(_, reason) => Closing::named(reason).unwrap_or(Closing::Other),
+            Self::Again(_) => Closing::TryAgain,
         }
+    }
+}
+
+impl From<ComeBack> for End {
+    fn from(later: ComeBack) -> Self {
+        Self::Again(later)
     }
 }
 
@@ -333,15 +353,23 @@ impl<W: Words> Socket<W> {
         self.told.count();
         sockets::CLOSED.of(end.measured()).increment(1);
         let Self { sink: Sink { session: mut sink, .. }, session, words, .. } = self;
-        let End::Close(code, reason) = end else { return };
-        let is_revoked = code == CloseCode::Other(SESSION_OVER);
-        let last_words = if is_revoked { words.event(&session.revoked(reason)) } else { None };
+        let (code, reason) = match end {
+            End::Gone => return,
+            End::Close(code, reason) => (code, Cow::Borrowed(reason)),
+            End::Again(ComeBack(after)) => {
+                (CloseCode::Again, format!("try_again retry_after={}", after.as_secs()).into())
+            }
+        };
+        let last_words = match end {
+            End::Close(CloseCode::Other(SESSION_OVER), reason) => words.event(&session.revoked(reason)),
+            _ => None,
+        };
         drop(session);
         let farewell = async {
             if let Some(last_words) = last_words {
                 sink.text(last_words).await?;
             }
-            sink.close(Some(CloseReason { code, description: Some(reason.to_owned()) })).await
+            sink.close(Some(CloseReason { code, description: Some(reason.into_owned()) })).await
         };
         drop(tokio::time::timeout(FAREWELL, farewell).await);
     }
@@ -379,16 +407,24 @@ impl<W: Words> Socket<W> {
                         self.forward(&frame).await?;
                     }
                 }
-                (asked, outcome) = finished(&mut running) => {
+                step = finished(&mut running) => {
                     running = None;
-                    self.answer(asked, outcome).await?;
+                    // Nothing was listened to meanwhile.
+                    heard = Instant::now();
+                    match step {
+                        Step::Done(asked, outcome) => self.answer(asked, outcome).await?,
+                        Step::Entered(asked, listen, entry) => {
+                            let outcome = self.listen(listen, Some(entry?)).await?;
+                            self.answer(asked, outcome).await?;
+                        }
+                    }
                 }
                 message = stream.recv(), if running.is_none() => {
                     heard = Instant::now();
                     running = self.hear(message).await?;
                 }
                 _ = heartbeat.tick() => {
-                    if heard.elapsed() > patience {
+                    if running.is_none() && heard.elapsed() > patience {
                         return Err(End::Gone);
                     }
                     self.sink.ping().await?;
@@ -458,7 +494,7 @@ impl<W: Words> Socket<W> {
                     Verdict::Behind(_) | Verdict::Unsure(_) => self.recover(conversation).await,
                 },
                 Err(Error::NotFound) => Ok(()),
-                Err(_) => Err(End::Close(CloseCode::Again, "try_again")),
+                Err(_) => Err(self.session.later().into()),
             },
             Verdict::Behind(conversation) => self.recover(conversation).await,
         }
@@ -468,34 +504,42 @@ impl<W: Words> Socket<W> {
     async fn recover(&mut self, conversation: ConversationId) -> std::result::Result<(), End> {
         sockets::RECOVERIES.increment(1);
         let caught_up = match self.session.catch_up(conversation).await {
-            Ok(()) => self.replay(conversation).await?.map(drop),
+            Ok(()) => self.replay(conversation, None).await?.map(drop),
             Err(error) => Err(error),
         };
         match caught_up {
             // Someone who was removed is told so by an event of its own.
             Ok(()) | Err(Error::NotFound) => Ok(()),
-            Err(_) => Err(End::Close(CloseCode::Again, "try_again")),
+            Err(_) => Err(self.session.later().into()),
         }
     }
 
     /// Sends all that the device missed in a conversation: the changes of what it has, then what it has not. How many
-    /// messages and changes that were.
+    /// messages and changes that were. It gives its place away before it waits for the device: one that reads slowly keeps
+    /// nobody out.
     async fn replay(
         &mut self,
         conversation: ConversationId,
+        mut entry: Option<Entry>,
     ) -> std::result::Result<std::result::Result<Replayed, Error>, End> {
         let mut replayed = Replayed { messages: 0, changes: 0 };
         loop {
             match self.session.missed_changes(conversation).await {
                 Ok(None) => break,
-                Ok(Some(frames)) => replayed.changes += self.tell_all(&frames).await?,
+                Ok(Some(frames)) => {
+                    drop(entry.take());
+                    replayed.changes += self.tell_all(&frames).await?;
+                }
                 Err(error) => return Ok(Err(error)),
             }
         }
         loop {
             match self.session.missed(conversation).await {
                 Ok(frames) if frames.is_empty() => return Ok(Ok(replayed)),
-                Ok(frames) => replayed.messages += self.tell_all(&frames).await?,
+                Ok(frames) => {
+                    drop(entry.take());
+                    replayed.messages += self.tell_all(&frames).await?;
+                }
                 Err(error) => return Ok(Err(error)),
             }
         }
@@ -510,6 +554,19 @@ impl<W: Words> Socket<W> {
     }
 
     async fn tell(&mut self, frame: &Frame) -> std::result::Result<(), End> {
+        match &frame.what {
+            // The documents have words for each alone.
+            Happening::Gathered(each) if self.words.vocabulary() != Vocabulary::Canonical => {
+                for frame in each.iter() {
+                    self.write(frame).await?;
+                }
+                Ok(())
+            }
+            _ => self.write(frame).await,
+        }
+    }
+
+    async fn write(&mut self, frame: &Frame) -> std::result::Result<(), End> {
         let words = &self.words;
         let text = frame.render(words.vocabulary(), |frame| words.event(frame).unwrap_or_default());
         if text.is_empty() {
@@ -539,12 +596,17 @@ impl<W: Words> Socket<W> {
         match command {
             Ok(Command::Act(act)) => {
                 let desk = self.session.desk();
-                Ok(Some(Box::pin(async move { (asked, perform(&desk, act).await) })))
+                Ok(Some(Box::pin(async move { Step::Done(asked, perform(&desk, act).await) })))
             }
-            Ok(Command::Listen(listen)) => {
-                let outcome = self.listen(listen).await?;
+            // Nothing is read for that.
+            Ok(Command::Listen(listen @ Listen::Unsubscribe(_))) => {
+                let outcome = self.listen(listen, None).await?;
                 self.answer(asked, outcome).await?;
                 Ok(None)
+            }
+            Ok(Command::Listen(listen)) => {
+                let entry = self.session.enter();
+                Ok(Some(Box::pin(async move { Step::Entered(asked, listen, entry.await) })))
             }
             Err(problem) => {
                 self.answer(asked, Err(problem)).await?;
@@ -574,7 +636,11 @@ impl<W: Words> Socket<W> {
     }
 
     /// Changes what the socket sends, so nothing else is sent meanwhile.
-    async fn listen(&mut self, listen: Listen) -> std::result::Result<Result<Answer>, End> {
+    async fn listen(
+        &mut self,
+        listen: Listen,
+        entry: Option<Entry>,
+    ) -> std::result::Result<Result<Answer>, End> {
         if let Err(error) = self.session.touch().await {
             return Ok(Err(error.into()));
         }
@@ -594,7 +660,7 @@ impl<W: Words> Socket<W> {
             }
             Listen::Resume { conversation, last_seq, last_revision, epoch } => {
                 match self.session.resume(conversation, last_seq, last_revision, epoch).await {
-                    Ok(resumed) => self.go_on(conversation, resumed).await?,
+                    Ok(resumed) => self.go_on(conversation, resumed, entry).await?,
                     Err(error) => Err(error.into()),
                 }
             }
@@ -606,12 +672,13 @@ impl<W: Words> Socket<W> {
         &mut self,
         conversation: ConversationId,
         Resumed { mut position, gap }: Resumed,
+        entry: Option<Entry>,
     ) -> std::result::Result<Result<Answer>, End> {
         if let Some(gap) = &gap {
             sockets::RESUME_GAPS.increment(1);
             self.tell(gap).await?;
         }
-        let replayed = match self.replay(conversation).await? {
+        let replayed = match self.replay(conversation, entry).await? {
             Ok(replayed) => replayed,
             Err(error) => {
                 // It has some of it and not the rest: it is to resume again before it hears more.

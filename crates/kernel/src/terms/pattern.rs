@@ -84,6 +84,11 @@ impl Pattern {
         required
     }
 
+    /// Whether words must stand beside each other, which [`required`](Self::required) does not tell.
+    pub const fn has_phrases(&self) -> bool {
+        !self.phrases.is_empty()
+    }
+
     /// Where it stands in `text`; `None` if not all of it is there.
     pub fn find(&self, text: &str) -> Option<Found> {
         let words = self.analyser.lock().unwrap_or_else(PoisonError::into_inner).words(text);

@@ -2,55 +2,38 @@ use std::sync::Arc;
 
 use alivio_kernel::ids::{ConversationId, MessageId, ScheduledMessageId, UserId};
 use alivio_messages::{
-    Change, Changed, LiveFeed, Mark, MarksMoved, Message, MessageChanged, NotedChange, Rooms, ScheduledState,
+    Change, Changed, LiveFeed, MarksMoved, Message, MessageChanged, NotedChange, Rooms, ScheduledState,
 };
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
 use super::hub::Note;
 use super::nodes::{Hint, Nodes};
+use super::receipts::Receipts;
 use super::{Happening, Hub, Silence};
+use crate::MessageView;
 use crate::mentions::Mentions;
 use crate::people::PeopleDirectory;
 use crate::screens::changed_view;
-use crate::{Error, MessageView};
 
 /// Tells the hub what the messages domain has made true.
 pub(crate) struct LiveAnnouncer {
     hub: Arc<Hub>,
     people: PeopleDirectory,
     mentions: Mentions,
-    silence: Arc<Silence>,
-    rooms: Arc<dyn Rooms>,
+    receipts: Arc<Receipts>,
 }
 
 impl LiveAnnouncer {
-    pub(crate) const fn new(
+    pub(crate) fn new(
         hub: Arc<Hub>,
         people: PeopleDirectory,
         mentions: Mentions,
         silence: Arc<Silence>,
         rooms: Arc<dyn Rooms>,
     ) -> Self {
-        Self { hub, people, mentions, silence, rooms }
-    }
-}
-
-impl LiveAnnouncer {
-    /// What others see of it, if that is less: not how far someone has read, where that is not shown.
-    async fn shown(&self, moved: &MarksMoved) -> Option<MarksMoved> {
-        let is_shown =
-            matches!(self.rooms.room(moved.conversation_id).await, Ok(Some(room)) if room.read_receipts);
-        let mut shown = *moved;
-        shown.marks.read_up_to = 0;
-        (!is_shown).then_some(shown)
-    }
-
-    /// Whether the others are not to know: a block stands between the two, or it is not shown who has read what (S0-36).
-    async fn is_kept_back(&self, moved: &MarksMoved) -> Result<bool, Error> {
-        let room = self.rooms.room(moved.conversation_id).await?;
-        let shown = room.is_some_and(|room| room.read_receipts) || moved.mark == Mark::Delivered;
-        Ok(!shown || self.silence.holds(moved.conversation_id).await?)
+        let receipts = Arc::new(Receipts::new(Arc::clone(&hub), silence, rooms));
+        Self { hub, people, mentions, receipts }
     }
 }
 
@@ -127,22 +110,7 @@ impl LiveFeed for LiveAnnouncer {
         if !self.hub.note(note) || !self.hub.has_audience(conversation) {
             return;
         }
-        let frame = self.hub.frame(conversation, moved.at, Happening::MarksMoved(*moved));
-        match self.is_kept_back(moved).await {
-            Ok(false) => match self.shown(moved).await {
-                Some(shown) => {
-                    let frame = self.hub.frame(conversation, moved.at, Happening::MarksMoved(shown));
-                    self.hub.tell_topic(conversation, &frame);
-                }
-                None => self.hub.tell_topic(conversation, &frame),
-            },
-            // Their own devices may know.
-            Ok(true) => self.hub.tell_own(conversation, moved.marks.user_id, &frame),
-            Err(error) => {
-                tracing::warn!(error = %error, "live.receipt_not_announced");
-                self.hub.tell_own(conversation, moved.marks.user_id, &frame);
-            }
-        }
+        self.receipts.tell(moved).await;
     }
 }
 

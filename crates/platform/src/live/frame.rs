@@ -55,6 +55,8 @@ pub enum Happening {
     },
     /// Someone has received or read more.
     MarksMoved(MarksMoved),
+    /// Several have, each as they are told alone.
+    Gathered(Arc<[Arc<Frame>]>),
     /// Someone has read on; for them alone.
     UnreadChanged {
         /// Who.

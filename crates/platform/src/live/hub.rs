@@ -5,11 +5,13 @@ use std::time::Duration;
 
 use alivio_kernel::ids::{ConversationId, IdSource, MessageId, SessionId, UserId};
 use alivio_kernel::{Caller, Clock};
+use alivio_messages::{Mark, MarksMoved};
 use chrono::{DateTime, Utc};
 use dashmap::DashMap;
 use tokio::sync::{Notify, mpsc, watch};
 
 use super::order::Order;
+use super::receipts::up_to;
 use super::{Frame, Happening};
 use crate::MessageView;
 
@@ -24,6 +26,14 @@ const SUSPICION: Duration = Duration::from_millis(25);
 /// So many changes of messages are remembered, to tell which came first. They are announced within moments of each
 /// other, or not at the same time.
 const RECENT: usize = 256;
+
+/// Where more devices listen than this, receipts are told to those alone whom they concern: to tell everyone of everyone
+/// would be as many events as the square of them.
+const CROWD: usize = 50;
+/// So many of the last messages in a crowd are remembered, to know whom receipts concern.
+const LAST: usize = 256;
+/// So many receipts are told together, that they fit into a frame.
+const TOGETHER: usize = 200;
 
 /// Why a socket must close.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,6 +90,9 @@ struct Topic {
     changes: Order<Arc<Frame>>,
     /// How messages were last shown.
     shown: VecDeque<Arc<MessageView>>,
+    /// In a crowd: who sent the last messages, and how far it was told of each mark.
+    senders: VecDeque<(i64, UserId)>,
+    told: HashMap<(UserId, Mark), i64>,
 }
 
 impl Topic {
@@ -89,6 +102,27 @@ impl Topic {
 
     fn is_waiting(&self) -> bool {
         self.messages.is_waiting() || self.changes.is_waiting()
+    }
+
+    fn is_crowd(&self) -> bool {
+        self.subscribers.len() > CROWD
+    }
+
+    fn note_sender(&mut self, frame: &Frame) {
+        if let (Happening::MessageCreated { view, .. }, true) = (&frame.what, self.is_crowd()) {
+            if self.senders.len() == LAST {
+                self.senders.pop_front();
+            }
+            self.senders.push_back((view.message.seq, view.message.sender_id));
+        }
+    }
+
+    /// Whom a receipt concerns: whose it is, and who sent what it newly tells of.
+    fn concerned(&mut self, moved: &MarksMoved) -> HashSet<UserId> {
+        let (user, to) = (moved.marks.user_id, up_to(moved));
+        let told = self.told.insert((user, moved.mark), to).unwrap_or_default();
+        let newly = self.senders.iter().filter(|(seq, _)| (told + 1..=to).contains(seq));
+        newly.map(|(_, sender)| *sender).chain([user]).collect()
     }
 
     /// The later of `view` and how its message was last shown.
@@ -238,6 +272,7 @@ impl Hub {
         let Some(mut topic) = self.topics.get_mut(&conversation) else { return };
         let waited = topic.is_waiting();
         for frame in offer(&mut topic) {
+            topic.note_sender(&frame);
             topic.tell(&frame);
         }
         if topic.is_waiting() && !waited {
@@ -275,6 +310,42 @@ impl Hub {
         if let Some(topic) = self.topics.get(&conversation) {
             topic.tell(frame);
         }
+    }
+
+    /// Tells those who listen of what has moved, in as few events as will do; a crowd, of what concerns each.
+    pub(crate) fn tell_receipts(&self, conversation: ConversationId, moved: &[MarksMoved]) {
+        let Some(mut topic) = self.topics.get_mut(&conversation) else { return };
+        let frame = |moved: &MarksMoved| self.frame(conversation, moved.at, Happening::MarksMoved(*moved));
+        let each: Vec<_> = moved.iter().map(frame).collect();
+        if !topic.is_crowd() {
+            self.together(conversation, &each).iter().for_each(|frame| topic.tell(frame));
+            return;
+        }
+        let mut concerned: HashMap<UserId, Vec<usize>> = HashMap::new();
+        for (index, moved) in moved.iter().enumerate() {
+            for user in topic.concerned(moved) {
+                concerned.entry(user).or_default().push(index);
+            }
+        }
+        // Mostly many are concerned by the same.
+        let mut written: HashMap<&[usize], Vec<Arc<Frame>>> = HashMap::new();
+        for socket in topic.subscribers.values() {
+            let Some(indices) = concerned.get(&socket.user_id) else { continue };
+            let frames = written.entry(indices).or_insert_with(|| {
+                let theirs: Vec<_> = indices.iter().map(|index| Arc::clone(&each[*index])).collect();
+                self.together(conversation, &theirs)
+            });
+            frames.iter().for_each(|frame| socket.push(frame));
+        }
+    }
+
+    /// `each` in as few frames as will do.
+    fn together(&self, conversation: ConversationId, each: &[Arc<Frame>]) -> Vec<Arc<Frame>> {
+        let gather = |part: &[Arc<Frame>]| match part {
+            [alone] => Arc::clone(alone),
+            _ => self.frame(conversation, self.clock.now(), Happening::Gathered(part.into())),
+        };
+        each.chunks(TOGETHER).map(gather).collect()
     }
 
     /// Sends something to those devices of `user` that listen.
@@ -405,7 +476,10 @@ impl Hub {
     fn release(&self, conversation: ConversationId) {
         if let Some(mut topic) = self.topics.get_mut(&conversation) {
             let held = topic.messages.release().into_iter().chain(topic.changes.release());
-            held.collect::<Vec<_>>().iter().for_each(|frame| topic.tell(frame));
+            for frame in held.collect::<Vec<_>>() {
+                topic.note_sender(&frame);
+                topic.tell(&frame);
+            }
         }
     }
 

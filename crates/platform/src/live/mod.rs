@@ -9,16 +9,20 @@
 
 mod announcer;
 mod desk;
+mod door;
 mod frame;
 mod hub;
 mod nodes;
 mod order;
 mod presence;
+mod receipts;
 mod session;
 mod silence;
 
 pub(crate) use announcer::{Announcing, LiveAnnouncer};
 pub use desk::Desk;
+pub(crate) use door::Door;
+pub use door::{ComeBack, DoorPolicy, Entry};
 pub use frame::{Frame, Happening, TYPING_LIFETIME, Vocabulary};
 pub use hub::{Fate, Hub, Inbox};
 pub use nodes::Fellowship;

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use alivio_kernel::ids::{ConversationId, UserId, Uuid};
 use alivio_kernel::{Caller, FieldError, Page, PageSize, Rule};
 use alivio_messages::{Change, Error, History, Position, Revised, RevisedQuery};
+use futures_util::future::try_join_all;
 
 use super::hub::Socket;
-use super::{Desk, Frame, Happening, Inbox};
+use super::{ComeBack, Desk, Entry, Frame, Happening, Inbox};
 use crate::Platform;
 
 /// What to do with an event that the hub brought.
@@ -29,6 +30,8 @@ struct Subscription {
     joined_seq: i64,
     /// It has every message up to here.
     cursor: i64,
+    /// There are messages up to here at least. What came after was brought by the hub, or will be.
+    last_seq: i64,
     /// It has every change up to here.
     revision: i64,
     /// There are changes up to here at least.
@@ -98,6 +101,17 @@ impl LiveSession {
         async move { accounts.still_lives(&caller).await }
     }
 
+    /// Waits to be let in, before [`LiveSession::subscribe`] and [`LiveSession::resume`].
+    pub fn enter(&self) -> impl Future<Output = Result<Entry, ComeBack>> + use<> {
+        let door = Arc::clone(&self.platform.door);
+        async move { door.enter().await }
+    }
+
+    /// When a device that cannot be served now is to come back.
+    pub fn later(&self) -> ComeBack {
+        self.platform.door.later()
+    }
+
     /// Listens to `conversations` from now on: all of them or, if one is not theirs, none.
     ///
     /// # Errors
@@ -106,26 +120,26 @@ impl LiveSession {
         &mut self,
         conversations: &[ConversationId],
     ) -> Result<Vec<(ConversationId, Position)>, Error> {
-        let mut positions = Vec::with_capacity(conversations.len());
-        let mut news = Vec::new();
-        for &conversation in conversations {
-            let known = self.subscriptions.contains_key(&conversation);
-            match self.listen(conversation).await {
-                Ok(mut position) => {
-                    if !known {
-                        self.admit(conversation, (position.last_seq, position.last_revision), &position);
-                        news.push(conversation);
-                    }
-                    self.note_reached(conversation, &mut position);
-                    positions.push((conversation, position));
-                }
-                Err(error) => {
-                    self.unsubscribe(&news);
-                    return Err(error);
-                }
+        let is_new = |id: &ConversationId| !self.subscriptions.contains_key(id);
+        let news: Vec<_> = conversations.iter().copied().filter(is_new).collect();
+        conversations.iter().for_each(|conversation| self.hear(*conversation));
+        let asked = conversations.iter().map(|conversation| self.position(*conversation));
+        let positions = match try_join_all(asked).await {
+            Ok(positions) => positions,
+            Err(error) => {
+                self.unsubscribe(&news);
+                return Err(error);
             }
+        };
+        let mut standings = Vec::with_capacity(conversations.len());
+        for (&conversation, mut position) in conversations.iter().zip(positions) {
+            if !self.subscriptions.contains_key(&conversation) {
+                self.admit(conversation, (position.last_seq, position.last_revision), &position);
+            }
+            self.note_reached(conversation, &mut position);
+            standings.push((conversation, position));
         }
-        Ok(positions)
+        Ok(standings)
     }
 
     /// What is told when the session has ended, before the socket closes.
@@ -239,6 +253,9 @@ impl LiveSession {
     pub async fn missed(&mut self, conversation: ConversationId) -> Result<Vec<Arc<Frame>>, Error> {
         let subscription = self.subscriptions.get(&conversation).ok_or(Error::NotFound)?;
         let (cursor, members_version) = (subscription.cursor, subscription.members_version);
+        if cursor >= subscription.last_seq {
+            return Ok(Vec::new());
+        }
         let size = PageSize::parse(None, 100)?;
         let missed = match self.platform.messages.replay(&self.caller, conversation, cursor, size).await {
             Err(Error::NotFound) => {
@@ -295,7 +312,7 @@ impl LiveSession {
                 }
             }
             (Happening::Typing { person, .. }, Some(_)) if person.id != me => Verdict::Deliver,
-            (Happening::MarksMoved(_), Some(_)) => Verdict::Deliver,
+            (Happening::MarksMoved(_) | Happening::Gathered(_), Some(_)) => Verdict::Deliver,
             (Happening::ParticipantRemoved { person, .. }, subscription) => {
                 let listens = subscription.is_some();
                 if person.id == me {
@@ -334,6 +351,7 @@ impl LiveSession {
                     subscription.members_version = position.members_version;
                     subscription.joined_seq = position.joined_seq;
                     subscription.last_revision = position.last_revision;
+                    subscription.last_seq = position.last_seq;
                     // Someone who was away and came back reads from where they came back.
                     subscription.cursor = subscription.cursor.max(position.joined_seq - 1);
                 }
@@ -370,25 +388,22 @@ impl LiveSession {
     /// Listens first and asks where the log is second: what comes in between is in the queue.
     async fn listen(&mut self, conversation: ConversationId) -> Result<Position, Error> {
         let known = self.subscriptions.contains_key(&conversation);
+        self.hear(conversation);
+        let position = self.position(conversation).await;
+        if position.is_err() && !known {
+            self.unsubscribe(&[conversation]);
+        }
+        position
+    }
+
+    fn hear(&mut self, conversation: ConversationId) {
         self.topics.insert(conversation);
         self.platform.hub.join(conversation, &self.socket);
-        match self.position(conversation).await {
-            Ok(position) => Ok(position),
-            Err(error) => {
-                if !known {
-                    self.unsubscribe(&[conversation]);
-                }
-                Err(error)
-            }
-        }
     }
 
     /// Where the caller stands in it, with the marks that they may see.
     async fn position(&self, conversation: ConversationId) -> Result<Position, Error> {
-        let mut position = self.platform.messages.position(&self.caller, conversation).await?;
-        let hushed = self.platform.silence.hush(&self.caller, conversation, &mut position.marks).await;
-        hushed.map_err(|e| Error::Unavailable(Box::new(e)))?;
-        Ok(position)
+        self.platform.messages.position(&self.caller, conversation).await
     }
 
     /// Lets a device listen that has messages and changes up to `reached`.
@@ -396,6 +411,7 @@ impl LiveSession {
         let subscription = Subscription {
             joined_seq: position.joined_seq,
             cursor: reached.0.max(position.joined_seq - 1),
+            last_seq: position.last_seq,
             revision: reached.1,
             last_revision: position.last_revision,
             members_version: position.members_version,

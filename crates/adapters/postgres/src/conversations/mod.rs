@@ -15,7 +15,7 @@ use diesel_async::RunQueryDsl;
 use serde_json::Value;
 
 use crate::Database;
-use crate::sql::prepared;
+use crate::sql::{Id, prepared};
 
 mod invitation_links;
 
@@ -339,12 +339,6 @@ struct FactsRow {
     purpose: String,
     #[diesel(sql_type = Jsonb)]
     settings: Value,
-}
-
-#[derive(QueryableByName)]
-struct Id {
-    #[diesel(sql_type = SqlUuid)]
-    id: Uuid,
 }
 
 #[derive(QueryableByName)]

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use alivio_kernel::ids::{ConversationId, MessageId, UserId, Uuid};
-use alivio_kernel::{DomainEvent, Effects, Sealed};
+use alivio_kernel::{BoxError, DomainEvent, Effects, Sealed};
 use alivio_messages::{
     Aftermath, Appended, Correction, Current, Deletion, Edit, Error, Expired, Found, MAX_EMOJI,
     MessageChanges, MessageDeleted, NAMED_REACTORS, NAMED_READERS, React, Reacted, Receipt, RevisedPage,
@@ -20,17 +20,8 @@ use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
 use super::group_commit::{findings, offer};
 use super::{Id, MarksRow, MessageRow, unavailable};
 use crate::sql::prepared;
+use crate::together::Statement;
 use crate::{Database, effects};
-
-/// Whether a block stands between the two of `conversations c`, if it is direct.
-macro_rules! blocked {
-    () => {
-        "coalesce(c.kind = 'direct' AND (
-            SELECT true FROM blocks b
-            WHERE least(b.blocker_id, b.blocked_id) = c.direct_low
-              AND greatest(b.blocker_id, b.blocked_id) = c.direct_high LIMIT 1), false)"
-    };
-}
 
 /// Whether the words said in `conversations c` belong to a record.
 macro_rules! is_care {
@@ -518,6 +509,58 @@ fn gather(rows: Vec<AftermathRow>, messages: &[Spot]) -> HashMap<MessageId, Afte
     found
 }
 
+/// What has gathered around messages.
+pub(crate) struct Aftermaths;
+
+impl Statement for Aftermaths {
+    type Question = Vec<Spot>;
+    type Answer = HashMap<MessageId, Aftermath>;
+    const MOST: usize = 50;
+
+    async fn answer(
+        connection: &mut AsyncPgConnection,
+        questions: &[Vec<Spot>],
+    ) -> Result<Vec<Self::Answer>, BoxError> {
+        let spots = questions.concat();
+        let ids: Vec<Uuid> = spots.iter().map(|spot| spot.message_id.uuid()).collect();
+        let (conversations, (firsts, lasts)): (Vec<_>, (Vec<_>, Vec<_>)) =
+            stretches(questions).into_iter().map(|(id, first, last)| (id, (first, last))).unzip();
+        let query = diesel::sql_query(AFTERMATH)
+            .bind::<Array<SqlUuid>, _>(ids)
+            .bind::<Array<SqlUuid>, _>(conversations)
+            .bind::<Array<BigInt>, _>(firsts)
+            .bind::<Array<BigInt>, _>(lasts)
+            .bind::<BigInt, _>(NAMED_REACTORS)
+            .bind::<BigInt, _>(NAMED_READERS);
+        let found = gather(prepared(query).load(connection).await?, &spots);
+        let of = |spot: &Spot| Some((spot.message_id, found.get(&spot.message_id)?.clone()));
+        Ok(questions.iter().map(|spots| spots.iter().filter_map(of).collect()).collect())
+    }
+}
+
+/// The stretches of logs that `questions` are about: of those that overlap one, as many ask about the same, and apart what
+/// lies apart.
+fn stretches(questions: &[Vec<Spot>]) -> Vec<(Uuid, i64, i64)> {
+    let mut all = Vec::new();
+    for spots in questions {
+        let mut of_one: HashMap<Uuid, (i64, i64)> = HashMap::new();
+        for Spot { conversation_id, seq, .. } in spots {
+            let (first, last) = of_one.entry(conversation_id.uuid()).or_insert((*seq, *seq));
+            (*first, *last) = ((*first).min(*seq), (*last).max(*seq));
+        }
+        all.extend(of_one.into_iter().map(|(id, (first, last))| (id, first, last)));
+    }
+    all.sort_unstable();
+    all.dedup_by(|(id, first, last), before| {
+        let overlaps = *id == before.0 && *first <= before.2;
+        if overlaps {
+            before.2 = before.2.max(*last);
+        }
+        overlaps
+    });
+    all
+}
+
 /// These messages as everyone may see them.
 pub(super) async fn currents(database: &Database, messages: &[MessageId]) -> Result<Vec<Current>, Error> {
     let ids: Vec<Uuid> = messages.iter().map(|message| message.uuid()).collect();
@@ -560,23 +603,7 @@ impl MessageChanges for Database {
         if messages.is_empty() {
             return Ok(HashMap::new());
         }
-        let ids: Vec<Uuid> = messages.iter().map(|spot| spot.message_id.uuid()).collect();
-        let mut stretches: HashMap<Uuid, (i64, i64)> = HashMap::new();
-        for Spot { conversation_id, seq, .. } in messages {
-            let (first, last) = stretches.entry(conversation_id.uuid()).or_insert((*seq, *seq));
-            (*first, *last) = ((*first).min(*seq), (*last).max(*seq));
-        }
-        let (conversations, (firsts, lasts)): (Vec<_>, (Vec<_>, Vec<_>)) = stretches.into_iter().unzip();
-        let query = diesel::sql_query(AFTERMATH)
-            .bind::<Array<SqlUuid>, _>(ids)
-            .bind::<Array<SqlUuid>, _>(conversations)
-            .bind::<Array<BigInt>, _>(firsts)
-            .bind::<Array<BigInt>, _>(lasts)
-            .bind::<BigInt, _>(NAMED_REACTORS)
-            .bind::<BigInt, _>(NAMED_READERS);
-        let mut connection = self.connection().await.map_err(unavailable)?;
-        let rows = prepared(query).load(&mut connection).await.map_err(unavailable)?;
-        Ok(gather(rows, messages))
+        self.queues.aftermaths.ask(self.apart(), messages.to_vec()).await.map_err(unavailable)
     }
 
     async fn edit(&self, edit: &Edit, effects: &Effects) -> Result<i64, Error> {
@@ -812,5 +839,27 @@ impl MessageChanges for Database {
         let query = diesel::sql_query(PURGE).bind::<Timestamptz, _>(now).bind::<BigInt, _>(limit);
         let mut connection = self.connection().await.map_err(unavailable)?;
         prepared(query).execute(&mut connection).await.map_err(unavailable)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stretches_that_overlap_are_read_once_and_others_apart() {
+        let (one, other) = (Uuid::from_u128(1), Uuid::from_u128(2));
+        let spots = |conversation: Uuid, seqs: &[i64]| -> Vec<Spot> {
+            let spot = |seq: &i64| Spot {
+                conversation_id: conversation.into(),
+                message_id: Uuid::from_u128(9).into(),
+                seq: *seq,
+                sender_id: Uuid::from_u128(8).into(),
+            };
+            seqs.iter().map(spot).collect()
+        };
+        let mixed = [spots(one, &[900_000]), spots(other, &[4])].concat();
+        let questions = [spots(one, &[3, 1, 2]), mixed, spots(one, &[3, 7]), Vec::new()];
+        assert_eq!(stretches(&questions), [(one, 1, 7), (one, 900_000, 900_000), (other, 4, 4)]);
     }
 }

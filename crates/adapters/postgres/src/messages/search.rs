@@ -1,61 +1,110 @@
-//! `messages::SearchIndex` and `messages::Shredder`.
+//! `messages::SearchIndex`.
 
 use alivio_kernel::ids::{ConversationId, MessageId, UserId, Uuid};
-use alivio_kernel::sealing::Scope;
-use alivio_messages::{
-    AskedToken, Error, IndexEntry, IndexFilter, SearchIndex, Shredded, Shredder, Shredding, StoredMessage,
-};
+
+use alivio_messages::{AskedToken, Error, IndexEntry, IndexFilter, SearchIndex, StoredMessage};
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
-use diesel::sql_types::{
-    Array, BigInt, Bool, Integer, Nullable, SmallInt, Text, Timestamptz, Uuid as SqlUuid,
-};
+use diesel::pg::Pg;
+use diesel::query_builder::{BoxedSqlQuery, SqlQuery};
+use diesel::sql_types::{Array, BigInt, Integer, Nullable, SmallInt, Text, Timestamptz, Uuid as SqlUuid};
 use diesel::{OptionalExtension, QueryableByName};
-use diesel_async::{AsyncConnection, RunQueryDsl, SimpleAsyncConnection};
+use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
 
 use super::{MessageRow, unavailable};
-use crate::sql::prepared;
-use crate::{Database, data_keys, effects};
+use crate::Database;
+use crate::sql::{Id, prepared};
 
 const SEARCHABLE: &str = "
     SELECT c.id FROM participants p JOIN conversations c ON c.id = p.conversation_id
     WHERE p.user_id = $1 AND p.left_seq IS NULL AND ($2::uuid[] = '{}' OR c.id = ANY ($2))
     ORDER BY c.updated_at DESC, c.id DESC LIMIT $3";
 
-// Two traps of the planner. `tokens && ARRAY[…]` with many tokens scans the table, so each token of the first word is
-// looked up by itself; and a limit inside the look-up walks the messages from the newest back, so what was found is
-// kept first (MATERIALIZED, OFFSET 0) and sorted outside.
-const FIND: &str = concat!(
-    "WITH asked AS MATERIALIZED (
-        SELECT a.conversation_id, a.token, me.joined_seq
-        FROM unnest($2::uuid[], $3::bigint[]) AS a (conversation_id, token)
+/// So many matches are sorted without a thought; of more, the newest are looked for where the newest are.
+const MANY: i64 = 2_000;
+/// How many messages are looked at for each one that is wanted, if matches are many.
+const WALK_PER_WANTED: i64 = 25;
+/// The least and the most messages that are looked at so.
+const WALK: std::ops::RangeInclusive<i64> = 2_400..=8_000;
+
+// Traps of the planner: with many tokens at once it scans the table, so that each conversation is looked up by itself,
+// and before anything else is asked (MATERIALIZED, OFFSET 0). The index reads both lists at once; an empty one costs it
+// nothing.
+const MATCHES: &str = "
+    WITH asked AS MATERIALIZED (
+        SELECT a.conversation_id, a.all_of::bigint[] AS all_of, a.one_of::bigint[] AS one_of, a.others, me.joined_seq
+        FROM unnest($2::uuid[], $3::text[], $4::text[], $5::text[]) AS a (conversation_id, all_of, one_of, others)
         JOIN participants me ON me.conversation_id = a.conversation_id AND me.user_id = $1 AND me.left_seq IS NULL
-    ), others AS MATERIALIZED (
-        SELECT o.conversation_id, o.word, array_agg(o.token) AS tokens
-        FROM unnest($4::uuid[], $5::integer[], $6::bigint[]) AS o (conversation_id, word, token)
-        GROUP BY o.conversation_id, o.word
-    ), hits AS MATERIALIZED (
-        SELECT DISTINCT t.message_id
-        FROM asked a
+    )
+    SELECT t.message_id AS id
+    FROM asked a
+    CROSS JOIN LATERAL (
+        SELECT t.message_id, t.conversation_id, t.seq, t.tokens FROM message_tokens t
+        WHERE t.tokens @> a.all_of AND t.tokens && a.one_of OFFSET 0
+    ) t
+    WHERE t.conversation_id = a.conversation_id AND t.seq >= a.joined_seq AND NOT EXISTS (
+        SELECT FROM unnest(string_to_array(a.others, ';')) AS word WHERE NOT t.tokens && word::bigint[]
+    )
+    LIMIT $6";
+
+/// What else a message must be, by the parameters that [`filtered`] binds.
+macro_rules! filters {
+    () => {
+        "m.deleted_at IS NULL AND m.content IS NOT NULL AND (m.expires_at IS NULL OR m.expires_at > $1)
+        AND ($2::text[] = '{}' OR m.message_type = ANY ($2))
+        AND ($3::uuid IS NULL OR m.sender_id = $3)
+        AND ($4::timestamptz IS NULL OR m.created_at >= $4)"
+    };
+}
+
+/// Where of the log it must be, by the parameters that [`filtered`] binds.
+macro_rules! stretch {
+    () => {
+        "($5::timestamptz IS NULL OR m.created_at < $5)
+        AND ($6::bigint IS NULL OR m.seq < $6)
+        AND ($7::timestamptz IS NULL OR (m.created_at, m.id) < ($7, $8::uuid))"
+    };
+}
+
+const PICK: &str = concat!(
+    "SELECT ",
+    message_columns!(),
+    " FROM messages m WHERE m.id = ANY ($10) AND ",
+    filters!(),
+    " AND ",
+    stretch!(),
+    " ORDER BY m.created_at DESC, m.id DESC LIMIT $9"
+);
+
+// The newest of each log. Nothing that was not looked at is newer than the edge: the oldest that was, of the log of which
+// least was.
+const NEWEST: &str = concat!(
+    "WITH walked AS MATERIALIZED (
+        SELECT m.id, m.created_at, m.conversation_id, a.words
+        FROM unnest($11::uuid[], $12::text[]) AS a (conversation_id, words)
+        JOIN participants me ON me.conversation_id = a.conversation_id AND me.user_id = $10 AND me.left_seq IS NULL
         CROSS JOIN LATERAL (
-            SELECT t.message_id, t.conversation_id, t.seq, t.tokens FROM message_tokens t
-            WHERE t.tokens @> ARRAY[a.token] OFFSET 0
-        ) t
-        WHERE t.conversation_id = a.conversation_id AND t.seq >= a.joined_seq AND NOT EXISTS (
-            SELECT FROM others o WHERE o.conversation_id = a.conversation_id AND NOT (t.tokens && o.tokens)
+            SELECT m.id, m.created_at, m.conversation_id FROM messages m
+            WHERE m.conversation_id = a.conversation_id AND m.seq >= me.joined_seq AND ",
+    stretch!(),
+    "       ORDER BY m.seq DESC LIMIT $13
+        ) m
+    ), edge AS MATERIALIZED (
+        SELECT max(log.oldest) AS at FROM (
+            SELECT min(w.created_at) AS oldest FROM walked w GROUP BY w.conversation_id HAVING count(*) = $13
+        ) log
+    ), hits AS MATERIALIZED (
+        SELECT w.id FROM walked w
+        CROSS JOIN LATERAL (SELECT t.tokens FROM message_tokens t WHERE t.message_id = w.id OFFSET 0) t
+        WHERE NOT EXISTS (
+            SELECT FROM unnest(string_to_array(w.words, ';')) AS word WHERE NOT t.tokens && word::bigint[]
         )
     )
-    SELECT ",
+    SELECT (SELECT at FROM edge) AS edge, ",
     message_columns!(),
-    " FROM hits h JOIN messages m ON m.id = h.message_id
-    WHERE m.deleted_at IS NULL AND m.content IS NOT NULL AND (m.expires_at IS NULL OR m.expires_at > $7)
-      AND ($8::text[] = '{}' OR m.message_type = ANY ($8))
-      AND ($9::uuid IS NULL OR m.sender_id = $9)
-      AND ($10::timestamptz IS NULL OR m.created_at >= $10)
-      AND ($11::timestamptz IS NULL OR m.created_at < $11)
-      AND ($12::bigint IS NULL OR m.seq < $12)
-      AND ($13::timestamptz IS NULL OR (m.created_at, m.id) < ($13, $14::uuid))
-    ORDER BY m.created_at DESC, m.id DESC LIMIT $15"
+    " FROM hits h JOIN messages m ON m.id = h.id WHERE ",
+    filters!(),
+    " ORDER BY m.created_at DESC, m.id DESC LIMIT $9"
 );
 
 const TO_INDEX: &str = concat!("SELECT ", message_columns!(), " FROM messages m WHERE m.id = ANY ($1)");
@@ -64,13 +113,18 @@ const TO_INDEX: &str = concat!("SELECT ", message_columns!(), " FROM messages m 
 const STRETCH: i64 = 20_000;
 const END_OF_STRETCH: &str = "SELECT m.id FROM messages m WHERE m.id > $1 ORDER BY m.id OFFSET $2 LIMIT 1";
 
+// Asked of each by itself (OFFSET 0) and with an end that is always there, this is one short walk: joined,
+// PostgreSQL would read the whole index anew for each batch.
 const NOT_INDEXED: &str = concat!(
     "SELECT ",
     message_columns!(),
     " FROM messages m
-    LEFT JOIN message_tokens t ON t.message_id = m.id AND t.index_version = $1 AND t.version = m.version
-    WHERE m.id > $2 AND ($5::uuid IS NULL OR m.id <= $5) AND t.message_id IS NULL
+    WHERE m.id > $2 AND m.id <= coalesce($5::uuid, 'ffffffff-ffff-ffff-ffff-ffffffffffff')
       AND m.deleted_at IS NULL AND m.content IS NOT NULL AND (m.expires_at IS NULL OR m.expires_at > $3)
+      AND NOT EXISTS (
+          SELECT FROM message_tokens t
+          WHERE t.message_id = m.id AND t.index_version = $1 AND t.version = m.version OFFSET 0
+      )
     ORDER BY m.id LIMIT $4"
 );
 
@@ -98,10 +152,130 @@ const PUT: &str = "
 const REMOVE: &str = "DELETE FROM message_tokens WHERE message_id = ANY ($1)";
 const REMOVE_ALL: &str = "DELETE FROM message_tokens WHERE conversation_id = $1";
 
+/// What is asked of one conversation: for each word, the tokens of which one must be there.
+struct AskedHere {
+    conversation: Uuid,
+    words: Vec<Vec<i64>>,
+}
+
+/// What is asked, conversation by conversation.
+struct Asked(Vec<AskedHere>);
+
 #[derive(QueryableByName)]
-struct Id {
-    #[diesel(sql_type = SqlUuid)]
-    id: Uuid,
+struct Newest {
+    #[diesel(embed)]
+    message: MessageRow,
+    #[diesel(sql_type = Nullable<Timestamptz>)]
+    edge: Option<DateTime<Utc>>,
+}
+
+impl Asked {
+    fn of(tokens: &[AskedToken]) -> Self {
+        let conversations = tokens.chunk_by(|one, other| one.conversation_id == other.conversation_id);
+        let words = |here: &[AskedToken]| {
+            let words = here.chunk_by(|one, other| one.word == other.word);
+            words.map(|word| word.iter().map(|asked| asked.token).collect()).collect()
+        };
+        let here = conversations.filter_map(|here| {
+            Some(AskedHere { conversation: here.first()?.conversation_id.uuid(), words: words(here) })
+        });
+        Self(here.collect())
+    }
+
+    /// Messages in which all words may be, in no order.
+    async fn matches(
+        &self,
+        connection: &mut AsyncPgConnection,
+        viewer: UserId,
+        limit: Option<i64>,
+    ) -> Result<Vec<Uuid>, diesel::result::Error> {
+        let (mut places, mut all_of, mut one_of, mut others) = (vec![], vec![], vec![], vec![]);
+        for here in &self.0 {
+            let Some((first, rest)) = here.words.split_first() else { continue };
+            let (single, several): (Vec<_>, Vec<_>) = rest.iter().partition(|word| word.len() == 1);
+            places.push(here.conversation);
+            all_of.push(literal(&single.into_iter().flatten().copied().collect::<Vec<_>>()));
+            one_of.push(literal(first));
+            others.push(literals(several.into_iter()));
+        }
+        let query = diesel::sql_query(MATCHES)
+            .bind::<SqlUuid, _>(viewer.uuid())
+            .bind::<Array<SqlUuid>, _>(places)
+            .bind::<Array<Text>, _>(all_of)
+            .bind::<Array<Text>, _>(one_of)
+            .bind::<Array<Text>, _>(others)
+            .bind::<Nullable<BigInt>, _>(limit);
+        let rows: Vec<Id> = prepared(query).load(connection).await?;
+        Ok(rows.into_iter().map(|row| row.id).collect())
+    }
+
+    /// The newest matches, if they are among the newest messages.
+    async fn newest(
+        &self,
+        connection: &mut AsyncPgConnection,
+        viewer: UserId,
+        filter: &IndexFilter,
+        now: DateTime<Utc>,
+        limit: i64,
+    ) -> Result<Option<Vec<MessageRow>>, diesel::result::Error> {
+        let walk = (limit * WALK_PER_WANTED).clamp(*WALK.start(), *WALK.end());
+        let each = walk / i64::try_from(self.0.len()).unwrap_or(walk).max(1) + 1;
+        let words = self.0.iter().map(|here| literals(here.words.iter()));
+        let query = filtered(NEWEST, filter, now, limit)
+            .bind::<SqlUuid, _>(viewer.uuid())
+            .bind::<Array<SqlUuid>, _>(self.0.iter().map(|here| here.conversation).collect::<Vec<_>>())
+            .bind::<Array<Text>, _>(words.collect::<Vec<_>>())
+            .bind::<BigInt, _>(each);
+        let rows: Vec<Newest> = prepared(query).load(connection).await?;
+        let whole = i64::try_from(rows.len()).is_ok_and(|found| found == limit);
+        let last = rows.last().map(|row| (row.message.created_at, row.edge));
+        let newest = last.is_some_and(|(at, edge)| edge.is_none_or(|_| whole && at > edge));
+        Ok(newest.then(|| rows.into_iter().map(|row| row.message).collect()))
+    }
+}
+
+/// An array in PostgreSQL's words: its arrays hold no arrays of different lengths.
+fn literal(tokens: &[i64]) -> String {
+    let tokens: Vec<_> = tokens.iter().map(i64::to_string).collect();
+    format!("{{{}}}", tokens.join(","))
+}
+
+/// `sql` with the parameters of [`filters`] and [`stretch`], and how many it may find.
+fn filtered<'a>(
+    sql: &'static str,
+    filter: &'a IndexFilter,
+    now: DateTime<Utc>,
+    limit: i64,
+) -> BoxedSqlQuery<'a, Pg, SqlQuery> {
+    let types: Vec<&str> = filter.message_types.iter().map(|kind| kind.as_str()).collect();
+    diesel::sql_query(sql)
+        .into_boxed()
+        .bind::<Timestamptz, _>(now)
+        .bind::<Array<Text>, _>(types)
+        .bind::<Nullable<SqlUuid>, _>(filter.from_user.map(|user| user.uuid()))
+        .bind::<Nullable<Timestamptz>, _>(filter.from)
+        .bind::<Nullable<Timestamptz>, _>(filter.until)
+        .bind::<Nullable<BigInt>, _>(filter.before_seq)
+        .bind::<Nullable<Timestamptz>, _>(filter.after.map(|after| after.created_at))
+        .bind::<Nullable<SqlUuid>, _>(filter.after.map(|after| after.message_id.uuid()))
+        .bind::<BigInt, _>(limit)
+}
+
+/// Several of them, between semicolons.
+fn literals<'a>(words: impl Iterator<Item = &'a Vec<i64>>) -> String {
+    words.map(|word| literal(word)).collect::<Vec<_>>().join(";")
+}
+
+/// The newest of `matches` that are as `filter` says.
+async fn pick(
+    connection: &mut AsyncPgConnection,
+    matches: Vec<Uuid>,
+    filter: &IndexFilter,
+    now: DateTime<Utc>,
+    limit: i64,
+) -> Result<Vec<MessageRow>, diesel::result::Error> {
+    let query = filtered(PICK, filter, now, limit).bind::<Array<SqlUuid>, _>(matches);
+    prepared(query).load(connection).await
 }
 
 fn ids(messages: &[MessageId]) -> Vec<Uuid> {
@@ -138,33 +312,20 @@ impl SearchIndex for Database {
         now: DateTime<Utc>,
         limit: i64,
     ) -> Result<Vec<StoredMessage>, Error> {
-        let (first, others): (Vec<_>, Vec<_>) = asked.iter().partition(|asked| asked.word == 0);
-        let conversations = |asked: &[&AskedToken]| {
-            asked.iter().map(|asked| asked.conversation_id.uuid()).collect::<Vec<Uuid>>()
-        };
-        let tokens = |asked: &[&AskedToken]| asked.iter().map(|asked| asked.token).collect::<Vec<i64>>();
-        let types: Vec<&str> = filter.message_types.iter().map(|kind| kind.as_str()).collect();
-        let query = diesel::sql_query(FIND)
-            .bind::<SqlUuid, _>(viewer.uuid())
-            .bind::<Array<SqlUuid>, _>(conversations(&first))
-            .bind::<Array<BigInt>, _>(tokens(&first))
-            .bind::<Array<SqlUuid>, _>(conversations(&others))
-            .bind::<Array<Integer>, _>(others.iter().map(|asked| asked.word).collect::<Vec<_>>())
-            .bind::<Array<BigInt>, _>(tokens(&others))
-            .bind::<Timestamptz, _>(now)
-            .bind::<Array<Text>, _>(types)
-            .bind::<Nullable<SqlUuid>, _>(filter.from_user.map(|user| user.uuid()))
-            .bind::<Nullable<Timestamptz>, _>(filter.from)
-            .bind::<Nullable<Timestamptz>, _>(filter.until)
-            .bind::<Nullable<BigInt>, _>(filter.before_seq)
-            .bind::<Nullable<Timestamptz>, _>(filter.after.map(|after| after.created_at))
-            .bind::<Nullable<SqlUuid>, _>(filter.after.map(|after| after.message_id.uuid()))
-            .bind::<BigInt, _>(limit);
+        let asked = Asked::of(asked);
         let mut connection = self.connection().await.map_err(unavailable)?;
         let rows: Result<Vec<MessageRow>, diesel::result::Error> = connection
             .transaction(async |connection| {
                 connection.batch_execute("SET LOCAL statement_timeout = '2s'").await?;
-                prepared(query).load(connection).await
+                let few = asked.matches(connection, viewer, Some(MANY + 1)).await?;
+                if i64::try_from(few.len()).is_ok_and(|found| found <= MANY) {
+                    return pick(connection, few, filter, now, limit).await;
+                }
+                if let Some(newest) = asked.newest(connection, viewer, filter, now, limit).await? {
+                    return Ok(newest);
+                }
+                let all = asked.matches(connection, viewer, None).await?;
+                pick(connection, all, filter, now, limit).await
             })
             .await;
         restored(rows.map_err(unavailable)?)
@@ -188,7 +349,7 @@ impl SearchIndex for Database {
         loop {
             let query =
                 diesel::sql_query(END_OF_STRETCH).bind::<SqlUuid, _>(after).bind::<BigInt, _>(STRETCH - 1);
-            let end: Option<Place> =
+            let end: Option<Id> =
                 prepared(query).get_result(&mut connection).await.optional().map_err(unavailable)?;
             let query = diesel::sql_query(NOT_INDEXED)
                 .bind::<SmallInt, _>(index_version)
@@ -207,11 +368,7 @@ impl SearchIndex for Database {
     async fn put(&self, index_version: i16, entries: &[IndexEntry]) -> Result<(), Error> {
         let ids: Vec<Uuid> = entries.iter().map(|entry| entry.message_id.uuid()).collect();
         let versions: Vec<i32> = entries.iter().map(|entry| entry.version.cast_signed()).collect();
-        // As one text each: arrays of PostgreSQL hold no arrays of different lengths.
-        let tokens = entries.iter().map(|entry| {
-            let tokens: Vec<_> = entry.tokens.iter().map(i64::to_string).collect();
-            format!("{{{}}}", tokens.join(","))
-        });
+        let tokens = entries.iter().map(|entry| literal(&entry.tokens));
         let query = diesel::sql_query(PUT)
             .bind::<SmallInt, _>(index_version)
             .bind::<Array<SqlUuid>, _>(ids)
@@ -234,63 +391,5 @@ impl SearchIndex for Database {
         let mut connection = self.connection().await.map_err(unavailable)?;
         prepared(query).execute(&mut connection).await.map_err(unavailable)?;
         Ok(())
-    }
-}
-
-#[derive(QueryableByName)]
-struct Place {
-    #[diesel(sql_type = SqlUuid)]
-    id: Uuid,
-}
-
-#[derive(QueryableByName)]
-struct ToShred {
-    #[diesel(sql_type = Bool)]
-    is_care: bool,
-    #[diesel(sql_type = Bool)]
-    is_destroyed: bool,
-}
-
-// Locked: whoever appends waits, and then finds it closed.
-const TO_SHRED: &str = "
-    SELECT c.purpose = 'care' OR c.kind IN ('consultation', 'emergency') AS is_care, EXISTS (
-        SELECT FROM data_keys k
-        WHERE k.scope_kind = 'conversation' AND k.scope_id = c.id AND k.state = 'destroyed'
-    ) AS is_destroyed
-    FROM conversations c WHERE c.id = $1 FOR NO KEY UPDATE";
-
-const CLOSE: &str = "
-    WITH closed AS (UPDATE conversations SET is_active = false, updated_at = greatest(updated_at, $2) WHERE id = $1),
-    noted AS (INSERT INTO changes (conversation_id, kind, at) VALUES ($1, 'conversation.updated', $2))
-    DELETE FROM message_tokens WHERE conversation_id = $1";
-
-#[async_trait]
-impl Shredder for Database {
-    async fn shred(&self, shredding: &Shredding) -> Result<Shredded, Error> {
-        let Shredding { conversation_id, tombstone, care_too, now, effects } = shredding;
-        let mut connection = self.connection().await.map_err(unavailable)?;
-        let shredded: Result<Shredded, diesel::result::Error> = connection
-            .transaction(async |connection| {
-                let query = diesel::sql_query(TO_SHRED).bind::<SqlUuid, _>(conversation_id.uuid());
-                let found: Vec<ToShred> = prepared(query).load(connection).await?;
-                match found.into_iter().next() {
-                    None => return Ok(Shredded::Unknown),
-                    Some(ToShred { is_destroyed: true, .. }) => return Ok(Shredded::Already),
-                    Some(ToShred { is_care: true, .. }) if !care_too => return Ok(Shredded::IsCare),
-                    Some(_) => {}
-                }
-                let scope = Scope::Conversation(*conversation_id);
-                data_keys::destroy(connection, scope, *tombstone, *now).await?;
-                let close = diesel::sql_query(CLOSE)
-                    .bind::<SqlUuid, _>(conversation_id.uuid())
-                    .bind::<Timestamptz, _>(*now);
-                prepared(close).execute(connection).await?;
-                effects::store(connection, effects).await?;
-                Ok(Shredded::Done)
-            })
-            .await;
-        let shredded = shredded.map_err(unavailable)?;
-        self.ring();
-        Ok(shredded)
     }
 }

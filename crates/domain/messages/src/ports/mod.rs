@@ -146,7 +146,7 @@ pub struct Position {
     pub last_revision: i64,
     /// The version of the membership that says so.
     pub members_version: i64,
-    /// The marks of everyone who is in it now, theirs included.
+    /// The marks of everyone who is in it now, theirs included, as far as others' may be seen.
     pub marks: Vec<Marks>,
 }
 
@@ -219,7 +219,8 @@ pub trait MessageLog: Send + Sync {
         query: &HistoryQuery,
     ) -> Result<Option<Vec<StoredMessage>>, Error>;
 
-    /// Where `viewer` stands. `None` if they are not in the conversation.
+    /// Where `viewer` stands. `None` if they are not in the conversation. Behind a block between the two of a direct
+    /// conversation there are no marks but their own, and where receipts are off nobody else has read anything.
     async fn position(&self, viewer: UserId, conversation: ConversationId)
     -> Result<Option<Position>, Error>;
 

@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use alivio_kernel::Place;
 use alivio_kernel::ids::{ConversationId, MessageId, UserId};
+use chrono::{DateTime, Utc};
 
 use super::Messages;
 use super::read::acquaint;
@@ -27,12 +28,18 @@ impl Messages {
     }
 
     /// Tells `live` of those of `changes` that it awaits, with how things are now. Each message is read once, whoever
-    /// listens, and authorises nobody: whoever is told by `live` was let in by their own membership.
+    /// listens, and authorises nobody: whoever is told by `live` was let in by their own membership. When each of them
+    /// happened.
     ///
     /// # Errors
     /// Only [`Error::Unavailable`]; some may have been told by then.
-    pub async fn relay(&self, changes: Vec<NotedChange>, live: &dyn LiveFeed) -> Result<(), Error> {
+    pub async fn relay(
+        &self,
+        changes: Vec<NotedChange>,
+        live: &dyn LiveFeed,
+    ) -> Result<Vec<DateTime<Utc>>, Error> {
         let awaited: Vec<_> = changes.into_iter().filter(|change| live.awaits(change)).collect();
+        let happened = awaited.iter().map(|change| change.at).collect();
         let mut told = self.told(&awaited).await?;
         let marks = self.marks(&awaited).await?;
         for NotedChange { kind, conversation_id, message_id, revision, user_id, at, .. } in awaited {
@@ -63,7 +70,7 @@ impl Messages {
                 }
             }
         }
-        Ok(())
+        Ok(happened)
     }
 
     /// The messages that `changes` are about, as those who listen see them.

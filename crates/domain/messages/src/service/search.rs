@@ -88,9 +88,12 @@ impl Search {
         let wanted = usize::try_from(query.offset + size).unwrap_or(usize::MAX);
         let (mut found, mut examined) = (Vec::new(), 0);
         let mut more = true;
+        // The words of a phrase are often there, but apart.
+        let mut share = if query.pattern.has_phrases() { 8 } else { 2 };
         // One more than the page holds tells whether another page follows.
         while more && found.len() <= wanted && examined < CANDIDATES {
-            let limit = (2 * size + 1 + query.offset).min(CANDIDATES - examined);
+            let limit = (share * size + 1 + query.offset).min(CANDIDATES - examined);
+            share *= 4;
             let rows = self.candidates(caller, query, asked, after, limit).await?;
             let count = i64::try_from(rows.len()).unwrap_or(limit);
             (more, examined) = (count == limit, examined + count);

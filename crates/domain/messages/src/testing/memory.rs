@@ -56,6 +56,18 @@ impl State {
         let (marks, joined_seq) = conversation.members.get(&viewer)?;
         Some((conversation, marks, *joined_seq))
     }
+
+    fn stands_between(&self, conversation: &Conversation) -> bool {
+        let here = |user: &UserId| conversation.members.contains_key(user);
+        conversation.direct && self.blocks.iter().any(|(one, other)| here(one) && here(other))
+    }
+
+    /// Behind a block nobody sees the other's.
+    fn shown_marks(&self, viewer: UserId, conversation: &Conversation) -> Vec<Marks> {
+        let mut marks = conversation.marks();
+        marks.retain(|marks| marks.user_id == viewer || !self.stands_between(conversation));
+        marks
+    }
 }
 
 impl Conversation {
@@ -184,7 +196,7 @@ impl MessageLog for Memory {
             last_seq: conversation.last_seq(),
             last_revision: 0,
             members_version: conversation.members_version,
-            marks: conversation.marks(),
+            marks: state.shown_marks(viewer, conversation),
         }))
     }
 

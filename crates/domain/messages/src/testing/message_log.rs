@@ -71,6 +71,8 @@ macro_rules! message_log_conformance {
                 a_seq_is_a_number_and_need_not_be_in_the_log
                 an_anchor_from_elsewhere_is_refused
                 a_position_names_everyone_in_the_conversation
+                a_position_shows_nothing_of_the_other_behind_a_block
+                of_many_who_come_back_at_once_each_gets_their_own
                 marks_move_forward_and_never_back
                 reading_moves_both_marks
                 a_mark_can_be_moved_to_a_message
@@ -732,6 +734,63 @@ pub async fn a_position_names_everyone_in_the_conversation(fixture: Fixture) {
     let stay = BTreeSet::from([room.members[0], room.members[1]]);
     assert_eq!(users(&room.position(0).await.marks), stay, "who is gone keeps no message unread");
     assert_eq!(users(&room.digest(0).await.marks), stay);
+}
+
+/// Not how far they have come; one's own marks stay.
+pub async fn a_position_shows_nothing_of_the_other_behind_a_block(fixture: Fixture) {
+    let room = Room::of(fixture, 2).await;
+    let (world, [one, other]) = (&room.world, [room.members[0], room.members[1]]);
+    let direct = world.direct(one, other).await;
+    world.block(one, other).await;
+    for viewer in [one, other] {
+        let marks = room.log.position(viewer, direct).await.unwrap().expect("a member").marks;
+        assert_eq!(users(&marks), BTreeSet::from([viewer]));
+        assert_eq!(
+            users(&room.log.position(viewer, room.conversation).await.unwrap().unwrap().marks).len(),
+            2
+        );
+    }
+    world.unblock(one, other).await;
+    assert_eq!(users(&room.log.position(one, direct).await.unwrap().unwrap().marks).len(), 2);
+}
+
+/// Whoever they are, wherever they have come to, and whether or not they may.
+pub async fn of_many_who_come_back_at_once_each_gets_their_own(fixture: Fixture) {
+    let room = Room::of(fixture, 3).await;
+    let (log, stranger) = (&room.log, room.world.user().await);
+    let other = room.world.conversation(&[room.members[0], stranger]).await;
+    room.says_times(9).await;
+    stored(&**log, entry(other, stranger)).await;
+    let people = [room.members[0], room.members[1], room.members[2], stranger];
+    let asked = (0..200_i64).map(|n| {
+        (people[usize::try_from(n % 4).unwrap()], [room.conversation, other][usize::from(n % 3 == 0)], n % 11)
+    });
+    let answers = together(asked.map(async |(viewer, conversation, after)| {
+        let query = HistoryQuery::After(Anchor::Seq(after), size(4));
+        let position = log.position(viewer, conversation);
+        let (position, missed) =
+            (position.await.unwrap(), log.history(viewer, conversation, &query).await.unwrap());
+        let moved = log
+            .advance(viewer, conversation, Mark::Delivered, &Anchor::Seq(after), DateTime::UNIX_EPOCH)
+            .await
+            .unwrap();
+        (viewer, conversation, after, position, missed, moved)
+    }))
+    .await;
+    for (viewer, conversation, after, position, missed, moved) in answers {
+        let last = if conversation == other { 1 } else { 9 };
+        if (viewer == stranger) != (conversation == other) && viewer != room.members[0] {
+            assert_eq!((position, missed, moved), (None, None, None), "{viewer} is no member");
+            continue;
+        }
+        assert_eq!(position.expect("a member").last_seq, last);
+        let missed: Vec<_> = missed.expect("a member").iter().map(|m| (m.conversation_id, m.seq)).collect();
+        assert_eq!(
+            missed,
+            (after + 1..=last.min(after + 5)).map(|seq| (conversation, seq)).collect::<Vec<_>>()
+        );
+        assert_eq!(moved.map(|moved| moved.marks.user_id), (1..=last).contains(&after).then_some(viewer));
+    }
 }
 
 // Marks

@@ -147,11 +147,9 @@ impl Tail {
             let news: Vec<NotedChange> =
                 page.into_iter().filter(|change| !self.told.knows(change.place)).collect();
             let places: Vec<_> = news.iter().map(|change| change.place).collect();
-            let awaited = news.iter().filter(|change| self.live.awaits(change)).map(|change| change.at);
-            let awaited: Vec<_> = awaited.collect();
             if let Some(&place) = places.first() {
                 match self.messages.relay(news, &*self.live).await {
-                    Ok(()) => self.measure(&awaited),
+                    Ok(happened) => self.measure(&happened),
                     Err(error) => {
                         let error = BoxError::from(error);
                         if self.may_try_again(Stuck::Changes(place), &*error) {
