@@ -172,7 +172,8 @@ async fn any_stretch_of_what_came_in_comes_out() {
 async fn what_is_damaged_in_the_store_is_never_given() {
     let content = document(3 * CHUNK + 17);
     let sealed = CHUNK + TAG;
-    let changes: [(&str, fn(&mut Vec<u8>, usize)); 4] = [
+    type Change = fn(&mut Vec<u8>, usize);
+    let changes: [(&str, Change); 4] = [
         ("a bit", |bytes, sealed| bytes[HEADER + sealed + 5] ^= 1),
         ("cut", |bytes, sealed| bytes.truncate(HEADER + 2 * sealed)),
         ("swapped", |bytes, sealed| {

@@ -133,7 +133,7 @@ pub async fn content_that_breaks_off_has_no_verdict(fixture: Fixture) {
 
 /// And no verdict is taken for another.
 pub async fn many_are_looked_at_at_once(fixture: Fixture) {
-    let content = |n: usize| if n % 3 == 0 { eicar() } else { noise(n as u64, 50_000) };
+    let content = |n: usize| if n.is_multiple_of(3) { eicar() } else { noise(n as u64, 50_000) };
     let verdicts = futures_util::future::join_all((0..24).map(|n| {
         let fixture = &fixture;
         async move { scan(fixture, &content(n), 1_000).await }
