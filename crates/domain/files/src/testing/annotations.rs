@@ -79,7 +79,7 @@ pub async fn each_version_stays(stores: Stores) {
     stores.annotations.add(&first, MOST, drawn()).await.unwrap();
     let second = StoredLayer { author_id: other, id: first.id, ..layer(file, other, 2) };
     stores.annotations.redraw(&second, drawn()).await.unwrap();
-    assert_eq!(stores.annotations.layers(file).await.unwrap(), [second.clone()]);
+    assert_eq!(stores.annotations.layers(file).await.unwrap(), std::slice::from_ref(&second));
     let of = async |version| stores.annotations.layer(file, first.id, version).await.unwrap();
     assert_eq!(of(None).await, Some(second));
     assert_eq!(of(Some(1)).await, Some(StoredLayer { newest: 2, ..first.clone() }));
