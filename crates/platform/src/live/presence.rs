@@ -113,8 +113,8 @@ pub struct PresenceBoard {
     /// How long after the last device went its owner is still here: a reconnect does not flicker.
     grace: Duration,
     stopping: AtomicBool,
-    /// What was told last of those who are here. One lock per stripe of people: what is told of one person is told
-    /// in order.
+    /// What was told last of each, that they have gone included: word of their leaving may come from two nodes at once. One
+    /// lock per stripe of people: what is told of one person is told in order.
     told: [Mutex<HashMap<UserId, Presence>>; STRIPES],
     hasher: RandomState,
 }
@@ -265,13 +265,18 @@ impl PresenceBoard {
         last_seen_at: Option<DateTime<Utc>>,
         was_here: bool,
     ) {
-        if people.is_empty() || self.hub.is_empty() {
+        if people.is_empty() {
             return;
         }
         let board = Arc::clone(self);
         tokio::spawn(async move {
             for user in people {
-                board.try_announce(user, last_seen_at, was_here).await;
+                if board.hub.is_empty() {
+                    // Nobody is told, so that what was told before says nothing any more.
+                    board.told[board.stripe(user)].lock().await.remove(&user);
+                } else {
+                    board.try_announce(user, last_seen_at, was_here).await;
+                }
             }
         });
     }
@@ -399,11 +404,7 @@ impl PresenceBoard {
         for (watcher, shows_last_seen) in audience.watchers {
             self.hub.tell_people(&[watcher], if shows_last_seen { &with_time } else { &without });
         }
-        if presence == Presence::Offline {
-            told.remove(&user);
-        } else {
-            told.insert(user, presence);
-        }
+        told.insert(user, presence);
         Ok(())
     }
 

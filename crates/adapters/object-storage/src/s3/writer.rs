@@ -93,15 +93,14 @@ impl BlobWriter for S3Writer {
             self.send().await?;
             self.arrived().await?;
         }
-        let path = self.place.path(self.key);
-        match &mut self.upload {
-            Some(upload) => drop(upload.complete().await.map_err(failure)?),
-            None => {
-                let payload = self.payload();
-                self.place.bucket.put(&path, payload).await.map_err(failure)?;
-            }
-        }
-        // Each request was signed with the sum of what it brought, so that it arrived whole; this is whether all did.
+        // Each request is signed with the sum of what it brings, so that what goes at once arrives whole or not at all.
+        let Some(upload) = &mut self.upload else {
+            let (path, payload) = (self.place.path(self.key), self.payload());
+            self.place.bucket.put(&path, payload).await.map_err(failure)?;
+            return Ok(());
+        };
+        upload.complete().await.map_err(failure)?;
+        // Whether all parts were put together.
         let stored = self.place.look(self.key).await?;
         if stored.size == self.written { Ok(()) } else { Err(BlobError::Damaged) }
     }
