@@ -93,16 +93,22 @@ impl BlobWriter for S3Writer {
             self.send().await?;
             self.arrived().await?;
         }
-        // Each request is signed with the sum of what it brings, so that what goes at once arrives whole or not at all.
-        let Some(upload) = &mut self.upload else {
-            let (path, payload) = (self.place.path(self.key), self.payload());
-            self.place.bucket.put(&path, payload).await.map_err(failure)?;
-            return Ok(());
+        let path = self.place.path(self.key);
+        let put = match &mut self.upload {
+            Some(upload) => upload.complete().await,
+            None => {
+                let payload = self.payload();
+                self.place.bucket.put(&path, payload).await
+            }
         };
-        upload.complete().await.map_err(failure)?;
-        // Whether all parts were put together.
-        let stored = self.place.look(self.key).await?;
-        if stored.size == self.written { Ok(()) } else { Err(BlobError::Damaged) }
+        let put = put.map_err(failure)?;
+        // Whether all arrived; unless what is there now is of another writer.
+        let stored = self.place.bucket.head(&path).await.map_err(failure)?;
+        if stored.size == self.written || stored.e_tag != put.e_tag {
+            Ok(())
+        } else {
+            Err(BlobError::Damaged)
+        }
     }
 
     async fn abort(mut self: Box<Self>) {
