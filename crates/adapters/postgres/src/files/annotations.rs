@@ -9,7 +9,7 @@ use diesel::QueryableByName;
 use diesel::sql_types::{BigInt, Bytea, Integer, Nullable, Timestamptz, Uuid as SqlUuid};
 use diesel_async::{AsyncConnection, RunQueryDsl};
 
-use super::{small, unavailable};
+use super::unavailable;
 use crate::sql::prepared;
 use crate::{Database, effects};
 
@@ -94,6 +94,11 @@ struct VersionRow {
     drawn_at: DateTime<Utc>,
 }
 
+/// No layer comes so far that it matters which of the versions beyond it is.
+fn stored(version: u32) -> i32 {
+    i32::try_from(version).unwrap_or(i32::MAX)
+}
+
 fn number(version: i32) -> Result<u32, Error> {
     u32::try_from(version).map_err(unavailable)
 }
@@ -108,7 +113,7 @@ impl Database {
         effects: Effects,
     ) -> Result<(), Error> {
         let (id, file) = (layer.id.uuid(), layer.file_id.uuid());
-        let version = small(layer.version)?;
+        let version = stored(layer.version);
         let first = diesel::sql_query(if most.is_some() { ADD } else { MOVE_ON })
             .bind::<SqlUuid, _>(id)
             .bind::<SqlUuid, _>(file)
@@ -168,7 +173,7 @@ impl AnnotationStore for Database {
         let query = diesel::sql_query(WITHDRAW)
             .bind::<SqlUuid, _>(layer.uuid())
             .bind::<SqlUuid, _>(file.uuid())
-            .bind::<Integer, _>(small(version)?)
+            .bind::<Integer, _>(stored(version))
             .bind::<Timestamptz, _>(now);
         if self.change_file(query, effects).await? { Ok(()) } else { Err(Error::Stale) }
     }
@@ -187,7 +192,7 @@ impl AnnotationStore for Database {
         version: Option<u32>,
     ) -> Result<Option<StoredLayer>, Error> {
         // Larger numbers are no versions.
-        let version = version.map(|version| i32::try_from(version).unwrap_or(i32::MAX));
+        let version = version.map(stored);
         let query = diesel::sql_query(LAYER)
             .bind::<SqlUuid, _>(file.uuid())
             .bind::<SqlUuid, _>(layer.uuid())
