@@ -1,8 +1,11 @@
 """Signs schemathesis in as people of the demo clinic. Loaded by .ci/schemathesis through SCHEMATHESIS_HOOKS."""
 
+import base64
 import os
+import struct
 import time
 import uuid
+import zlib
 
 import requests
 import schemathesis
@@ -77,6 +80,9 @@ schemathesis.auth(refresh_interval=REFRESH_AFTER_SECONDS).apply_to(path_regex=OF
 schemathesis.auth(refresh_interval=REFRESH_AFTER_SECONDS).apply_to(**OF_A_PATIENT)(person(PATIENT))
 schemathesis.auth(refresh_interval=REFRESH_AFTER_SECONDS).apply_to(path_regex=OF_THE_INSTALLATION)(person(INSTALLATION))
 
+# A piece of an upload is bytes.
+schemathesis.serializer.alias("application/offset+octet-stream", "application/octet-stream")
+
 for known in (PATIENT, DOCTOR, STUDENT, CLINIC, INSTALLATION):
     sign_in(known)
 
@@ -86,20 +92,49 @@ REAL = {}
 turns = 0
 
 
+def dot() -> bytes:
+    """A picture of one grey dot."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", 1, 1, 8, 0, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(b"\0\x80")) + chunk(b"IEND", b"")
+
+
 def real(name: str) -> str:
-    """The id of Ana, whom the doctor attends, or of the conversation with her."""
+    """The id of Ana, whom the doctor attends, of the conversation with her, or of a file or an upload in it."""
     if not REAL:
-        url = os.environ["FUZZ_LOGIN_URL"].removesuffix("/auth/login")
-        REAL["user_id"] = sign_in("ana.lopez@clinic.example")["user"]["id"]
-        chat = requests.post(
-            f"{url}/conversations",
-            json={"type": "group", "participants": [REAL["user_id"]]},
-            headers={"Authorization": f"Bearer {sign_in()['access_token']}"},
-            timeout=10,
+        REAL["user_id"] = sign_in(PATIENT)["user"]["id"]
+        signed_in = {"Authorization": f"Bearer {sign_in()['access_token']}"}
+
+        def post(path: str, headers=(), **body):
+            url = os.environ["FUZZ_LOGIN_URL"].removesuffix("/auth/login") + path
+            answer = requests.post(url, headers={**signed_in, **dict(headers)}, timeout=10, **body)
+            answer.raise_for_status()
+            return answer
+
+        chat = post("/conversations", json={"type": "group", "participants": [REAL["user_id"]]}).json()["id"]
+        REAL["conversation"] = chat
+        file = {"file": ("dot.png", dot(), "image/png")}
+        REAL["file"] = post("/files", files=file, data={"conversation_id": chat}).json()["id"]
+        named = ",".join(
+            f"{name} {base64.b64encode(value.encode()).decode()}"
+            for name, value in {"filename": "scan.pdf", "conversation_id": chat}.items()
         )
-        chat.raise_for_status()
-        REAL["id"] = chat.json()["id"]
+        tus = {"Tus-Resumable": "1.0.0", "Upload-Length": "1000", "Upload-Metadata": named}
+        REAL["upload"] = post("/files/uploads", headers=tus).headers["Location"].rsplit("/", 1)[1]
     return REAL[name]
+
+
+def kind(operation) -> str | None:
+    """What `{id}` stands for in the path of an operation; nothing where it is not to be a real one."""
+    if "/files/" not in operation.path:
+        return "conversation"
+    if operation.method.upper() == "DELETE":
+        # The others need it still.
+        return None
+    return "upload" if "/uploads/" in operation.path else "file"
 
 
 def every_second() -> bool:
@@ -122,8 +157,9 @@ def map_path_parameters(context, path_parameters):
             # Ids come back from earlier answers. An administrator would deactivate whom the others are signed in as.
             if isinstance(value, str) and value in needed:
                 path_parameters[name] = str(uuid.uuid4())
-    if path_parameters and is_id(path_parameters.get("id")) and every_second():
-        path_parameters["id"] = real("id")
+    named = kind(context.operation)
+    if path_parameters and named and is_id(path_parameters.get("id")) and every_second():
+        path_parameters["id"] = real(named)
     return path_parameters
 
 

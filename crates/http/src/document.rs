@@ -10,7 +10,7 @@ use utoipa::openapi::path::Operation;
 use utoipa::openapi::security::{
     ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme,
 };
-use utoipa::openapi::{HttpMethod, OpenApi as Api, Ref, RefOr};
+use utoipa::openapi::{HttpMethod, OpenApi as Api, PathItem, Ref, RefOr};
 use utoipa::{Modify, OpenApi};
 
 use crate::{rate_limit, responses};
@@ -67,8 +67,17 @@ impl Modify for Schemes {
                 "Set by a sign-in with `X-Alivio-Session: cookie`. Requests other than `GET` need `X-CSRF-Token` too.",
             );
             components.add_security_scheme("cookie", SecurityScheme::ApiKey(ApiKey::Cookie(cookie)));
+            let link =
+                ApiKeyValue::with_description("link", "The secret of a link of `POST /files/{id}/link`.");
+            components.add_security_scheme("link", SecurityScheme::ApiKey(ApiKey::Query(link)));
         }
     }
+}
+
+fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
+    [&mut item.get, &mut item.head, &mut item.put, &mut item.post, &mut item.delete, &mut item.patch]
+        .into_iter()
+        .flatten()
 }
 
 /// Whatever takes a token in a header takes it in a cookie. Sockets do not: any page may open one, and its browser
@@ -76,8 +85,7 @@ impl Modify for Schemes {
 pub(crate) fn accept_cookies(api: &mut Api) {
     let requirement = |name: &str| SecurityRequirement::new(name, Vec::<String>::new());
     for item in api.paths.paths.values_mut() {
-        let operations = [&mut item.get, &mut item.put, &mut item.post, &mut item.delete, &mut item.patch];
-        for operation in operations.into_iter().flatten() {
+        for operation in operations(item) {
             if let Some(security) = &mut operation.security
                 && *security == [requirement("bearer")]
             {
@@ -108,10 +116,7 @@ pub(crate) fn add_rate_limits(api: &mut Api) {
         if !rate_limit::is_limited(path) {
             continue;
         }
-        let operations = [&mut item.get, &mut item.put, &mut item.post, &mut item.delete, &mut item.patch]
-            .into_iter()
-            .flatten();
-        for operation in operations {
+        for operation in operations(item) {
             let refused = || RefOr::Ref(Ref::from_response_name("RateLimited"));
             operation.responses.responses.entry("429".to_owned()).or_insert_with(refused);
         }
@@ -134,6 +139,7 @@ impl Document {
         for (path, item) in &api.paths.paths {
             let operations = [
                 (HttpMethod::Get, &item.get, Method::GET),
+                (HttpMethod::Head, &item.head, Method::HEAD),
                 (HttpMethod::Put, &item.put, Method::PUT),
                 (HttpMethod::Post, &item.post, Method::POST),
                 (HttpMethod::Delete, &item.delete, Method::DELETE),

@@ -12,7 +12,9 @@ use uuid::Uuid;
 
 use crate::extract::{Body, SignedIn};
 use crate::problem::{Problem, ProblemDetails, Result, invalid};
-use crate::responses::{Invalid, Malformed, NotFound, NotJson, TooLarge, Unauthenticated, Unavailable};
+use crate::responses::{
+    Bytes, Invalid, Malformed, NotFound, NotJson, TooLarge, Unauthenticated, Unavailable,
+};
 use crate::state::State;
 
 /// The largest picture, in bytes.
@@ -317,7 +319,7 @@ async fn change(
     tag = "People",
     operation_id = "setOwnAvatar",
     security(("bearer" = [])),
-    request_body(content((Vec<u8> = "image/png"), (Vec<u8> = "image/jpeg")), description = "The picture."),
+    request_body(content((Bytes = "image/png"), (Bytes = "image/jpeg")), description = "The picture."),
     responses(
         (status = 200, description = "Your profile now.", body = ProfileBody),
         (status = 400, description = "`bad_request`: the body breaks off.", body = ProblemDetails, content_type = "application/problem+json"),
@@ -380,7 +382,7 @@ struct AvatarParams {
     security(("bearer" = [])),
     params(("id" = Uuid, Path, description = "Whose picture."), AvatarParams),
     responses(
-        (status = 200, description = "The picture.", content((Vec<u8> = "image/jpeg"), (Vec<u8> = "image/png")), headers(("ETag" = String, description = "Changes with the picture."))),
+        (status = 200, description = "The picture.", content((Bytes = "image/jpeg"), (Bytes = "image/png")), headers(("ETag" = String, description = "Changes with the picture."))),
         (status = 304, description = "It is still the one of `If-None-Match`."),
         (status = 401, response = Unauthenticated),
         (status = 404, response = NotFound),

@@ -1,8 +1,13 @@
 //! Error answers that many operations share, as components of the document.
 
-use utoipa::ToResponse;
+use utoipa::{ToResponse, ToSchema};
 
 use crate::problem::ProblemDetails;
+
+/// A body of bytes, whatever they are.
+#[derive(ToSchema)]
+#[schema(value_type = String, format = Binary)]
+pub(crate) struct Bytes(#[expect(dead_code, reason = "only describes the body")] Vec<u8>);
 
 macro_rules! problem_response {
     ($name:ident, $description:literal, $status:literal, $title:literal, $code:literal, $message:literal) => {

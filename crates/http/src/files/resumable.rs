@@ -9,13 +9,14 @@ use alivio_kernel::{Clock, FieldError, Rule, SystemClock};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use chrono::{DateTime, Utc};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::form;
 use super::pace::Pace;
 use crate::extract::SignedIn;
 use crate::problem::{Problem, ProblemDetails, Result, invalid};
-use crate::responses::{Invalid, NotFound, RateLimited, Unauthenticated, Unavailable};
+use crate::responses::{Bytes, Invalid, NotFound, RateLimited, Unauthenticated, Unavailable};
 use crate::state::State;
 
 pub(super) const TUS_VERSION: &str = "1.0.0";
@@ -30,15 +31,24 @@ const UPLOAD_EXPIRES: HeaderName = HeaderName::from_static("upload-expires");
 const UPLOAD_METADATA: HeaderName = HeaderName::from_static("upload-metadata");
 const FILE: HeaderName = HeaderName::from_static("x-file-status");
 
+/// Versions of the protocol that are spoken here.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "only describes the header")]
+enum TusVersion {
+    #[schema(rename = "1.0.0")]
+    V1,
+}
+
 fn header<'a>(request: &'a HttpRequest, name: &HeaderName) -> Option<&'a str> {
     request.headers().get(name).and_then(|value| value.to_str().ok())
 }
 
-/// Refuses another version of the protocol than ours.
+/// Refuses another version of the protocol than ours, as tus wants it, and whoever says none.
 fn check_version(request: &HttpRequest) -> Result<()> {
-    match header(request, &TUS_RESUMABLE) {
-        Some(TUS_VERSION) => Ok(()),
-        _ => Err(Problem::new(StatusCode::PRECONDITION_FAILED, "tus_version")),
+    match request.headers().get(&TUS_RESUMABLE) {
+        Some(version) if version == TUS_VERSION => Ok(()),
+        Some(_) => Err(Problem::new(StatusCode::PRECONDITION_FAILED, "tus_version")),
+        None => Err(invalid(FieldError::new("Tus-Resumable", Rule::Missing))),
     }
 }
 
@@ -106,8 +116,8 @@ async fn capabilities() -> HttpResponse {
     operation_id = "beginUpload",
     security(("bearer" = [])),
     params(
-        ("Tus-Resumable" = String, Header, description = "`1.0.0`.", example = "1.0.0"),
-        ("Upload-Length" = u64, Header, description = "How many bytes there will be.", example = 104_857_600),
+        ("Tus-Resumable" = inline(TusVersion), Header, description = "The version of the protocol.", example = "1.0.0"),
+        ("Upload-Length" = u64, Header, description = "How many bytes there will be.", minimum = 1, example = 104_857_600),
         ("Upload-Metadata" = String, Header, description = "Names and values in base64.", example = "filename ZWNvLm1wNA=="),
     ),
     responses(
@@ -145,7 +155,7 @@ async fn begin_upload(
     security(("bearer" = [])),
     params(
         ("id" = Uuid, Path, description = "The upload."),
-        ("Tus-Resumable" = String, Header, description = "`1.0.0`.", example = "1.0.0"),
+        ("Tus-Resumable" = inline(TusVersion), Header, description = "The version of the protocol.", example = "1.0.0"),
     ),
     responses(
         (status = 200, description = "It goes on at `Upload-Offset`.", headers(("Upload-Offset" = u64, description = "How many bytes are there."), ("Upload-Length" = u64, description = "How many there will be."))),
@@ -179,10 +189,10 @@ async fn upload_offset(
     security(("bearer" = [])),
     params(
         ("id" = Uuid, Path, description = "The upload."),
-        ("Tus-Resumable" = String, Header, description = "`1.0.0`.", example = "1.0.0"),
+        ("Tus-Resumable" = inline(TusVersion), Header, description = "The version of the protocol.", example = "1.0.0"),
         ("Upload-Offset" = u64, Header, description = "Where the piece begins.", example = 0),
     ),
-    request_body(content = Vec<u8>, content_type = "application/offset+octet-stream", description = "The piece."),
+    request_body(content = Bytes, content_type = "application/offset+octet-stream", description = "The piece."),
     responses(
         (status = 204, description = "It is there. `X-File-Status` says `pending` once the upload is a file.", headers(("Upload-Offset" = u64, description = "How many bytes are there."))),
         (status = 400, description = "`upload_incomplete`: it breaks off.", body = ProblemDetails, content_type = "application/problem+json"),
@@ -250,7 +260,7 @@ async fn take(mut piece: Piece, mut pace: Pace, mut payload: web::Payload) -> Re
     security(("bearer" = [])),
     params(
         ("id" = Uuid, Path, description = "The upload."),
-        ("Tus-Resumable" = String, Header, description = "`1.0.0`.", example = "1.0.0"),
+        ("Tus-Resumable" = inline(TusVersion), Header, description = "The version of the protocol.", example = "1.0.0"),
     ),
     responses(
         (status = 204, description = "Nothing of it is left."),

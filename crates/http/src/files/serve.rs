@@ -6,11 +6,12 @@ use actix_web::http::header::{
     ACCEPT_RANGES, CONTENT_DISPOSITION, CONTENT_RANGE, CONTENT_SECURITY_POLICY, DispositionType, ETAG,
     EntityTag, IF_RANGE, IfNoneMatch, LOCATION, RANGE,
 };
-use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, delete, get, post, web};
+use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, delete, get, head, post, web};
 use alivio_files::{Content, File, FileQuery, Opened, View};
 use alivio_kernel::ids::FileId;
 use alivio_kernel::{Caller, FieldError, Page, PageSize, Rule};
 use chrono::{DateTime, Utc};
+use futures_util::stream;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
@@ -19,7 +20,7 @@ use super::bodies::{FileBody, checksum, disposition};
 use super::range::{Wanted, wanted};
 use crate::extract::{SignedIn, origin};
 use crate::problem::{Problem, ProblemDetails, Result, invalid};
-use crate::responses::{Invalid, NotFound, Unauthenticated, Unavailable};
+use crate::responses::{Bytes, Invalid, NotFound, Unauthenticated, Unavailable};
 use crate::state::State;
 
 /// Whatever a file is, no browser runs it.
@@ -176,7 +177,7 @@ async fn whoever(state: &State, request: &HttpRequest, id: FileId, params: &Link
 #[utoipa::path(
     tag = "Files",
     operation_id = "downloadFile",
-    security(("bearer" = [])),
+    security(("bearer" = []), ("cookie" = []), ("link" = [])),
     params(
         ("id" = Uuid, Path, description = "The file."),
         LinkParams,
@@ -184,8 +185,8 @@ async fn whoever(state: &State, request: &HttpRequest, id: FileId, params: &Link
         ("If-Range" = Option<String>, Header, description = "The `ETag` that the stretch must be of."),
     ),
     responses(
-        (status = 200, description = "All of it.", body = Vec<u8>, content_type = "application/octet-stream", headers(("ETag" = String, description = "Its checksum."), ("Content-Disposition" = String, description = "Its name."))),
-        (status = 206, description = "The stretch.", body = Vec<u8>, content_type = "application/octet-stream", headers(("Content-Range" = String, description = "Which stretch it is."))),
+        (status = 200, description = "All of it.", body = Bytes, content_type = "*/*", headers(("ETag" = String, description = "Its checksum."), ("Content-Disposition" = String, description = "Its name."))),
+        (status = 206, description = "The stretch.", body = Bytes, content_type = "*/*", headers(("Content-Range" = String, description = "Which stretch it is."))),
         (status = 304, description = "It still is the one of `If-None-Match`."),
         (status = 401, response = Unauthenticated),
         (status = 403, description = "`consent_required`: the patient has not agreed; `file_expired`; `downloads_exhausted`; `file_quarantined`; `link_invalid`: the link is over, was withdrawn, or leads elsewhere", body = ProblemDetails, content_type = "application/problem+json"),
@@ -208,10 +209,8 @@ async fn content(
     let caller = whoever(&state, &request, id, &params).await?;
     let opened = state.platform.files.opened(&caller, id).await?;
     let tag = tag(&opened);
-    if let Some(tag) = &tag
-        && matches!(&*known, IfNoneMatch::Items(tags) if tags.iter().any(|known| known.weak_eq(tag)))
-    {
-        return Ok(HttpResponse::NotModified().insert_header((ETAG, tag.clone())).finish());
+    if let Some(response) = not_modified(tag.as_ref(), &known) {
+        return Ok(response);
     }
     let header = |name| request.headers().get(name).and_then(|value| value.to_str().ok());
     let is_same =
@@ -240,15 +239,67 @@ async fn content(
         }
         None => HttpResponse::Ok(),
     };
+    name(&mut response, &opened, tag);
+    Ok(send(response, given))
+}
+
+/// What a download would be like
+///
+/// Its type, size and `ETag`, and whether stretches can be asked for. No download is counted or recorded.
+#[utoipa::path(
+    tag = "Files",
+    operation_id = "describeDownload",
+    security(("bearer" = []), ("cookie" = []), ("link" = [])),
+    params(("id" = Uuid, Path, description = "The file."), LinkParams),
+    responses(
+        (status = 200, description = "As the download would be answered. A file that is marked for whoever looks at it has no `Content-Length`.", headers(("ETag" = String, description = "Its checksum."), ("Content-Disposition" = String, description = "Its name."), ("Accept-Ranges" = String, description = "`bytes`, or `none` where it comes as a whole."))),
+        (status = 304, description = "It still is the one of `If-None-Match`."),
+        (status = 401, response = Unauthenticated),
+        (status = 403, description = "As for the download", body = ProblemDetails, content_type = "application/problem+json"),
+        (status = 404, response = NotFound),
+        (status = 409, description = "`file_pending`, `file_failed`.", body = ProblemDetails, content_type = "application/problem+json"),
+        (status = 422, response = Invalid),
+        (status = 503, response = Unavailable),
+    )
+)]
+#[head("/files/{id}/content")]
+async fn describe(
+    state: web::Data<State>,
+    request: HttpRequest,
+    id: web::Path<Uuid>,
+    params: web::Query<LinkParams>,
+    known: web::Header<IfNoneMatch>,
+) -> Result<HttpResponse> {
+    let id = FileId::from(id.into_inner());
+    let caller = whoever(&state, &request, id, &params).await?;
+    let opened = state.platform.files.opened(&caller, id).await?;
+    let tag = tag(&opened);
+    if let Some(response) = not_modified(tag.as_ref(), &known) {
+        return Ok(response);
+    }
+    let mut response = HttpResponse::Ok();
+    name(&mut response, &opened, tag);
+    response.insert_header((CONTENT_SECURITY_POLICY, SANDBOX)).content_type(opened.file.mime());
+    if opened.is_stamped {
+        return Ok(response.finish());
+    }
+    Ok(response.body(SizedStream::new(opened.file.size, stream::empty::<std::io::Result<web::Bytes>>())))
+}
+
+fn not_modified(tag: Option<&EntityTag>, known: &IfNoneMatch) -> Option<HttpResponse> {
+    let tag = tag?;
+    let is_known = matches!(known, IfNoneMatch::Items(tags) if tags.iter().any(|known| known.weak_eq(tag)));
+    is_known.then(|| HttpResponse::NotModified().insert_header((ETAG, tag.clone())).finish())
+}
+
+/// What is said of a download before its bytes.
+fn name(response: &mut HttpResponseBuilder, opened: &Opened, tag: Option<EntityTag>) {
     if let Some(tag) = tag {
         response.insert_header((ETAG, tag));
     }
     let ranges = if opened.is_whole { "none" } else { "bytes" };
-    response.insert_header((ACCEPT_RANGES, ranges)).insert_header((
-        CONTENT_DISPOSITION,
-        disposition(DispositionType::Attachment, opened.file.name.as_str()),
-    ));
-    Ok(send(response, given))
+    let name = disposition(DispositionType::Attachment, opened.file.name.as_str());
+    response.insert_header((ACCEPT_RANGES, ranges)).insert_header((CONTENT_DISPOSITION, name));
 }
 
 /// Of what is the same for everyone.
@@ -270,10 +321,10 @@ macro_rules! picture {
         #[utoipa::path(
             tag = "Files",
             operation_id = $id,
-            security(("bearer" = [])),
+            security(("bearer" = []), ("cookie" = []), ("link" = [])),
             params(("id" = Uuid, Path, description = "The file."), LinkParams),
             responses(
-                (status = 200, description = "The picture.", content((Vec<u8> = "image/jpeg"), (Vec<u8> = "image/png"))),
+                (status = 200, description = "The picture.", content((Bytes = "image/jpeg"), (Bytes = "image/png"))),
                 (status = 401, response = Unauthenticated),
                 (status = 403, description = "As for the file itself", body = ProblemDetails, content_type = "application/problem+json"),
                 (status = 404, response = NotFound),
@@ -351,6 +402,6 @@ async fn link(
 }
 
 pub(super) fn routes(config: &mut utoipa_actix_web::service_config::ServiceConfig<'_>) {
-    config.service(list).service(content).service(preview).service(thumbnail).service(link);
+    config.service(list).service(content).service(describe).service(preview).service(thumbnail).service(link);
     config.service(one).service(remove);
 }

@@ -24,7 +24,8 @@ const MAX_FIELDS: usize = 32;
 const FORM: u64 = 64 * 1024;
 
 /// A form with a file in it. The fields may come in any order.
-#[derive(Serialize, ToSchema)]
+#[derive(Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 #[schema(as = NewFile)]
 struct NewFileForm {
     /// The file, with its name.

@@ -73,6 +73,14 @@ async fn downloads_are_counted_and_recorded() {
     let conversation = ana.open_direct(&maria.id).await;
     let file = upload(&maria, &conversation, "Tres veces", &[("max_downloads", "3")]).await;
     let address = path(&file, "/content");
+    // Asking what a download would be like is none.
+    let head = ana.request(Request::new(Method::HEAD, address.clone())).await;
+    let size = pdf("Tres veces").len().to_string();
+    assert_eq!(
+        (head.status, head.header("content-length"), head.header("accept-ranges")),
+        (200, Some(size), Some("none".to_owned()))
+    );
+    assert!(head.bytes.is_empty() && head.header("content-disposition").unwrap().starts_with("attachment"));
     let answers = join_all((0..20).map(|_| ana.get(&address))).await;
     let given = answers.iter().filter(|answer| answer.status == 200).count();
     assert_eq!(given, 3);

@@ -118,6 +118,7 @@ async fn uploads_are_refused_as_files_are() {
     assert_eq!(huge["details"]["max_size"], 500 * 1024 * 1024);
     let old = Request::new(Method::POST, "/files/uploads").header("Tus-Resumable", "0.2.2");
     maria.request(old).await.problem(412, "tus_version");
+    maria.request(Request::new(Method::POST, "/files/uploads")).await.problem(422, "validation_failed");
     let path = place(&begin(&maria, &conversation, "a.pdf", 5000).await);
     send(&maria, &path, 0, &[b'M', b'Z', 0, 0].repeat(1250)).await.problem(415, "file_type_not_allowed");
     assert_eq!(maria.request(tus(Method::HEAD, &path)).await.status, 404, "it is forgotten");
