@@ -56,7 +56,7 @@ check-openapi:
 # Do the crates keep to the house's directions?
 [group("checks")]
 check-architecture:
-    cargo test -p alivio-testkit --test architecture {{ locked }}
+    cargo test --workspace --test architecture {{ locked }}
 
 # Are there known weaknesses in our dependencies? (fetches the advisory database, which CI cannot reach)
 [group("checks")]
