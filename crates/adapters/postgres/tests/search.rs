@@ -114,7 +114,7 @@ async fn the_newest_are_found_however_many_there_are() {
     said.retain(|said| said.seen);
     said.sort_by_key(|said| std::cmp::Reverse((said.at, said.entry.message_id)));
     // Each word as the terms of which one must be there.
-    let questions: [&[&[i64]]; 7] = [
+    let questions: [&[&[i64]]; 9] = [
         &[&[COMMON]],
         &[&[PAST]],
         &[&[RARE]],
@@ -122,6 +122,9 @@ async fn the_newest_are_found_however_many_there_are() {
         &[&[COMMON, RARE]],
         &[&[PAST, RARE], &[THIRD, RARE]],
         &[&[COMMON], &[PAST, THIRD], &[RARE, COMMON]],
+        // More words than are asked of the index.
+        &[&[COMMON], &[COMMON], &[THIRD], &[COMMON], &[PAST]],
+        &[&[COMMON], &[COMMON], &[COMMON], &[COMMON], &[THIRD], &[PAST, RARE]],
     ];
     for question in questions {
         let mut asked = Vec::new();

@@ -20,91 +20,144 @@ const SEARCHABLE: &str = "
     WHERE p.user_id = $1 AND p.left_seq IS NULL AND ($2::uuid[] = '{}' OR c.id = ANY ($2))
     ORDER BY c.updated_at DESC, c.id DESC LIMIT $3";
 
-/// So many matches are sorted without a thought; of more, the newest are looked for where the newest are.
-const MANY: i64 = 2_000;
+/// How often the words are there is guessed from so many of the newest messages, in so many conversations.
+const SAMPLE: i64 = 320;
+const SAMPLED_CONVERSATIONS: usize = 16;
+/// So many words are asked of the index; what it brings is compared with the others.
+const WORDS_IN_INDEX: usize = 4;
 /// How many messages are looked at for each one that is wanted, if matches are many.
 const WALK_PER_WANTED: i64 = 25;
 /// The least and the most messages that are looked at so.
 const WALK: std::ops::RangeInclusive<i64> = 2_400..=8_000;
 
-// Traps of the planner: with many tokens at once it scans the table, so that each conversation is looked up by itself,
-// and before anything else is asked (MATERIALIZED, OFFSET 0). The index reads both lists at once; an empty one costs it
-// nothing.
-const MATCHES: &str = "
-    WITH asked AS MATERIALIZED (
-        SELECT a.conversation_id, a.all_of::bigint[] AS all_of, a.one_of::bigint[] AS one_of, a.others, me.joined_seq
-        FROM unnest($2::uuid[], $3::text[], $4::text[], $5::text[]) AS a (conversation_id, all_of, one_of, others)
-        JOIN participants me ON me.conversation_id = a.conversation_id AND me.user_id = $1 AND me.left_seq IS NULL
-    )
-    SELECT t.message_id AS id
-    FROM asked a
-    CROSS JOIN LATERAL (
-        SELECT t.message_id, t.conversation_id, t.seq, t.tokens FROM message_tokens t
-        WHERE t.tokens @> a.all_of AND t.tokens && a.one_of OFFSET 0
-    ) t
-    WHERE t.conversation_id = a.conversation_id AND t.seq >= a.joined_seq AND NOT EXISTS (
-        SELECT FROM unnest(string_to_array(a.others, ';')) AS word WHERE NOT t.tokens && word::bigint[]
-    )
-    LIMIT $6";
-
-/// What else a message must be, by the parameters that [`filtered`] binds.
-macro_rules! filters {
+/// What is asked of each conversation that the viewer is in, by the parameters that [`Asked::of_each`] binds.
+macro_rules! asked {
     () => {
-        "m.deleted_at IS NULL AND m.content IS NOT NULL AND (m.expires_at IS NULL OR m.expires_at > $1)
-        AND ($2::text[] = '{}' OR m.message_type = ANY ($2))
-        AND ($3::uuid IS NULL OR m.sender_id = $3)
-        AND ($4::timestamptz IS NULL OR m.created_at >= $4)"
+        "WITH asked AS MATERIALIZED (
+            SELECT a.conversation_id, a.others, me.joined_seq, a.word_1::bigint[] AS word_1, a.word_2::bigint[] AS word_2,
+                a.word_3::bigint[] AS word_3, a.word_4::bigint[] AS word_4
+            FROM unnest($2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[])
+                AS a (conversation_id, word_1, word_2, word_3, word_4, others)
+            JOIN participants me ON me.conversation_id = a.conversation_id AND me.user_id = $1 AND me.left_seq IS NULL
+        )"
+    };
+}
+
+/// Whether one of the tokens of each of the first words is there. The index answers it.
+macro_rules! has_first_words {
+    () => {
+        "t.tokens && a.word_1 AND t.tokens && a.word_2 AND t.tokens && a.word_3 AND t.tokens && a.word_4"
+    };
+}
+
+/// The words after those.
+macro_rules! has_others {
+    () => {
+        "(a.others = '' OR NOT EXISTS (
+            SELECT FROM unnest(string_to_array(a.others, ';')) AS word WHERE NOT t.tokens && word::bigint[]
+        ))"
+    };
+}
+
+// Traps of the planner: with many tokens at once it scans the table, so that each conversation is looked up by itself,
+// and before anything else is asked (MATERIALIZED, OFFSET 0). The same list several times costs the index nothing.
+macro_rules! matching {
+    () => {
+        concat!(
+            "asked a
+            CROSS JOIN LATERAL (
+                SELECT t.message_id, t.conversation_id, t.seq, t.created_at, t.tokens FROM message_tokens t
+                WHERE ",
+            has_first_words!(),
+            "   OFFSET 0
+            ) t
+            WHERE t.conversation_id = a.conversation_id AND t.seq >= a.joined_seq AND ",
+            has_others!()
+        )
     };
 }
 
 /// Where of the log it must be, by the parameters that [`filtered`] binds.
 macro_rules! stretch {
     () => {
-        "($5::timestamptz IS NULL OR m.created_at < $5)
-        AND ($6::bigint IS NULL OR m.seq < $6)
-        AND ($7::timestamptz IS NULL OR (m.created_at, m.id) < ($7, $8::uuid))"
+        "($12::timestamptz IS NULL OR t.created_at < $12)
+        AND ($13::bigint IS NULL OR t.seq < $13)
+        AND ($14::timestamptz IS NULL OR (t.created_at, t.message_id) < ($14, $15::uuid))"
     };
 }
 
-const PICK: &str = concat!(
-    "SELECT ",
-    message_columns!(),
-    " FROM messages m WHERE m.id = ANY ($10) AND ",
-    filters!(),
+/// The newest of `found` whose messages are as the parameters that [`filtered`] binds want them. They are looked up one
+/// by one, from the newest back, until there are enough.
+macro_rules! newest_of {
+    ($found:literal) => {
+        concat!(
+            message_columns!(),
+            " FROM (SELECT f.message_id, f.created_at FROM ",
+            $found,
+            " f ORDER BY f.created_at DESC, f.message_id DESC) f
+            CROSS JOIN LATERAL (
+                SELECT * FROM messages m
+                WHERE m.id = f.message_id
+                  AND m.deleted_at IS NULL AND m.content IS NOT NULL AND (m.expires_at IS NULL OR m.expires_at > $8)
+                  AND ($9::text[] = '{}' OR m.message_type = ANY ($9))
+                  AND ($10::uuid IS NULL OR m.sender_id = $10)
+                  AND ($11::timestamptz IS NULL OR m.created_at >= $11)
+                OFFSET 0
+            ) m
+            ORDER BY f.created_at DESC, f.message_id DESC LIMIT $16"
+        )
+    };
+}
+
+const ALL: &str = concat!(
+    asked!(),
+    ", found AS MATERIALIZED (SELECT t.message_id, t.created_at FROM ",
+    matching!(),
     " AND ",
     stretch!(),
-    " ORDER BY m.created_at DESC, m.id DESC LIMIT $9"
+    ") SELECT ",
+    newest_of!("found")
 );
 
-// The newest of each log. Nothing that was not looked at is newer than the edge: the oldest that was, of the log of which
-// least was.
-const NEWEST: &str = concat!(
-    "WITH walked AS MATERIALIZED (
-        SELECT m.id, m.created_at, m.conversation_id, a.words
-        FROM unnest($11::uuid[], $12::text[]) AS a (conversation_id, words)
-        JOIN participants me ON me.conversation_id = a.conversation_id AND me.user_id = $10 AND me.left_seq IS NULL
-        CROSS JOIN LATERAL (
-            SELECT m.id, m.created_at, m.conversation_id FROM messages m
-            WHERE m.conversation_id = a.conversation_id AND m.seq >= me.joined_seq AND ",
-    stretch!(),
-    "       ORDER BY m.seq DESC LIMIT $13
-        ) m
-    ), edge AS MATERIALIZED (
-        SELECT max(log.oldest) AS at FROM (
-            SELECT min(w.created_at) AS oldest FROM walked w GROUP BY w.conversation_id HAVING count(*) = $13
-        ) log
-    ), hits AS MATERIALIZED (
-        SELECT w.id FROM walked w
-        CROSS JOIN LATERAL (SELECT t.tokens FROM message_tokens t WHERE t.message_id = w.id OFFSET 0) t
-        WHERE NOT EXISTS (
-            SELECT FROM unnest(string_to_array(w.words, ';')) AS word WHERE NOT t.tokens && word::bigint[]
+/// The newest of each log.
+macro_rules! walked {
+    () => {
+        concat!(
+            asked!(),
+            ", walked AS MATERIALIZED (
+                SELECT t.message_id, t.created_at, t.conversation_id, t.is_match
+                FROM asked a
+                CROSS JOIN LATERAL (
+                    SELECT t.message_id, t.created_at, t.conversation_id, ",
+            has_first_words!(),
+            " AND ",
+            has_others!(),
+            " AS is_match
+                    FROM message_tokens t
+                    WHERE t.conversation_id = a.conversation_id AND t.seq >= a.joined_seq AND ",
+            stretch!(),
+            "       ORDER BY t.seq DESC LIMIT $17
+                ) t
+            )"
         )
+    };
+}
+
+const COUNT: &str = concat!(
+    walked!(),
+    " SELECT count(*) FILTER (WHERE w.is_match) AS matches, count(*) AS walked FROM walked w"
+);
+
+// Nothing that was not looked at is newer than the edge: the oldest that was, of the log of which least was.
+const NEWEST: &str = concat!(
+    walked!(),
+    ", edge AS MATERIALIZED (
+        SELECT max(log.oldest) AS at FROM (
+            SELECT min(w.created_at) AS oldest FROM walked w GROUP BY w.conversation_id HAVING count(*) = $17
+        ) log
     )
     SELECT (SELECT at FROM edge) AS edge, ",
-    message_columns!(),
-    " FROM hits h JOIN messages m ON m.id = h.id WHERE ",
-    filters!(),
-    " ORDER BY m.created_at DESC, m.id DESC LIMIT $9"
+    newest_of!("(SELECT w.message_id, w.created_at FROM walked w WHERE w.is_match)")
 );
 
 const TO_INDEX: &str = concat!("SELECT ", message_columns!(), " FROM messages m WHERE m.id = ANY ($1)");
@@ -133,13 +186,13 @@ const PUT: &str = "
     WITH entries AS (
         SELECT * FROM unnest($2::uuid[], $3::integer[], $4::text[]) AS e (message_id, version, tokens)
     ), present AS (
-        SELECT m.id, m.conversation_id, m.seq, m.version, e.tokens
+        SELECT m.id, m.conversation_id, m.seq, m.created_at, m.version, e.tokens
         FROM entries e JOIN messages m ON m.id = e.message_id AND m.version = e.version
         WHERE m.deleted_at IS NULL AND m.content IS NOT NULL
         ORDER BY m.id FOR SHARE OF m
     )
-    INSERT INTO message_tokens (message_id, conversation_id, seq, version, index_version, tokens)
-    SELECT p.id, p.conversation_id, p.seq, p.version, $1, p.tokens::bigint[]
+    INSERT INTO message_tokens (message_id, conversation_id, seq, created_at, version, index_version, tokens)
+    SELECT p.id, p.conversation_id, p.seq, p.created_at, p.version, $1, p.tokens::bigint[]
     FROM present p
     WHERE NOT EXISTS (
         SELECT FROM data_keys k
@@ -162,6 +215,14 @@ struct AskedHere {
 struct Asked(Vec<AskedHere>);
 
 #[derive(QueryableByName)]
+struct Sampled {
+    #[diesel(sql_type = BigInt)]
+    matches: i64,
+    #[diesel(sql_type = BigInt)]
+    walked: i64,
+}
+
+#[derive(QueryableByName)]
 struct Newest {
     #[diesel(embed)]
     message: MessageRow,
@@ -182,31 +243,49 @@ impl Asked {
         Self(here.collect())
     }
 
-    /// Messages in which all words may be, in no order.
-    async fn matches(
+    /// The parameters of `asked!`, of the first so many conversations.
+    fn of_each(
+        &self,
+        sql: &'static str,
+        viewer: UserId,
+        conversations: usize,
+    ) -> BoxedSqlQuery<'static, Pg, SqlQuery> {
+        let here = || self.0.iter().take(conversations);
+        // Who asks for fewer words asks for some of them again.
+        let word = |at: usize| -> Vec<String> {
+            let word = |here: &AskedHere| here.words.iter().cycle().nth(at).map(|word| literal(word));
+            here().map(|here| word(here).unwrap_or_default()).collect()
+        };
+        let others = here().map(|here| literals(here.words.iter().skip(WORDS_IN_INDEX)));
+        let query = diesel::sql_query(sql)
+            .into_boxed()
+            .bind::<SqlUuid, _>(viewer.uuid())
+            .bind::<Array<SqlUuid>, _>(here().map(|here| here.conversation).collect::<Vec<_>>());
+        let query = (0..WORDS_IN_INDEX).fold(query, |query, at| query.bind::<Array<Text>, _>(word(at)));
+        query.bind::<Array<Text>, _>(others.collect::<Vec<_>>())
+    }
+
+    /// Whether the newest messages seem to hold as many matches as are wanted.
+    async fn are_many(
         &self,
         connection: &mut AsyncPgConnection,
         viewer: UserId,
-        limit: Option<i64>,
-    ) -> Result<Vec<Uuid>, diesel::result::Error> {
-        let (mut places, mut all_of, mut one_of, mut others) = (vec![], vec![], vec![], vec![]);
-        for here in &self.0 {
-            let Some((first, rest)) = here.words.split_first() else { continue };
-            let (single, several): (Vec<_>, Vec<_>) = rest.iter().partition(|word| word.len() == 1);
-            places.push(here.conversation);
-            all_of.push(literal(&single.into_iter().flatten().copied().collect::<Vec<_>>()));
-            one_of.push(literal(first));
-            others.push(literals(several.into_iter()));
-        }
-        let query = diesel::sql_query(MATCHES)
-            .bind::<SqlUuid, _>(viewer.uuid())
-            .bind::<Array<SqlUuid>, _>(places)
-            .bind::<Array<Text>, _>(all_of)
-            .bind::<Array<Text>, _>(one_of)
-            .bind::<Array<Text>, _>(others)
-            .bind::<Nullable<BigInt>, _>(limit);
-        let rows: Vec<Id> = prepared(query).load(connection).await?;
-        Ok(rows.into_iter().map(|row| row.id).collect())
+        filter: &IndexFilter,
+        now: DateTime<Utc>,
+        limit: i64,
+    ) -> Result<bool, diesel::result::Error> {
+        let query = self.of_each(COUNT, viewer, SAMPLED_CONVERSATIONS);
+        let each = self.each(SAMPLE, SAMPLED_CONVERSATIONS);
+        let query = filtered(query, filter, now, limit).bind::<BigInt, _>(each);
+        let sampled: Sampled = prepared(query).get_result(connection).await?;
+        // With half as many to spare: to walk in vain costs more than to look at all.
+        Ok(2 * sampled.matches * walk(limit) > 3 * limit * sampled.walked)
+    }
+
+    /// How many messages of each of so many conversations make `all`.
+    fn each(&self, all: i64, conversations: usize) -> i64 {
+        let conversations = self.0.len().clamp(1, conversations);
+        all / i64::try_from(conversations).unwrap_or(all) + 1
     }
 
     /// The newest matches, if they are among the newest messages.
@@ -218,14 +297,9 @@ impl Asked {
         now: DateTime<Utc>,
         limit: i64,
     ) -> Result<Option<Vec<MessageRow>>, diesel::result::Error> {
-        let walk = (limit * WALK_PER_WANTED).clamp(*WALK.start(), *WALK.end());
-        let each = walk / i64::try_from(self.0.len()).unwrap_or(walk).max(1) + 1;
-        let words = self.0.iter().map(|here| literals(here.words.iter()));
-        let query = filtered(NEWEST, filter, now, limit)
-            .bind::<SqlUuid, _>(viewer.uuid())
-            .bind::<Array<SqlUuid>, _>(self.0.iter().map(|here| here.conversation).collect::<Vec<_>>())
-            .bind::<Array<Text>, _>(words.collect::<Vec<_>>())
-            .bind::<BigInt, _>(each);
+        let each = self.each(walk(limit), usize::MAX);
+        let query =
+            filtered(self.of_each(NEWEST, viewer, usize::MAX), filter, now, limit).bind::<BigInt, _>(each);
         let rows: Vec<Newest> = prepared(query).load(connection).await?;
         let whole = i64::try_from(rows.len()).is_ok_and(|found| found == limit);
         let last = rows.last().map(|row| (row.message.created_at, row.edge));
@@ -234,22 +308,31 @@ impl Asked {
     }
 }
 
+/// How many messages are looked at to find `limit`.
+fn walk(limit: i64) -> i64 {
+    (limit * WALK_PER_WANTED).clamp(*WALK.start(), *WALK.end())
+}
+
 /// An array in PostgreSQL's words: its arrays hold no arrays of different lengths.
 fn literal(tokens: &[i64]) -> String {
     let tokens: Vec<_> = tokens.iter().map(i64::to_string).collect();
     format!("{{{}}}", tokens.join(","))
 }
 
-/// `sql` with the parameters of [`filters`] and [`stretch`], and how many it may find.
+/// Several of them, between semicolons.
+fn literals<'a>(words: impl Iterator<Item = &'a Vec<i64>>) -> String {
+    words.map(|word| literal(word)).collect::<Vec<_>>().join(";")
+}
+
+/// `query` with the parameters of `stretch!` and `newest_of!`.
 fn filtered<'a>(
-    sql: &'static str,
+    query: BoxedSqlQuery<'a, Pg, SqlQuery>,
     filter: &'a IndexFilter,
     now: DateTime<Utc>,
     limit: i64,
 ) -> BoxedSqlQuery<'a, Pg, SqlQuery> {
     let types: Vec<&str> = filter.message_types.iter().map(|kind| kind.as_str()).collect();
-    diesel::sql_query(sql)
-        .into_boxed()
+    query
         .bind::<Timestamptz, _>(now)
         .bind::<Array<Text>, _>(types)
         .bind::<Nullable<SqlUuid>, _>(filter.from_user.map(|user| user.uuid()))
@@ -259,23 +342,6 @@ fn filtered<'a>(
         .bind::<Nullable<Timestamptz>, _>(filter.after.map(|after| after.created_at))
         .bind::<Nullable<SqlUuid>, _>(filter.after.map(|after| after.message_id.uuid()))
         .bind::<BigInt, _>(limit)
-}
-
-/// Several of them, between semicolons.
-fn literals<'a>(words: impl Iterator<Item = &'a Vec<i64>>) -> String {
-    words.map(|word| literal(word)).collect::<Vec<_>>().join(";")
-}
-
-/// The newest of `matches` that are as `filter` says.
-async fn pick(
-    connection: &mut AsyncPgConnection,
-    matches: Vec<Uuid>,
-    filter: &IndexFilter,
-    now: DateTime<Utc>,
-    limit: i64,
-) -> Result<Vec<MessageRow>, diesel::result::Error> {
-    let query = filtered(PICK, filter, now, limit).bind::<Array<SqlUuid>, _>(matches);
-    prepared(query).load(connection).await
 }
 
 fn ids(messages: &[MessageId]) -> Vec<Uuid> {
@@ -317,15 +383,13 @@ impl SearchIndex for Database {
         let rows: Result<Vec<MessageRow>, diesel::result::Error> = connection
             .transaction(async |connection| {
                 connection.batch_execute("SET LOCAL statement_timeout = '2s'").await?;
-                let few = asked.matches(connection, viewer, Some(MANY + 1)).await?;
-                if i64::try_from(few.len()).is_ok_and(|found| found <= MANY) {
-                    return pick(connection, few, filter, now, limit).await;
-                }
-                if let Some(newest) = asked.newest(connection, viewer, filter, now, limit).await? {
+                if asked.are_many(connection, viewer, filter, now, limit).await?
+                    && let Some(newest) = asked.newest(connection, viewer, filter, now, limit).await?
+                {
                     return Ok(newest);
                 }
-                let all = asked.matches(connection, viewer, None).await?;
-                pick(connection, all, filter, now, limit).await
+                let query = filtered(asked.of_each(ALL, viewer, usize::MAX), filter, now, limit);
+                prepared(query).load(connection).await
             })
             .await;
         restored(rows.map_err(unavailable)?)

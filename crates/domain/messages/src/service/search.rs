@@ -89,7 +89,7 @@ impl Search {
         let (mut found, mut examined) = (Vec::new(), 0);
         let mut more = true;
         // The words of a phrase are often there, but apart.
-        let mut share = if query.pattern.has_phrases() { 8 } else { 2 };
+        let mut share = if query.pattern.has_phrases() { CANDIDATES } else { 2 };
         // One more than the page holds tells whether another page follows.
         while more && found.len() <= wanted && examined < CANDIDATES {
             let limit = (share * size + 1 + query.offset).min(CANDIDATES - examined);
