@@ -210,7 +210,7 @@ pub use group_commit::GroupCommit;
 macro_rules! advance {
     ($lock:literal) => {
         concat!(
-    "WITH asked AS (
+            "WITH asked AS (
         SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::uuid[], $5::text[], $6::timestamptz[])
             WITH ORDINALITY AS a (conversation_id, user_id, seq, message_id, mark, at, ord)
     ), me AS MATERIALIZED (
@@ -225,8 +225,8 @@ macro_rules! advance {
         ) m
         WHERE m.seq >= p.joined_seq
         FOR NO KEY UPDATE OF p",
-    $lock,
-    "
+            $lock,
+            "
     ), moved AS (
         UPDATE participants p SET
             delivered_up_to = greatest(me.delivered_up_to, me.seq),

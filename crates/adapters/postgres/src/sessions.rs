@@ -95,10 +95,11 @@ const REVOKE_ALL: &str = "
     UPDATE sessions SET revoked_at = $3, revoked_reason = $4
     WHERE user_id = $1 AND id IS DISTINCT FROM $2 AND revoked_at IS NULL";
 
+// Sessions in which something was done.
 macro_rules! touch {
     ($lock:literal) => {
         concat!(
-    "WITH asked AS (
+            "WITH asked AS (
         SELECT a.id, max(a.now) AS now, max(a.idle_since) AS idle_since
         FROM unnest($1::uuid[], $2::timestamptz[], $3::timestamptz[]) AS a (id, now, idle_since) GROUP BY a.id
     ), held AS (
@@ -107,8 +108,8 @@ macro_rules! touch {
             AND s.last_active_at > a.idle_since
         JOIN users u ON u.id = s.user_id AND u.is_active
         FOR NO KEY UPDATE OF s",
-    $lock,
-    "
+            $lock,
+            "
     )
     UPDATE sessions s SET last_active_at = greatest(s.last_active_at, held.now) FROM held WHERE s.id = held.id
     RETURNING s.id"
