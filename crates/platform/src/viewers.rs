@@ -8,7 +8,6 @@ use crate::live::{Happening, Hub};
 use crate::{FileView, PeopleDirectory};
 
 /// Tells those who may see a file of it.
-#[derive(Clone)]
 pub(crate) struct Viewers {
     pub(crate) hub: Arc<Hub>,
     pub(crate) files: Files,
