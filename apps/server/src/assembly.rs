@@ -81,8 +81,19 @@ pub(crate) struct Storage {
 }
 
 impl Storage {
+    /// Does `work` with it, and closes it however that ends. If both fail, it is the work's error that is told.
+    pub(crate) async fn with<T>(
+        config: &Config,
+        work: impl AsyncFnOnce(&Self) -> Result<T, BoxError>,
+    ) -> Result<T, BoxError> {
+        let storage = Self::open(config).await?;
+        let done = work(&storage).await;
+        let closed = storage.close().await;
+        done.and_then(|done| closed.map(|()| done))
+    }
+
     /// Finds or starts PostgreSQL.
-    pub(crate) async fn open(config: &Config) -> Result<Self, BoxError> {
+    async fn open(config: &Config) -> Result<Self, BoxError> {
         if let Some(url) = &config.database_url {
             return Ok(Self { url: url.clone(), cluster: None });
         }
@@ -92,7 +103,7 @@ impl Storage {
     }
 
     /// Stops PostgreSQL if it is ours.
-    pub(crate) async fn close(self) -> Result<(), BoxError> {
+    async fn close(self) -> Result<(), BoxError> {
         match self.cluster {
             Some(cluster) => Ok(cluster.stop().await?),
             None => Ok(()),

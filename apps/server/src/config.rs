@@ -3,6 +3,7 @@
 
 mod files;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::num::{NonZeroU32, NonZeroUsize};
@@ -245,7 +246,7 @@ const NOT_FOR_THE_SERVER: [&str; 4] =
 pub(crate) enum ConfigError {
     /// A value is not of the form it needs.
     #[error("{name} is `{value}`, but must be {expected}")]
-    Invalid { name: &'static str, value: String, expected: &'static str },
+    Invalid { name: &'static str, value: String, expected: Cow<'static, str> },
     /// A variable that looks like ours and is not.
     #[error("{name} is not a setting. Settings are: {known}")]
     Unknown { name: String, known: String },
@@ -425,7 +426,10 @@ impl Config {
                 emergency: per_minute("ALIVIO_RATE_EMERGENCY_MESSAGES_PER_MINUTE", "120")?,
             },
             file_policy: FilePolicy { per_hour: per_minute("ALIVIO_RATE_FILES_PER_HOUR", "10")?.get() },
-            upload_patience: upload_patience(get("ALIVIO_UPLOAD_PATIENCE_SECONDS"))?,
+            // Longer than ten minutes is nobody's patience.
+            upload_patience: Duration::from_secs(
+                seconds(&get, "ALIVIO_UPLOAD_PATIENCE_SECONDS", 30, 600)?.into(),
+            ),
             screening: screening(&get)?,
             files: files::files(&get, &data_dir)?,
             scanner: files::scanner(&get, production)?,
@@ -464,7 +468,10 @@ impl Config {
                 "10",
                 "a number from 1",
             )?,
-            socket_heartbeat: heartbeat(get("ALIVIO_SOCKET_HEARTBEAT_SECONDS"))?,
+            // Devices that say nothing for a minute are gone, so they must be asked more often than that.
+            socket_heartbeat: Duration::from_secs(
+                seconds(&get, "ALIVIO_SOCKET_HEARTBEAT_SECONDS", 25, 50)?.into(),
+            ),
             door: DoorPolicy {
                 at_once: number::<NonZeroUsize>(
                     get("ALIVIO_RESUMES_AT_ONCE"),
@@ -473,7 +480,8 @@ impl Config {
                     "a number from 1",
                 )?
                 .get(),
-                patience: resume_wait(get("ALIVIO_RESUME_WAIT_SECONDS"))?,
+                // Shorter than devices may say nothing.
+                patience: Duration::from_secs(seconds(&get, "ALIVIO_RESUME_WAIT_SECONDS", 20, 45)?.into()),
             },
             sign_in_policy: SignInPolicy {
                 max_sessions: number::<NonZeroUsize>(
@@ -492,7 +500,9 @@ impl Config {
             chat_hours: chat_hours(get("ALIVIO_CLINIC_TIME_ZONE"), get("ALIVIO_CHAT_HOURS"))?,
             emergency_policy: EmergencyPolicy {
                 number: emergency_number(get("ALIVIO_EMERGENCY_NUMBER").unwrap_or("112"))?,
-                acknowledge_within: acknowledge_within(get("ALIVIO_EMERGENCY_ACK_SECONDS"))?,
+                acknowledge_within: TimeDelta::seconds(
+                    seconds(&get, "ALIVIO_EMERGENCY_ACK_SECONDS", 120, 3600)?.into(),
+                ),
             },
             presence_grace: Duration::from_secs(u64::from(number::<u16>(
                 get("ALIVIO_PRESENCE_GRACE_SECONDS"),
@@ -517,8 +527,8 @@ impl Config {
     }
 }
 
-fn invalid(name: &'static str, value: &str, expected: &'static str) -> ConfigError {
-    ConfigError::Invalid { name, value: value.to_owned(), expected }
+fn invalid(name: &'static str, value: &str, expected: impl Into<Cow<'static, str>>) -> ConfigError {
+    ConfigError::Invalid { name, value: value.to_owned(), expected: expected.into() }
 }
 
 fn number<T: FromStr>(
@@ -531,39 +541,21 @@ fn number<T: FromStr>(
     value.parse().map_err(|_| invalid(name, value, expected))
 }
 
-/// Longer than ten minutes is nobody's patience.
-fn upload_patience(value: Option<&str>) -> Result<Duration, ConfigError> {
-    let name = "ALIVIO_UPLOAD_PATIENCE_SECONDS";
-    let expected = "a number of seconds from 1 to 600";
-    match number(value, name, "30", expected)? {
-        seconds @ 1..=600 => Ok(Duration::from_secs(seconds)),
-        _ => Err(invalid(name, value.unwrap_or_default(), expected)),
-    }
+/// From 1 to `most` seconds.
+fn seconds<'a>(
+    get: &impl Fn(&str) -> Option<&'a str>,
+    name: &'static str,
+    default: u16,
+    most: u16,
+) -> Result<u16, ConfigError> {
+    let Some(value) = get(name) else { return Ok(default) };
+    let within = value.parse().ok().filter(|seconds| (1..=most).contains(seconds));
+    within.ok_or_else(|| invalid(name, value, format!("a number of seconds from 1 to {most}")))
 }
 
 fn metrics_bind(value: Option<&str>) -> Result<Option<SocketAddr>, ConfigError> {
     let expected = "an address and a port, like `127.0.0.1:9464`";
     value.map(|value| number(Some(value), "ALIVIO_METRICS_BIND", "", expected)).transpose()
-}
-
-/// Devices that say nothing for a minute are gone, so they must be asked more often than that.
-fn heartbeat(value: Option<&str>) -> Result<Duration, ConfigError> {
-    let name = "ALIVIO_SOCKET_HEARTBEAT_SECONDS";
-    let expected = "a number of seconds from 1 to 50";
-    match number(value, name, "25", expected)? {
-        seconds @ 1..=50 => Ok(Duration::from_secs(seconds)),
-        _ => Err(invalid(name, value.unwrap_or_default(), expected)),
-    }
-}
-
-/// Shorter than devices may say nothing.
-fn resume_wait(value: Option<&str>) -> Result<Duration, ConfigError> {
-    let name = "ALIVIO_RESUME_WAIT_SECONDS";
-    let expected = "a number of seconds from 1 to 45";
-    match number(value, name, "20", expected)? {
-        seconds @ 1..=45 => Ok(Duration::from_secs(seconds)),
-        _ => Err(invalid(name, value.unwrap_or_default(), expected)),
-    }
 }
 
 fn screening<'a>(get: &impl Fn(&str) -> Option<&'a str>) -> Result<ScreeningPolicy, ConfigError> {
@@ -610,14 +602,6 @@ fn chat_hours(zone: Option<&str>, hours: Option<&str>) -> Result<ChatHours, Conf
 fn emergency_number(value: &str) -> Result<EmergencyNumber, ConfigError> {
     let expected = "a telephone number of 2 to 16 characters, like `112`";
     EmergencyNumber::parse(value).map_err(|_| invalid("ALIVIO_EMERGENCY_NUMBER", value, expected))
-}
-
-fn acknowledge_within(value: Option<&str>) -> Result<TimeDelta, ConfigError> {
-    let (name, expected) = ("ALIVIO_EMERGENCY_ACK_SECONDS", "a number of seconds from 1 to 3600");
-    match number(value, name, "120", expected)? {
-        seconds @ 1..=3600 => Ok(TimeDelta::seconds(seconds)),
-        _ => Err(invalid(name, value.unwrap_or_default(), expected)),
-    }
 }
 
 fn roles(list: &str) -> Result<Vec<Role>, ConfigError> {

@@ -36,9 +36,8 @@ pub(crate) async fn create_admin(config: &Config, options: Options) -> Result<()
         Identity { email: Email::parse(&options.email)?, display_name: full_name.clone(), full_name };
     let password = if options.password_stdin { Some(read_password(&identity.email)?) } else { None };
     let new = NewAdministrator { identity, password, force: options.force };
-    let storage = Storage::open(config).await?;
-    let created = async {
-        let (platform, ..) = platform(config, &storage).await?;
+    let (id, password) = Storage::with(config, async |storage| {
+        let (platform, ..) = platform(config, storage).await?;
         platform.administration.create_administrator(new).await.map_err(|error| match error {
             Error::AdministratorExists => {
                 "there is an active it_admin; sign in as them, or add --force".into()
@@ -46,10 +45,8 @@ pub(crate) async fn create_admin(config: &Config, options: Options) -> Result<()
             Error::EmailTaken => "that e-mail address already has an account".into(),
             error => BoxError::from(error),
         })
-    }
-    .await;
-    storage.close().await?;
-    let (id, password) = created?;
+    })
+    .await?;
     let mut out = std::io::stdout().lock();
     writeln!(out, "it_admin {id} made")?;
     if let Some(password) = password {

@@ -26,15 +26,12 @@ pub(crate) struct Erase {
 
 /// Destroys the files of a patient, or withholds them until they need not be kept.
 pub(crate) async fn erase(config: &Config, options: Erase) -> Result<(), BoxError> {
-    let storage = Storage::open(config).await?;
     let whose = Whose::Patient(options.patient.into());
-    let erased = async {
-        let (platform, ..) = platform(config, &storage).await?;
-        Ok::<_, BoxError>(platform.files.erase(whose, options.reason.code(), options.force).await?)
-    }
-    .await;
-    storage.close().await?;
-    let Erased { destroyed, kept } = erased?;
+    let Erased { destroyed, kept } = Storage::with(config, async |storage| {
+        let (platform, ..) = platform(config, storage).await?;
+        Ok(platform.files.erase(whose, options.reason.code(), options.force).await?)
+    })
+    .await?;
     let mut out = std::io::stdout().lock();
     writeln!(
         out,

@@ -44,10 +44,8 @@ pub(crate) async fn rotate(config: &Config, options: Rotate) -> Result<(), BoxEr
         let version = KeyRing::rotate(&config.keys_file, false)?;
         return Ok(writeln!(std::io::stdout(), "key-encryption key {version} added, not in use yet")?);
     }
-    let storage = Storage::open(config).await?;
-    let rotated = rotate_in(config, &storage, options.data_keys).await;
-    storage.close().await?;
-    let Rotated { version, wrapped, retired, was_unfinished } = rotated?;
+    let rotated = Storage::with(config, async |storage| rotate_in(config, storage, options.data_keys).await);
+    let Rotated { version, wrapped, retired, was_unfinished } = rotated.await?;
     let mut out = std::io::stdout().lock();
     if was_unfinished {
         writeln!(out, "a rotation that was broken off is finished")?;
@@ -131,16 +129,14 @@ pub(crate) struct Shred {
 
 /// Destroys the content of a conversation.
 pub(crate) async fn shred(config: &Config, options: Shred) -> Result<(), BoxError> {
-    let storage = Storage::open(config).await?;
     let id = ConversationId::from(options.conversation);
-    let shredded = async {
-        let (platform, ..) = platform(config, &storage).await?;
-        Ok::<_, BoxError>(platform.retention.shred(id, options.reason.code(), options.force).await?)
-    }
-    .await;
-    storage.close().await?;
+    let shredded = Storage::with(config, async |storage| {
+        let (platform, ..) = platform(config, storage).await?;
+        Ok(platform.retention.shred(id, options.reason.code(), options.force).await?)
+    })
+    .await?;
     let mut out = std::io::stdout().lock();
-    match shredded? {
+    match shredded {
         Shredded::Done => Ok(writeln!(
             out,
             "{id}: destroyed. Nodes that have read it forget its keys within 15 minutes; backups of the database \
@@ -154,12 +150,10 @@ pub(crate) async fn shred(config: &Config, options: Shred) -> Result<(), BoxErro
 
 /// Completes the search index.
 pub(crate) async fn reindex(config: &Config) -> Result<(), BoxError> {
-    let storage = Storage::open(config).await?;
-    let indexed = async {
-        let (platform, ..) = platform(config, &storage).await?;
-        Ok::<_, BoxError>(platform.search.complete_index().await?)
-    }
-    .await;
-    storage.close().await?;
-    Ok(writeln!(std::io::stdout(), "{} messages put into the index", indexed?)?)
+    let indexed = Storage::with(config, async |storage| {
+        let (platform, ..) = platform(config, storage).await?;
+        Ok(platform.search.complete_index().await?)
+    })
+    .await?;
+    Ok(writeln!(std::io::stdout(), "{indexed} messages put into the index")?)
 }

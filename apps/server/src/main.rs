@@ -19,6 +19,7 @@ use alivio_postgres::{Database, DatabaseOptions};
 use clap::{Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
+use assembly::Storage;
 use config::{Config, Environment};
 
 #[global_allocator]
@@ -91,15 +92,15 @@ async fn run(command: Command) -> Result<(), BoxError> {
     match command {
         Command::Serve => serve::serve(config).await,
         Command::Migrate => {
-            let storage = assembly::Storage::open(&config).await?;
-            alivio_postgres::migrate(&storage.url).await?;
-            storage.close().await
+            Storage::with(&config, async |storage| Ok(alivio_postgres::migrate(&storage.url).await?)).await
         }
         Command::NewEpoch => {
-            let storage = assembly::Storage::open(&config).await?;
-            alivio_postgres::migrate(&storage.url).await?;
-            Database::new(&storage.url, DatabaseOptions::default())?.renew_epoch().await?;
-            storage.close().await
+            let renew = async |storage: &Storage| {
+                alivio_postgres::migrate(&storage.url).await?;
+                Database::new(&storage.url, DatabaseOptions::default())?.renew_epoch().await?;
+                Ok(())
+            };
+            Storage::with(&config, renew).await
         }
         Command::CreateAdmin(options) => create_admin::create_admin(&config, options).await,
         Command::RotateKeys(options) => keys::rotate(&config, options).await,

@@ -36,13 +36,10 @@ pub(crate) async fn serve(config: Config) -> Result<(), BoxError> {
     config.scanner()?;
     // Before anything is measured.
     let metrics = Metrics::begin(&config)?;
-    let storage = Storage::open(&config).await?;
     let stop = async move {
         tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
     };
-    let served = run(&config, &storage, metrics, stop).await;
-    let closed = storage.close().await;
-    served.and(closed)
+    Storage::with(&config, async |storage| run(&config, storage, metrics, stop).await).await
 }
 
 async fn run(

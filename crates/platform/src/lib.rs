@@ -25,6 +25,7 @@ mod reactions;
 mod screens;
 mod session_cache;
 mod uninterrupted;
+mod viewers;
 
 use std::sync::Arc;
 

@@ -15,7 +15,7 @@ use alivio_messages::{
 use chrono::{DateTime, Utc};
 
 use crate::Error;
-use crate::live::{PresenceBoard, Seen, Silence, hide_reading};
+use crate::live::{PresenceBoard, Seen, Silence};
 use crate::mentions::Mentions;
 use crate::people::PeopleDirectory;
 
@@ -241,7 +241,7 @@ impl Screens {
         caller: &Caller,
         lines: Vec<InboxLine<StoredMessage>>,
     ) -> Result<Vec<ConversationView>, Error> {
-        let mut entries = self.entries(caller, lines).await?;
+        let mut entries = self.entries(lines).await?;
         self.hush(caller, &mut entries).await?;
         let members = entries.iter().flat_map(|e| e.conversation.participants.iter().map(|p| p.user_id));
         let senders = entries.iter().filter_map(|e| e.last.as_ref().map(|m| m.sender_id));
@@ -256,11 +256,7 @@ impl Screens {
     }
 
     /// Opens the newest messages of all `lines` at once.
-    async fn entries(
-        &self,
-        caller: &Caller,
-        mut lines: Vec<InboxLine<StoredMessage>>,
-    ) -> Result<Vec<Entry>, Error> {
+    async fn entries(&self, mut lines: Vec<InboxLine<StoredMessage>>) -> Result<Vec<Entry>, Error> {
         let places: Vec<_> = lines.iter().map(|line| line.last.is_some()).collect();
         let last = lines.iter_mut().filter_map(|line| line.last.take()).collect();
         let mut opened = self.messages.opened(last).await?.into_iter();
@@ -270,10 +266,7 @@ impl Screens {
                 delivered_up_to: p.delivered_up_to,
                 read_up_to: p.read_up_to,
             });
-            let mut marks: Vec<_> = marks.collect();
-            if !line.conversation.settings.read_receipts {
-                hide_reading(caller, &mut marks);
-            }
+            let marks = marks.collect();
             let last = if has_last { opened.next() } else { None };
             Entry { conversation: line.conversation, unread: line.unread, last, marks }
         };
@@ -404,7 +397,7 @@ impl Screens {
         self.shown(history).await
     }
 
-    /// Takes the marks of the other out of direct conversations in which a block stands.
+    /// Leaves of each the marks that the caller may see.
     async fn hush(&self, caller: &Caller, entries: &mut [Entry]) -> Result<(), Error> {
         let direct = |entry: &&Entry| entry.conversation.kind == Kind::Direct;
         let others: Vec<_> = entries
@@ -414,10 +407,10 @@ impl Screens {
             .filter(|user| *user != caller.user_id)
             .collect();
         let silent = self.silence.between(caller, &others).await?;
-        for entry in entries.iter_mut().filter(|entry| entry.conversation.kind == Kind::Direct) {
-            if entry.conversation.participants.iter().any(|p| silent.contains(&p.user_id)) {
-                entry.marks.retain(|marks| marks.user_id == caller.user_id);
-            }
+        for Entry { conversation, marks, .. } in entries {
+            let is_blocked = conversation.kind == Kind::Direct
+                && conversation.participants.iter().any(|p| silent.contains(&p.user_id));
+            Marks::hide(marks, caller.user_id, is_blocked, conversation.settings.read_receipts);
         }
         Ok(())
     }

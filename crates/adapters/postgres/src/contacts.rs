@@ -16,7 +16,7 @@ use diesel::{OptionalExtension, QueryableByName};
 use diesel_async::methods::ExecuteDsl;
 use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
 
-use crate::sql::prepared;
+use crate::sql::{Count, prepared};
 use crate::users::unavailable;
 use crate::{Database, effects};
 
@@ -138,12 +138,6 @@ const CHANGE: &str = "
 
 const REMOVE: &str = "
     DELETE FROM contacts WHERE (user_id = $1 AND contact_id = $2) OR (user_id = $2 AND contact_id = $1)";
-
-#[derive(QueryableByName)]
-struct Count {
-    #[diesel(sql_type = BigInt)]
-    count: i64,
-}
 
 #[derive(QueryableByName)]
 struct Standing {

@@ -11,10 +11,10 @@ use alivio_messages::{
 };
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
-use diesel::QueryableByName;
 use diesel::sql_types::{
     Array, BigInt, Bool, Bytea, Float, Integer, Nullable, Text, Timestamptz, Uuid as SqlUuid,
 };
+use diesel::{QueryResult, QueryableByName};
 use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
 
 use crate::sql::{Id, prepared};
@@ -38,8 +38,6 @@ macro_rules! unread {
     };
 }
 
-pub(crate) use {message_columns, unread};
-
 /// Whether a block stands between the two of `conversations c`, if it is direct.
 macro_rules! blocked {
     () => {
@@ -49,6 +47,8 @@ macro_rules! blocked {
               AND greatest(b.blocker_id, b.blocked_id) = c.direct_high LIMIT 1), false)"
     };
 }
+
+pub(crate) use {blocked, message_columns, unread};
 
 // One row without a message stands for an empty page; no row at all for no access.
 macro_rules! history {
@@ -206,45 +206,11 @@ mod shredder;
 pub(crate) use changes::Aftermaths;
 pub use group_commit::GroupCommit;
 
-// The lock waits for whoever moves the same marks, and then shows where they left them.
-const ADVANCE: &str = "
-    WITH me AS (
-        SELECT p.delivered_up_to, p.read_up_to, p.own_total, p.own_read, m.id AS message_id, m.seq
-        FROM participants p
-        JOIN messages m ON m.conversation_id = p.conversation_id AND m.seq >= p.joined_seq
-        WHERE p.conversation_id = $1 AND p.user_id = $2 AND p.left_seq IS NULL AND (m.seq = $3 OR m.id = $4)
-        FOR UPDATE OF p
-    ), moved AS (
-        UPDATE participants p SET
-            delivered_up_to = greatest(me.delivered_up_to, me.seq),
-            read_up_to = CASE WHEN $5 = 'read' THEN me.seq ELSE me.read_up_to END,
-            own_read = me.own_read + CASE WHEN $5 = 'read' THEN (
-                SELECT count(*) FROM messages m
-                WHERE m.conversation_id = $1 AND m.sender_id = $2 AND m.seq > me.read_up_to AND m.seq <= me.seq
-            ) ELSE 0 END
-        FROM me
-        WHERE p.conversation_id = $1 AND p.user_id = $2
-          AND CASE WHEN $5 = 'read' THEN me.read_up_to ELSE me.delivered_up_to END < me.seq
-        RETURNING p.delivered_up_to, p.read_up_to, p.own_read, me.seq
-    ), logged AS (
-        INSERT INTO mark_moves (conversation_id, user_id, mark, up_to, moved_at)
-        SELECT $1, $2, $5, seq, $6 FROM moved
-    ), noted AS (
-        INSERT INTO changes (conversation_id, kind, message_id, seq, user_id, at)
-        SELECT $1, 'receipt.' || $5, me.message_id, me.seq, $2, $6 FROM me JOIN moved ON true
-    )
-    SELECT me.message_id, moved.seq IS NOT NULL AS moved,
-        coalesce(moved.delivered_up_to, me.delivered_up_to) AS delivered_up_to,
-        coalesce(moved.read_up_to, me.read_up_to) AS read_up_to,
-        greatest(0, (SELECT c.last_seq FROM conversations c WHERE c.id = $1)
-            - coalesce(moved.read_up_to, me.read_up_to)
-            - (me.own_total - coalesce(moved.own_read, me.own_read))) AS unread
-    FROM me LEFT JOIN moved ON true";
-
-// The same for many, each for another participant. Of those that somebody holds nothing is said: whoever appends holds
-// several in any order, and must not wait for us while we wait for them.
-const ADVANCE_MANY: &str = "
-    WITH asked AS (
+// Marks that move, each of another participant.
+macro_rules! advance {
+    ($lock:literal) => {
+        concat!(
+            "WITH asked AS (
         SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::uuid[], $5::text[], $6::timestamptz[])
             WITH ORDINALITY AS a (conversation_id, user_id, seq, message_id, mark, at, ord)
     ), me AS MATERIALIZED (
@@ -258,7 +224,9 @@ const ADVANCE_MANY: &str = "
             SELECT m.id, m.seq FROM messages m WHERE m.id = a.message_id AND m.conversation_id = a.conversation_id
         ) m
         WHERE m.seq >= p.joined_seq
-        FOR NO KEY UPDATE OF p SKIP LOCKED
+        FOR NO KEY UPDATE OF p",
+            $lock,
+            "
     ), moved AS (
         UPDATE participants p SET
             delivered_up_to = greatest(me.delivered_up_to, me.seq),
@@ -285,7 +253,15 @@ const ADVANCE_MANY: &str = "
         coalesce(moved.read_up_to, me.read_up_to) AS read_up_to,
         greatest(0, c.last_seq - coalesce(moved.read_up_to, me.read_up_to)
             - (me.own_total - coalesce(moved.own_read, me.own_read))) AS unread
-    FROM me JOIN conversations c ON c.id = me.conversation_id LEFT JOIN moved ON moved.ord = me.ord";
+    FROM me JOIN conversations c ON c.id = me.conversation_id LEFT JOIN moved ON moved.ord = me.ord"
+        )
+    };
+}
+// The lock waits for whoever moves the same marks, and then shows where they left them.
+const ADVANCE: &str = advance!("");
+// Of those that somebody holds nothing is said: whoever appends holds several in any order, and must not wait for us
+// while we wait for them.
+const ADVANCE_UNHELD: &str = advance!(" SKIP LOCKED");
 
 const NEWEST_OF: &str = "
     SELECT m.id FROM messages m
@@ -473,11 +449,7 @@ impl PositionRow {
     fn restore(self, viewer: UserId) -> Position {
         let Self { joined_seq, last_seq, last_revision, members_version, .. } = self;
         let mut marks = self.marks.restore();
-        let is_shown = |marks: &Marks| !self.is_blocked || marks.user_id == viewer;
-        marks.retain(is_shown);
-        for theirs in marks.iter_mut().filter(|marks| !self.shows_reading && marks.user_id != viewer) {
-            theirs.read_up_to = 0;
-        }
+        Marks::hide(&mut marks, viewer, self.is_blocked, self.shows_reading);
         Position { joined_seq, last_seq, last_revision, members_version, marks }
     }
 }
@@ -491,15 +463,9 @@ struct ReplayRow {
 }
 
 #[derive(QueryableByName)]
-struct OneOfMoved {
+struct MovedRow {
     #[diesel(sql_type = BigInt)]
     ord: i64,
-    #[diesel(embed)]
-    moved: MovedRow,
-}
-
-#[derive(QueryableByName)]
-struct MovedRow {
     #[diesel(sql_type = SqlUuid)]
     message_id: Uuid,
     #[diesel(sql_type = Bool)]
@@ -514,7 +480,7 @@ struct MovedRow {
 
 impl MovedRow {
     fn restore(self, viewer: UserId) -> Moved {
-        let Self { message_id, moved, delivered_up_to, read_up_to, unread } = self;
+        let Self { message_id, moved, delivered_up_to, read_up_to, unread, .. } = self;
         let marks = Marks { user_id: viewer, delivered_up_to, read_up_to };
         Moved { marks, moved, message_id: message_id.into(), unread }
     }
@@ -636,6 +602,7 @@ impl Statement for Replays {
 }
 
 /// A mark that is to be moved.
+#[derive(Clone, Copy)]
 pub(crate) struct Move {
     conversation: ConversationId,
     viewer: UserId,
@@ -656,26 +623,34 @@ impl Statement for Moves {
         connection: &mut AsyncPgConnection,
         questions: &[Move],
     ) -> Result<Vec<Option<Moved>>, BoxError> {
-        let mut seen = HashSet::new();
-        // A statement moves the marks of one person once. Another move of theirs has a target that nothing has.
-        let targets = questions.iter().map(|asked| {
-            let is_first = seen.insert((asked.conversation, asked.viewer));
-            if is_first { split(&asked.target) } else { (None, None) }
-        });
-        let (seqs, messages): (Vec<_>, Vec<_>) = targets.unzip();
-        let query = diesel::sql_query(ADVANCE_MANY)
-            .bind::<Array<SqlUuid>, _>(questions.iter().map(|q| q.conversation.uuid()).collect::<Vec<_>>())
-            .bind::<Array<SqlUuid>, _>(questions.iter().map(|q| q.viewer.uuid()).collect::<Vec<_>>())
-            .bind::<Array<Nullable<BigInt>>, _>(seqs)
-            .bind::<Array<Nullable<SqlUuid>>, _>(messages)
-            .bind::<Array<Text>, _>(questions.iter().map(|q| q.mark.as_str()).collect::<Vec<_>>())
-            .bind::<Array<Timestamptz>, _>(questions.iter().map(|q| q.at).collect::<Vec<_>>());
-        let rows: Vec<OneOfMoved> = prepared(query).load(connection).await?;
-        let answers =
-            in_order(questions.len(), rows, |row| row.ord, || None, |answer, row| *answer = Some(row));
-        let restore = |(row, asked): (Option<OneOfMoved>, &Move)| Some(row?.moved.restore(asked.viewer));
-        Ok(answers.into_iter().zip(questions).map(restore).collect())
+        advance(ADVANCE_UNHELD, connection, questions).await.map_err(BoxError::from)
     }
+}
+
+/// Moves marks by one of the `advance!` statements.
+async fn advance(
+    sql: &str,
+    connection: &mut AsyncPgConnection,
+    moves: &[Move],
+) -> QueryResult<Vec<Option<Moved>>> {
+    let mut seen = HashSet::new();
+    // A statement moves the marks of one person once. Another move of theirs has a target that nothing has.
+    let targets = moves.iter().map(|asked| {
+        let is_first = seen.insert((asked.conversation, asked.viewer));
+        if is_first { split(&asked.target) } else { (None, None) }
+    });
+    let (seqs, messages): (Vec<_>, Vec<_>) = targets.unzip();
+    let query = diesel::sql_query(sql)
+        .bind::<Array<SqlUuid>, _>(moves.iter().map(|q| q.conversation.uuid()).collect::<Vec<_>>())
+        .bind::<Array<SqlUuid>, _>(moves.iter().map(|q| q.viewer.uuid()).collect::<Vec<_>>())
+        .bind::<Array<Nullable<BigInt>>, _>(seqs)
+        .bind::<Array<Nullable<SqlUuid>>, _>(messages)
+        .bind::<Array<Text>, _>(moves.iter().map(|q| q.mark.as_str()).collect::<Vec<_>>())
+        .bind::<Array<Timestamptz>, _>(moves.iter().map(|q| q.at).collect::<Vec<_>>());
+    let rows: Vec<MovedRow> = prepared(query).load(connection).await?;
+    let answers = in_order(moves.len(), rows, |row| row.ord, || None, |answer, row| *answer = Some(row));
+    let restore = |(row, asked): (Option<MovedRow>, &Move)| Some(row?.restore(asked.viewer));
+    Ok(answers.into_iter().zip(moves).map(restore).collect())
 }
 
 #[async_trait]
@@ -759,17 +734,9 @@ impl MessageLog for GroupCommit {
             return Ok(together);
         }
         // There is nothing to move, or somebody holds it: that is waited for alone.
-        let (seq, message) = split(target);
-        let query = diesel::sql_query(ADVANCE)
-            .bind::<SqlUuid, _>(conversation.uuid())
-            .bind::<SqlUuid, _>(viewer.uuid())
-            .bind::<Nullable<BigInt>, _>(seq)
-            .bind::<Nullable<SqlUuid>, _>(message)
-            .bind::<Text, _>(mark.as_str())
-            .bind::<Timestamptz, _>(now);
         let mut connection = database.connection().await.map_err(unavailable)?;
-        let rows: Vec<MovedRow> = prepared(query).load(&mut connection).await.map_err(unavailable)?;
-        Ok(rows.into_iter().next().map(|row| row.restore(viewer)))
+        let mut alone = advance(ADVANCE, &mut connection, &[question]).await.map_err(unavailable)?;
+        Ok(alone.pop().flatten())
     }
 
     async fn newest_of(

@@ -15,7 +15,7 @@ use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
 use crate::registrations::bytes;
 use crate::schema::{password_resets as resets, temporary_passwords as temporary, users};
 use crate::sessions::Epoch;
-use crate::sql::prepared;
+use crate::sql::{Id, prepared};
 use crate::users::{Row, Secrets, unavailable};
 use crate::{Database, effects};
 
@@ -59,12 +59,6 @@ const RESET: &str = "
     FROM used
     WHERE u.id = used.user_id
     RETURNING u.id";
-
-#[derive(QueryableByName)]
-struct Owner {
-    #[diesel(sql_type = SqlUuid)]
-    id: Uuid,
-}
 
 async fn end_the_rest(
     connection: &mut AsyncPgConnection,
@@ -222,7 +216,7 @@ impl PasswordStore for Database {
             .bind::<Text, _>(new.expose());
         let mut connection = self.connection().await.map_err(unavailable)?;
         let work = connection.transaction(async |connection| {
-            let owner: Option<Owner> = prepared(query).get_result(connection).await.optional()?;
+            let owner: Option<Id> = prepared(query).get_result(connection).await.optional()?;
             let Some(owner) = owner else { return QueryResult::Ok(false) };
             end_the_rest(connection, owner.id, RevocationReason::PasswordReset, None, now).await?;
             effects::store(connection, effects).await?;

@@ -14,7 +14,7 @@ use diesel::QueryableByName;
 use diesel::sql_types::{BigInt, Bool, Bytea, Integer, Jsonb, Nullable, Text, Timestamptz, Uuid as SqlUuid};
 use diesel_async::RunQueryDsl;
 
-use crate::sql::prepared;
+use crate::sql::{Id, prepared};
 use crate::{Database, effects};
 
 macro_rules! published {
@@ -128,13 +128,6 @@ struct EarlierRow {
     id: Uuid,
     #[diesel(sql_type = Bool)]
     same: bool,
-}
-
-#[derive(QueryableByName)]
-struct IdRow {
-    #[diesel(sql_type = SqlUuid)]
-    #[expect(dead_code, reason = "only that there is one matters")]
-    id: Uuid,
 }
 
 #[derive(QueryableByName)]
@@ -294,7 +287,7 @@ impl ScheduledStore for Database {
             .bind::<Timestamptz, _>(change.now)
             .bind::<Jsonb, _>(effects::events_json(slice::from_ref(&change.timer)));
         let mut connection = self.connection().await.map_err(unavailable)?;
-        let rows: Vec<IdRow> = prepared(query).load(&mut connection).await.map_err(unavailable)?;
+        let rows: Vec<Id> = prepared(query).load(&mut connection).await.map_err(unavailable)?;
         Ok(!rows.is_empty())
     }
 

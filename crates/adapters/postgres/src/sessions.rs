@@ -95,14 +95,11 @@ const REVOKE_ALL: &str = "
     UPDATE sessions SET revoked_at = $3, revoked_reason = $4
     WHERE user_id = $1 AND id IS DISTINCT FROM $2 AND revoked_at IS NULL";
 
-const TOUCH: &str = "
-    UPDATE sessions s SET last_active_at = greatest(s.last_active_at, $2) FROM users u
-    WHERE s.id = $1 AND s.revoked_at IS NULL AND s.expires_at > $2 AND s.last_active_at > $3
-        AND u.id = s.user_id AND u.is_active";
-
-// Of sessions that someone else holds nothing is said: whoever ends several of them may wait for us.
-const TOUCH_MANY: &str = "
-    WITH asked AS (
+// Sessions in which something was done.
+macro_rules! touch {
+    ($lock:literal) => {
+        concat!(
+            "WITH asked AS (
         SELECT a.id, max(a.now) AS now, max(a.idle_since) AS idle_since
         FROM unnest($1::uuid[], $2::timestamptz[], $3::timestamptz[]) AS a (id, now, idle_since) GROUP BY a.id
     ), held AS (
@@ -110,10 +107,18 @@ const TOUCH_MANY: &str = "
         JOIN sessions s ON s.id = a.id AND s.revoked_at IS NULL AND s.expires_at > a.now
             AND s.last_active_at > a.idle_since
         JOIN users u ON u.id = s.user_id AND u.is_active
-        FOR NO KEY UPDATE OF s SKIP LOCKED
+        FOR NO KEY UPDATE OF s",
+            $lock,
+            "
     )
     UPDATE sessions s SET last_active_at = greatest(s.last_active_at, held.now) FROM held WHERE s.id = held.id
-    RETURNING s.id";
+    RETURNING s.id"
+        )
+    };
+}
+const TOUCH: &str = touch!("");
+// Of sessions that someone else holds nothing is said: whoever ends several of them may wait for us.
+const TOUCH_UNHELD: &str = touch!(" SKIP LOCKED");
 
 const LIVE: &str = "
     SELECT s.id, s.user_id, u.role, s.stage, s.expires_at, s.last_active_at
@@ -388,16 +393,25 @@ impl Statement for Touches {
         connection: &mut AsyncPgConnection,
         touched: &[(SessionId, DateTime<Utc>)],
     ) -> Result<Vec<bool>, BoxError> {
-        let query = diesel::sql_query(TOUCH_MANY)
-            .bind::<Array<SqlUuid>, _>(touched.iter().map(|(id, _)| id.uuid()).collect::<Vec<_>>())
-            .bind::<Array<Timestamptz>, _>(touched.iter().map(|(_, now)| *now).collect::<Vec<_>>())
-            .bind::<Array<Timestamptz>, _>(
-                touched.iter().map(|(_, now)| *now - IDLE_LIFETIME).collect::<Vec<_>>(),
-            );
-        let rows: Vec<Id> = prepared(query).load(connection).await?;
-        let noted: HashSet<Uuid> = rows.into_iter().map(|row| row.id).collect();
+        let noted = touch(TOUCH_UNHELD, connection, touched).await?;
         Ok(touched.iter().map(|(id, _)| noted.contains(&id.uuid())).collect())
     }
+}
+
+/// Notes by one of the `touch!` statements that something was done. The sessions of which that was noted.
+async fn touch(
+    sql: &str,
+    connection: &mut AsyncPgConnection,
+    touched: &[(SessionId, DateTime<Utc>)],
+) -> QueryResult<HashSet<Uuid>> {
+    let query = diesel::sql_query(sql)
+        .bind::<Array<SqlUuid>, _>(touched.iter().map(|(id, _)| id.uuid()).collect::<Vec<_>>())
+        .bind::<Array<Timestamptz>, _>(touched.iter().map(|(_, now)| *now).collect::<Vec<_>>())
+        .bind::<Array<Timestamptz>, _>(
+            touched.iter().map(|(_, now)| *now - IDLE_LIFETIME).collect::<Vec<_>>(),
+        );
+    let rows: Vec<Id> = prepared(query).load(connection).await?;
+    Ok(rows.into_iter().map(|row| row.id).collect())
 }
 
 #[async_trait]
@@ -489,12 +503,8 @@ impl SessionStore for Database {
         if touched.await.map_err(unavailable)? {
             return Ok(true);
         }
-        let query = diesel::sql_query(TOUCH)
-            .bind::<SqlUuid, _>(session.uuid())
-            .bind::<Timestamptz, _>(now)
-            .bind::<Timestamptz, _>(now - IDLE_LIFETIME);
         let mut connection = self.connection().await.map_err(unavailable)?;
-        Ok(prepared(query).execute(&mut connection).await.map_err(unavailable)? > 0)
+        Ok(!touch(TOUCH, &mut connection, &[(session, now)]).await.map_err(unavailable)?.is_empty())
     }
 
     async fn list(&self, user: UserId, now: DateTime<Utc>) -> Result<Vec<SessionRecord>, Error> {

@@ -5,7 +5,7 @@ use diesel::QueryableByName;
 use diesel::pg::Pg;
 use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
 use diesel::result::QueryResult;
-use diesel::sql_types::Uuid as SqlUuid;
+use diesel::sql_types::{BigInt, Uuid as SqlUuid};
 
 /// Wraps `sql_query(…)`, which diesel would otherwise prepare anew each time, since it cannot know that
 /// the text is always the same. Only for texts that are: each different one stays prepared.
@@ -41,4 +41,11 @@ impl<Q: QueryFragment<Pg>> QueryFragment<Pg> for Prepared<Q> {
 pub(crate) struct Id {
     #[diesel(sql_type = SqlUuid)]
     pub(crate) id: Uuid,
+}
+
+/// How many there are.
+#[derive(QueryableByName)]
+pub(crate) struct Count {
+    #[diesel(sql_type = BigInt)]
+    pub(crate) count: i64,
 }

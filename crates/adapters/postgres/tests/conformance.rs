@@ -30,6 +30,7 @@ use alivio_messages::{
 use alivio_postgres::{Database, DatabaseOptions, GroupCommit};
 use alivio_testkit::conformance::{broadcasts, data_key_store, outbox_store};
 use alivio_testkit::database::TestDatabase;
+use alivio_testkit::server::eventually;
 use alivio_testkit::{broadcasts_conformance, data_key_store_conformance, outbox_store_conformance};
 use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -413,6 +414,41 @@ async fn a_mark_that_somebody_holds_keeps_no_other_back() {
     assert!(!moves[0].is_finished(), "it is held");
     held.rollback().await.unwrap();
     assert!((&mut moves[0]).await.unwrap().unwrap().is_some_and(|moved| moved.moved));
+}
+
+/// Whoever moves the same marks, or says something meanwhile, changes the row that is waited for.
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_waits_for_a_mark_goes_on_from_where_it_was_left() {
+    use alivio_messages::testing::World;
+    const WAITING: &str = "
+        SELECT count(*) FROM pg_stat_activity
+        WHERE datname = current_database() AND cardinality(pg_blocking_pids(pid)) > 0";
+    for (meanwhile, is_behind) in
+        [("delivered_up_to = 2, read_up_to = 1", false), ("own_total = own_total + 1", true)]
+    {
+        let clinic = Clinic::fresh().await;
+        let person = clinic.user().await;
+        let conversation = World::conversation(&*clinic, &[person, clinic.user().await]).await;
+        for _ in 0..2 {
+            alivio_conversations::testing::World::message(&*clinic, conversation, person, at()).await;
+        }
+        let (mut other, connection) = tokio_postgres::connect(clinic.test.url(), NoTls).await.unwrap();
+        tokio::spawn(connection);
+        let held = other.transaction().await.unwrap();
+        let change = format!("UPDATE participants SET {meanwhile} WHERE user_id = $1");
+        held.execute(&change, &[&person.uuid()]).await.unwrap();
+        let log = clinic.log.clone();
+        let waiting = tokio::spawn(async move {
+            log.advance(person, conversation, Mark::Delivered, &Anchor::Seq(1), at()).await
+        });
+        let waits = async || clinic.sql.query_one(WAITING, &[]).await.unwrap().get::<_, i64>(0) > 0;
+        eventually("the move waits", waits).await;
+        held.commit().await.unwrap();
+        let moved = waiting.await.unwrap().unwrap().unwrap();
+        assert_eq!(moved.moved, is_behind, "{meanwhile}");
+        assert_eq!(moved.marks.delivered_up_to, if is_behind { 1 } else { 2 });
+        assert_eq!(moved.marks.read_up_to, if is_behind { 0 } else { 1 });
+    }
 }
 
 /// A transaction that has noted something and not committed.

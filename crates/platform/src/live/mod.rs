@@ -29,4 +29,4 @@ pub use nodes::Fellowship;
 pub(crate) use nodes::{EarPorts, Nodes, SharedPace, TailPorts, TellEveryNode};
 pub use presence::{OwnPresence, PresenceBoard, Seen};
 pub use session::{LiveSession, Resumed, Verdict};
-pub(crate) use silence::{Silence, hide_reading};
+pub(crate) use silence::Silence;

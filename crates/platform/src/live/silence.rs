@@ -42,21 +42,16 @@ impl Silence {
         Ok(silenced)
     }
 
-    /// Takes the marks of others out of `marks` where [`Silence::holds`]: how far they have come is not told. Where it is
-    /// not shown who has read what (S0-36), it is not told how far others have read.
+    /// Leaves of `marks` what the caller may see.
     pub(crate) async fn hush(
         &self,
         caller: &Caller,
         conversation: ConversationId,
         marks: &mut Vec<Marks>,
     ) -> Result<(), Error> {
-        if self.holds(conversation).await? {
-            marks.retain(|marks| marks.user_id == caller.user_id);
-        }
+        let is_blocked = self.holds(conversation).await?;
         let room = self.rooms.room(conversation).await.map_err(|e| Error::Unavailable(Box::new(e)))?;
-        if !room.is_some_and(|room| room.read_receipts) {
-            hide_reading(caller, marks);
-        }
+        Marks::hide(marks, caller.user_id, is_blocked, room.is_some_and(|room| room.read_receipts));
         Ok(())
     }
 
@@ -69,13 +64,6 @@ impl Silence {
     pub(crate) fn changed(&self) {
         self.changes.fetch_add(1, Ordering::SeqCst);
         self.known.invalidate_all();
-    }
-}
-
-/// Leaves only of the caller how far they have read.
-pub(crate) fn hide_reading(caller: &Caller, marks: &mut [Marks]) {
-    for theirs in marks.iter_mut().filter(|marks| marks.user_id != caller.user_id) {
-        theirs.read_up_to = 0;
     }
 }
 

@@ -1,23 +1,13 @@
-use std::sync::Arc;
-
-use alivio_files::{FileAnnotated, Files};
+use alivio_files::FileAnnotated;
 use alivio_kernel::{BoxError, DomainEvent, Event};
 use alivio_outbox::Reaction;
 use async_trait::async_trait;
 
-use crate::live::{Happening, Hub};
+use crate::live::Happening;
+use crate::viewers::Viewers;
 
 /// Tells those who may see a file that something was drawn over it. What, they ask for.
-pub(super) struct React {
-    hub: Arc<Hub>,
-    files: Files,
-}
-
-impl React {
-    pub(super) const fn new(hub: Arc<Hub>, files: Files) -> Self {
-        Self { hub, files }
-    }
-}
+pub(super) struct React(pub(super) Viewers);
 
 #[async_trait]
 impl Reaction for React {
@@ -27,8 +17,6 @@ impl Reaction for React {
 
     async fn react(&self, event: &Event) -> Result<(), BoxError> {
         let annotated: FileAnnotated = event.read()?;
-        let viewers = self.files.viewers(annotated.file_id).await?;
-        self.hub.tell_people(&viewers, &self.hub.frame(None, event.at, Happening::FileAnnotated(annotated)));
-        Ok(())
+        self.0.tell(event, annotated.file_id, Happening::FileAnnotated(annotated)).await
     }
 }

@@ -1,23 +1,13 @@
-use std::sync::Arc;
-
-use alivio_files::{FileDeleted, Files};
+use alivio_files::FileDeleted;
 use alivio_kernel::{BoxError, DomainEvent, Event};
 use alivio_outbox::Reaction;
 use async_trait::async_trait;
 
-use crate::live::{Happening, Hub};
+use crate::live::Happening;
+use crate::viewers::Viewers;
 
 /// Tells those who could see a file that it is gone.
-pub(super) struct React {
-    hub: Arc<Hub>,
-    files: Files,
-}
-
-impl React {
-    pub(super) const fn new(hub: Arc<Hub>, files: Files) -> Self {
-        Self { hub, files }
-    }
-}
+pub(super) struct React(pub(super) Viewers);
 
 #[async_trait]
 impl Reaction for React {
@@ -27,9 +17,7 @@ impl Reaction for React {
 
     async fn react(&self, event: &Event) -> Result<(), BoxError> {
         let FileDeleted { file_id, conversation_id, deleted_by } = event.read()?;
-        let viewers = self.files.viewers(file_id).await?;
         let what = Happening::FileRemoved { file_id, conversation_id, removed_by: deleted_by };
-        self.hub.tell_people(&viewers, &self.hub.frame(None, event.at, what));
-        Ok(())
+        self.0.tell(event, file_id, what).await
     }
 }

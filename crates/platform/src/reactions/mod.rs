@@ -59,6 +59,7 @@ use crate::correspondence::Correspondence;
 use crate::live::Hub;
 use crate::people::PeopleDirectory;
 use crate::session_cache::CachedSessions;
+use crate::viewers::Viewers;
 
 /// What lies around the reactions.
 pub(crate) struct Around {
@@ -86,6 +87,7 @@ pub(crate) struct Around {
 pub(crate) fn on_every_node(around: &Around) -> Vec<Arc<dyn Reaction>> {
     let hub = || Arc::clone(&around.hub);
     let sessions = || Arc::clone(&around.sessions);
+    let viewers = || Viewers { hub: hub(), files: around.files.clone(), people: around.people.clone() };
     vec![
         Arc::new(emergency_acknowledged_stands_down::React::new(hub())),
         Arc::new(emergency_paged_alerts_people::React::new(hub())),
@@ -98,17 +100,13 @@ pub(crate) fn on_every_node(around: &Around) -> Vec<Arc<dyn Reaction>> {
             around.conversations.clone(),
             Arc::clone(&around.rooms),
         )),
-        Arc::new(file_annotated_reaches_viewers::React::new(hub(), around.files.clone())),
-        Arc::new(file_changed_reaches_viewers::React::new(
-            hub(),
-            around.files.clone(),
-            around.people.clone(),
-        )),
-        Arc::new(file_deleted_reaches_viewers::React::new(hub(), around.files.clone())),
+        Arc::new(file_annotated_reaches_viewers::React(viewers())),
+        Arc::new(file_changed_reaches_viewers::React(viewers())),
+        Arc::new(file_deleted_reaches_viewers::React(viewers())),
         Arc::new(file_destroyed_forgets_keys::React::new(around.files.clone())),
         Arc::new(file_withdrawn_reaches_person::React::new(hub())),
         Arc::new(file_quarantined_reaches_uploader::React::new(hub())),
-        Arc::new(file_ready_reaches_viewers::React::new(hub(), around.files.clone(), around.people.clone())),
+        Arc::new(file_ready_reaches_viewers::React(viewers())),
         Arc::new(participant_added_reaches_everyone::React::new(hub(), around.people.clone())),
         Arc::new(participant_removed_narrows_sockets::React::new(
             hub(),

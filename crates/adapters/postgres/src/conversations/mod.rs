@@ -203,13 +203,8 @@ const AUDIENCE: &str = "
 
 const FACTS: &str = "SELECT kind, purpose, settings FROM conversations WHERE id = $1";
 
-const FORMER: &str = "SELECT user_id FROM participants WHERE conversation_id = $1 AND left_seq IS NOT NULL";
-
-#[derive(QueryableByName)]
-struct FormerRow {
-    #[diesel(sql_type = SqlUuid)]
-    user_id: Uuid,
-}
+const FORMER: &str =
+    "SELECT user_id AS id FROM participants WHERE conversation_id = $1 AND left_seq IS NOT NULL";
 
 #[derive(QueryableByName)]
 pub(crate) struct Row {
@@ -613,7 +608,7 @@ impl ConversationStore for Database {
     async fn former(&self, id: ConversationId) -> Result<Vec<UserId>, Error> {
         let query = diesel::sql_query(FORMER).bind::<SqlUuid, _>(id.uuid());
         let mut connection = self.connection().await.map_err(unavailable)?;
-        let rows: Vec<FormerRow> = prepared(query).load(&mut connection).await.map_err(unavailable)?;
-        Ok(rows.into_iter().map(|row| row.user_id.into()).collect())
+        let rows: Vec<Id> = prepared(query).load(&mut connection).await.map_err(unavailable)?;
+        Ok(rows.into_iter().map(|row| row.id.into()).collect())
     }
 }

@@ -6,11 +6,11 @@ use alivio_kernel::{Effects, Sealed};
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use diesel::QueryableByName;
-use diesel::sql_types::{BigInt, Bytea, Integer, Nullable, Timestamptz, Uuid as SqlUuid};
+use diesel::sql_types::{Bytea, Integer, Nullable, Timestamptz, Uuid as SqlUuid};
 use diesel_async::{AsyncConnection, RunQueryDsl};
 
 use super::unavailable;
-use crate::sql::prepared;
+use crate::sql::{Count, prepared};
 use crate::{Database, effects};
 
 // Those who come at the same time wait for the row of the file, and count what the others have stored.
@@ -42,12 +42,6 @@ const VERSIONS: &str = "
     SELECT v.version, v.author_id, v.drawn_at
     FROM file_annotations a JOIN file_annotation_versions v ON v.annotation_id = a.id
     WHERE a.file_id = $1 AND a.id = $2 ORDER BY v.version DESC";
-
-#[derive(QueryableByName)]
-struct CountRow {
-    #[diesel(sql_type = BigInt)]
-    count: i64,
-}
 
 #[derive(QueryableByName)]
 struct LayerRow {
@@ -133,7 +127,7 @@ impl Database {
                 }
                 if let Some(most) = most {
                     let count = diesel::sql_query(COUNT).bind::<SqlUuid, _>(file);
-                    let rows: Vec<CountRow> = prepared(count).load(connection).await?;
+                    let rows: Vec<Count> = prepared(count).load(connection).await?;
                     if rows.iter().any(|row| row.count >= most) {
                         return Ok(Err(Error::TooManyAnnotations));
                     }

@@ -6,8 +6,8 @@ use diesel::QueryableByName;
 use diesel::sql_types::{BigInt, Bool, Nullable, Timestamptz, Uuid as SqlUuid};
 use diesel_async::{AsyncConnection, RunQueryDsl};
 
-use super::{IdRow, unavailable};
-use crate::sql::prepared;
+use super::unavailable;
+use crate::sql::{Id, prepared};
 use crate::{Database, effects};
 
 const ERASE: &str = "
@@ -66,7 +66,7 @@ impl Database {
             .bind::<Nullable<SqlUuid>, _>(patient)
             .bind::<Nullable<SqlUuid>, _>(conversation);
         let mut connection = self.connection().await.map_err(unavailable)?;
-        let rows: Vec<IdRow> = prepared(query).load(&mut connection).await.map_err(unavailable)?;
+        let rows: Vec<Id> = prepared(query).load(&mut connection).await.map_err(unavailable)?;
         Ok(rows.into_iter().map(|row| row.id.into()).collect())
     }
 }

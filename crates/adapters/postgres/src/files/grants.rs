@@ -13,7 +13,7 @@ use diesel::sql_types::{BigInt, Bool, Bytea, Integer, Jsonb, Nullable, Text, Tim
 use diesel_async::{AsyncConnection, RunQueryDsl};
 
 use super::{digest, small, unavailable};
-use crate::sql::prepared;
+use crate::sql::{Count, prepared};
 use crate::{Database, effects};
 
 // The row of the file is locked by counting, so that the last download is given once; and nobody gets what was taken from
@@ -77,12 +77,6 @@ const LINK: &str = "
     WHERE l.hash = $1 AND l.file_id = $2 AND l.expires_at > $3";
 
 #[derive(QueryableByName)]
-struct CountRow {
-    #[diesel(sql_type = BigInt)]
-    count: i64,
-}
-
-#[derive(QueryableByName)]
 struct GrantRow {
     #[diesel(sql_type = SqlUuid)]
     user_id: Uuid,
@@ -143,7 +137,7 @@ impl GrantStore for Database {
                 }
                 effects::store(connection, &effects).await?;
                 prepared(turn).execute(connection).await?;
-                let rows: Vec<CountRow> = prepared(note).load(connection).await?;
+                let rows: Vec<Count> = prepared(note).load(connection).await?;
                 if rows.iter().any(|row| row.count >= alarm.most)
                     && prepared(raise).execute(connection).await? == 1
                 {

@@ -20,7 +20,7 @@ use diesel::sql_types::{Array, BigInt, Bytea, Integer, Jsonb, Nullable, Text, Ti
 use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
 use serde_json::Value;
 
-use crate::sql::prepared;
+use crate::sql::{Id, prepared};
 use crate::{Database, data_keys, effects};
 
 macro_rules! file_columns {
@@ -38,7 +38,7 @@ use file_columns;
 
 // Files that $1 may see at $2, with a message that holds each, if there is one.
 macro_rules! visible {
-    ($condition:literal) => {
+    ($condition:literal $(, $rest:literal)?) => {
         concat!(
             "SELECT ",
             file_columns!("v.message_id"),
@@ -47,32 +47,36 @@ macro_rules! visible {
                 FROM file_viewers(f.id, $2) v WHERE v.user_id = $1 HAVING count(*) > 0
             ) v WHERE ",
             $condition
+            $(, $rest)?
+        )
+    };
+}
+
+/// A page of them.
+macro_rules! listed {
+    ($condition:literal) => {
+        visible!(
+            $condition,
+            " AND ($5::uuid IS NULL OR f.id < $5) AND f.state <> 'deleted'
+             AND ($7::uuid IS NULL OR f.related_appointment_id = $7) AND ($8::text IS NULL OR f.document_type = $8)
+             ORDER BY f.id DESC LIMIT $6"
         )
     };
 }
 
 const VISIBLE: &str = visible!("f.id = ANY ($3)");
-const OF_CONVERSATION: &str = visible!(
+const OF_CONVERSATION: &str = listed!(
     "f.id IN (SELECT o.id FROM files o WHERE o.conversation_id = $3
               UNION SELECT s.file_id FROM file_shares s WHERE s.conversation_id = $3)
-     AND ($4::uuid IS NULL OR f.patient_id = $4) AND ($5::uuid IS NULL OR f.id < $5) AND f.state <> 'deleted'
-     AND ($7::uuid IS NULL OR f.related_appointment_id = $7) AND ($8::text IS NULL OR f.document_type = $8)
-     ORDER BY f.id DESC LIMIT $6"
+     AND ($4::uuid IS NULL OR f.patient_id = $4)"
 );
-const OF_PATIENT: &str = visible!(
-    "$3::uuid IS NULL AND f.patient_id = $4 AND ($5::uuid IS NULL OR f.id < $5) AND f.state <> 'deleted'
-     AND ($7::uuid IS NULL OR f.related_appointment_id = $7) AND ($8::text IS NULL OR f.document_type = $8)
-     ORDER BY f.id DESC LIMIT $6"
-);
-const OF_ALL: &str = visible!(
-    "$3::uuid IS NULL AND $4::uuid IS NULL AND ($5::uuid IS NULL OR f.id < $5) AND f.state <> 'deleted'
-     AND f.id IN (
+const OF_PATIENT: &str = listed!("$3::uuid IS NULL AND f.patient_id = $4");
+const OF_ALL: &str = listed!(
+    "$3::uuid IS NULL AND $4::uuid IS NULL AND f.id IN (
         SELECT o.id FROM participants p JOIN files o ON o.conversation_id = p.conversation_id
         WHERE p.user_id = $1 AND p.left_seq IS NULL
         UNION SELECT s.file_id FROM participants p JOIN file_shares s ON s.conversation_id = p.conversation_id
-        WHERE p.user_id = $1 AND p.left_seq IS NULL)
-     AND ($7::uuid IS NULL OR f.related_appointment_id = $7) AND ($8::text IS NULL OR f.document_type = $8)
-     ORDER BY f.id DESC LIMIT $6"
+        WHERE p.user_id = $1 AND p.left_seq IS NULL)"
 );
 const LOOK: &str = concat!("SELECT ", file_columns!("NULL::uuid"), " FROM files f WHERE f.id = $1");
 const SEGMENTS: &str = "SELECT number, size FROM file_segments WHERE file_id = $1 ORDER BY number";
@@ -203,12 +207,6 @@ struct SegmentSqlRow {
 }
 
 #[derive(QueryableByName)]
-pub(super) struct IdRow {
-    #[diesel(sql_type = SqlUuid)]
-    pub(super) id: Uuid,
-}
-
-#[derive(QueryableByName)]
 struct OrdRow {
     #[diesel(sql_type = BigInt)]
     ord: i64,
@@ -305,7 +303,7 @@ impl FileStore for Database {
     async fn viewers(&self, id: FileId, now: DateTime<Utc>) -> Result<Vec<UserId>, Error> {
         let query = diesel::sql_query(VIEWERS).bind::<SqlUuid, _>(id.uuid()).bind::<Timestamptz, _>(now);
         let mut connection = self.connection().await.map_err(unavailable)?;
-        let rows: Vec<IdRow> = prepared(query).load(&mut connection).await.map_err(unavailable)?;
+        let rows: Vec<Id> = prepared(query).load(&mut connection).await.map_err(unavailable)?;
         Ok(rows.into_iter().map(|row| row.id.into()).collect())
     }
 
@@ -326,7 +324,7 @@ impl FileStore for Database {
     async fn destroyable(&self, now: DateTime<Utc>, limit: i64) -> Result<Vec<FileId>, Error> {
         let query = diesel::sql_query(DESTROYABLE).bind::<Timestamptz, _>(now).bind::<BigInt, _>(limit);
         let mut connection = self.connection().await.map_err(unavailable)?;
-        let rows: Vec<IdRow> = prepared(query).load(&mut connection).await.map_err(unavailable)?;
+        let rows: Vec<Id> = prepared(query).load(&mut connection).await.map_err(unavailable)?;
         Ok(rows.into_iter().map(|row| row.id.into()).collect())
     }
 

@@ -12,8 +12,9 @@ use diesel::sql_types::{
 use diesel::{QueryResult, QueryableByName};
 use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
 
-use super::{IdRow, segments, signed, small, unavailable};
-use crate::sql::prepared;
+use super::{segments, signed, small, unavailable};
+use crate::messages::blocked;
+use crate::sql::{Id, prepared};
 use crate::{Database, data_keys, effects};
 
 // Of the one who uploads, $1, since $2: deleted ones count as well.
@@ -28,12 +29,9 @@ macro_rules! recent {
 }
 
 const STANDING: &str = concat!(
-    "SELECT c.is_active AND (c.expires_at IS NULL OR c.expires_at > $4) AS is_open,
-        c.kind = 'direct' AND EXISTS (
-            SELECT 1 FROM blocks b
-            WHERE least(b.blocker_id, b.blocked_id) = c.direct_low
-              AND greatest(b.blocker_id, b.blocked_id) = c.direct_high
-        ) AS is_blocked,
+    "SELECT c.is_active AND (c.expires_at IS NULL OR c.expires_at > $4) AS is_open, ",
+    blocked!(),
+    " AS is_blocked,
         coalesce((c.settings ->> 'file_sharing_enabled')::boolean, true) AS file_sharing,
         coalesce(c.related_patient_id, only_one.id) AS subject,
         recent.recent, recent.oldest
@@ -342,7 +340,7 @@ impl UploadStore for Database {
         let mut connection = self.connection().await.map_err(unavailable)?;
         let work: Result<Vec<Uuid>, diesel::result::Error> = connection
             .transaction(async |connection| {
-                let rows: Vec<IdRow> = prepared(forget).load(connection).await?;
+                let rows: Vec<Id> = prepared(forget).load(connection).await?;
                 let ids: Vec<_> = rows.into_iter().map(|row| row.id).collect();
                 forget_all(connection, ids.clone()).await?;
                 Ok(ids)

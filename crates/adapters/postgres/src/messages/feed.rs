@@ -12,7 +12,7 @@ use diesel_async::RunQueryDsl;
 use super::changes::currents;
 use super::{MessageRow, unavailable};
 use crate::Database;
-use crate::sql::prepared;
+use crate::sql::{Count, prepared};
 
 /// The oldest transaction that is still at work: all before it are over, and what they changed can be seen by this very
 /// statement. Transactions that only read have no number and hold nothing up.
@@ -101,12 +101,6 @@ const FORGET: &str = "
 struct HorizonRow {
     #[diesel(sql_type = Text)]
     horizon: String,
-}
-
-#[derive(QueryableByName)]
-struct CountRow {
-    #[diesel(sql_type = BigInt)]
-    count: i64,
 }
 
 /// A change, or nothing but the horizon where there is none.
@@ -277,7 +271,7 @@ impl ChangeLog for Database {
     async fn forget(&self, before: DateTime<Utc>, limit: i64) -> Result<i64, Error> {
         let query = diesel::sql_query(FORGET).bind::<Timestamptz, _>(before).bind::<BigInt, _>(limit);
         let mut connection = self.connection().await.map_err(unavailable)?;
-        let row: CountRow = prepared(query).get_result(&mut connection).await.map_err(unavailable)?;
+        let row: Count = prepared(query).get_result(&mut connection).await.map_err(unavailable)?;
         Ok(row.count)
     }
 }

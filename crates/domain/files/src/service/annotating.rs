@@ -103,13 +103,7 @@ impl Files {
         let file = self.to_draw_on(caller, id).await?;
         self.check_layer(id, layer).await?;
         let now = p.clock.now();
-        let event = annotated(caller, &file, layer, seen, true);
-        let effects = Effects::default().event(Event::new(&*p.ids, now, &event)).audit(self.entry(
-            caller,
-            &file,
-            "file.annotation_removed",
-            now,
-        ));
+        let effects = self.annotated(caller, &file, layer, seen, true, now);
         p.annotations.withdraw(id, layer, seen, now, effects).await
     }
 
@@ -147,14 +141,8 @@ impl Files {
         }
         let plain = serde_json::to_vec(drawing).map_err(|error| Error::Unavailable(error.into()))?;
         let drawing = p.sealer.seal(&drawing_context(file.id, layer, version), &plain).await?;
-        let now: DateTime<Utc> = p.clock.now();
-        let event = annotated(caller, file, layer, version, false);
-        let effects = Effects::default().event(Event::new(&*p.ids, now, &event)).audit(self.entry(
-            caller,
-            file,
-            "file.annotated",
-            now,
-        ));
+        let now = p.clock.now();
+        let effects = self.annotated(caller, file, layer, version, false, now);
         let stored = StoredLayer {
             id: layer,
             file_id: file.id,
@@ -168,6 +156,30 @@ impl Files {
         Ok((stored, effects))
     }
 
+    /// What is left behind when a layer is drawn or taken away.
+    fn annotated(
+        &self,
+        caller: &Caller,
+        file: &File,
+        annotation_id: AnnotationId,
+        version: u32,
+        is_removed: bool,
+        now: DateTime<Utc>,
+    ) -> Effects {
+        let action = if is_removed { "file.annotation_removed" } else { "file.annotated" };
+        let event = FileAnnotated {
+            file_id: file.id,
+            conversation_id: file.conversation_id,
+            annotation_id,
+            version,
+            author_id: caller.user_id,
+            is_removed,
+        };
+        Effects::default()
+            .event(Event::new(&*self.ports.ids, now, &event))
+            .audit(self.entry(caller, file, action, now))
+    }
+
     /// Opens drawings. Those whose keys were destroyed are left out.
     async fn drawn(&self, stored: Vec<StoredLayer>) -> Result<Vec<Layer>, Error> {
         let sealed: Vec<_> =
@@ -179,23 +191,6 @@ impl Files {
             Some(drawing.map(|drawing| layer_of(stored, drawing)).map_err(unreadable))
         };
         stored.into_iter().zip(opened).filter_map(layer).collect()
-    }
-}
-
-fn annotated(
-    caller: &Caller,
-    file: &File,
-    annotation_id: AnnotationId,
-    version: u32,
-    is_removed: bool,
-) -> FileAnnotated {
-    FileAnnotated {
-        file_id: file.id,
-        conversation_id: file.conversation_id,
-        annotation_id,
-        version,
-        author_id: caller.user_id,
-        is_removed,
     }
 }
 

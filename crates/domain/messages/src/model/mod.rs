@@ -163,6 +163,17 @@ pub struct Marks {
     pub read_up_to: i64,
 }
 
+impl Marks {
+    /// Leaves of `marks` what `viewer` may see of others: nothing where a block stands between them, and where it is not
+    /// shown who has read what (S0-36), not how far they have read.
+    pub fn hide(marks: &mut Vec<Self>, viewer: UserId, is_blocked: bool, shows_reading: bool) {
+        marks.retain(|marks| marks.user_id == viewer || !is_blocked);
+        for theirs in marks.iter_mut().filter(|marks| marks.user_id != viewer && !shows_reading) {
+            theirs.read_up_to = 0;
+        }
+    }
+}
+
 /// A participant's marks have moved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MarksMoved {
