@@ -17,6 +17,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::audit::sql;
+use crate::files::resumable::{announce, begin, place};
 use crate::files::{offer, settled};
 use crate::{World, list, text, unused_id};
 
@@ -207,14 +208,15 @@ const TABLE: &[(&str, &str, &str)] = &[
     ("GET /api/v1/files", "",                                              "401  200  200  200  200  200  200  200  200  200"),
     ("GET /api/v1/files/policy", "",                                       "401  200  200  200  200  200  200  200  200  200"),
     ("POST /api/v1/files", "multipart/form-data {conversation}",           "401  201  404  201  404  404  404  404  404  403"),
-    // Without the headers that say what is to come.
-    ("POST /api/v1/files/uploads", "",                                     "401  412  412  412  412  412  412  412  412  412"),
-    ("HEAD /api/v1/files/uploads/{upload}", "",                            "401  412  412  412  412  412  412  412  412  412"),
+    ("POST /api/v1/files/uploads", "",                                     "401  201  404  201  404  404  404  404  404  403"),
+    // Of whoever began it, here the owner patient, while they are where it is meant for.
+    ("HEAD /api/v1/files/uploads/{upload}", "",                            "401  200  404  404  404  404  404  404  404  404"),
     ("PATCH /api/v1/files/uploads/{upload}", "application/offset+octet-stream",
-                                                                           "401  412  412  412  412  412  412  412  412  412"),
-    ("DELETE /api/v1/files/uploads/{upload}", "",                          "401  412  412  412  412  412  412  412  412  412"),
+                                                                           "401  204  404  404  404  404  404  404  404  404"),
+    ("DELETE /api/v1/files/uploads/{upload}", "",                          "401  204  404  404  404  404  404  404  404  404"),
     ("GET /api/v1/files/{document}", "",                                   "401  200  404  200  404  404  404  404  404  200"),
     ("GET /api/v1/files/{document}/content", "",                           "401  200  404  200  404  404  404  404  404  200"),
+    ("HEAD /api/v1/files/{document}/content", "",                          "401  200  404  200  404  404  404  404  404  200"),
     ("GET /api/v1/files/{document}/preview", "",                           "401  200  404  200  404  404  404  404  404  200"),
     ("GET /api/v1/files/{document}/thumbnail", "",                         "401  200  404  200  404  404  404  404  404  200"),
     ("POST /api/v1/files/{document}/link", "",                             "401  201  404  201  404  404  404  404  404  201"),
@@ -479,7 +481,6 @@ impl Scene {
             ("file", "page.js".to_owned()),
             // Of no account.
             ("fresh", unused_id()),
-            ("upload", unused_id()),
         ]);
         if names("emergency") {
             let called = ana.post("/emergencies", &json!({})).await;
@@ -524,8 +525,22 @@ impl Scene {
             let scheduled = maria.post(&path, &asked).await.expect(202);
             scene.insert("scheduled", text(&scheduled, "id").to_owned());
         }
+        if names("upload") {
+            let conversation = maria.open_group("Seguimiento", &[ana]).await;
+            let begun = begin(ana, &conversation, "a.pdf", 5).await;
+            scene.insert("upload", place(&begun).rsplit('/').next().expect("an id").to_owned());
+            if who == FORMER {
+                let path = format!("/conversations/{conversation}/participants/{}", ana.id);
+                maria.delete(&path).await.expect(204);
+            }
+        }
         let of_admins = names("grant") || names("report");
-        if names("conversation") || names("message") || names("document") || of_admins {
+        if names("conversation")
+            || row.path.ends_with("/files/uploads")
+            || names("message")
+            || names("document")
+            || of_admins
+        {
             let (conversation, message) = if who == BLOCKED && !of_admins {
                 cast.blocked_direct.clone()
             } else {
@@ -645,7 +660,11 @@ fn png() -> Vec<u8> {
 fn request(row: &Row<'_>, scene: &Scene, body: &str) -> Request {
     let method = Method::from_bytes(row.method.as_bytes()).expect("a method");
     // Absolute: a second slash says so.
-    let request = Request::new(method, format!("/{}", scene.fill(row.path)));
+    let mut request = Request::new(method, format!("/{}", scene.fill(row.path)));
+    let conversation = scene.0.get("conversation").map_or("", String::as_str);
+    if row.path.contains("/files/uploads") {
+        request = announce(request, conversation, "a.pdf", 5).header("Upload-Offset", "0");
+    }
     match body {
         "" => request,
         "image/png" => request.raw(body, png()),
@@ -662,7 +681,6 @@ fn request(row: &Row<'_>, scene: &Scene, body: &str) -> Request {
                 _ => ("a.png", "image/png", &*picture),
             };
             let file = Part::File { name, mime, content };
-            let conversation = scene.0.get("conversation").map_or("", String::as_str);
             request.form(&[Part::Text("conversation_id", conversation), file])
         }
         _ if body.starts_with("application/") => request.raw(body, "x"),

@@ -7,7 +7,7 @@ mod faults;
 mod granting;
 mod grants;
 mod refusals;
-mod resumable;
+pub(crate) mod resumable;
 mod sharing;
 
 use std::path::Path;

@@ -18,18 +18,24 @@ fn tus(method: Method, path: &str) -> Request {
     Request::new(method, path).header("Tus-Resumable", "1.0.0")
 }
 
-/// Begins an upload of so many bytes.
-async fn begin(actor: &Actor, conversation: &str, name: &str, length: usize) -> Answer {
+/// The request that begins an upload of so many bytes.
+pub(crate) fn announce(request: Request, conversation: &str, name: &str, length: usize) -> Request {
     let encoded = |text: &str| BASE64_STANDARD.encode(text);
     let metadata = format!("filename {},conversation_id {}", encoded(name), encoded(conversation));
-    let request = tus(Method::POST, "/files/uploads")
+    request
+        .header("Tus-Resumable", "1.0.0")
         .header("Upload-Length", &length.to_string())
-        .header("Upload-Metadata", &metadata);
-    actor.request(request).await
+        .header("Upload-Metadata", &metadata)
+}
+
+/// Begins an upload of so many bytes.
+pub(crate) async fn begin(actor: &Actor, conversation: &str, name: &str, length: usize) -> Answer {
+    let request = Request::new(Method::POST, "/files/uploads");
+    actor.request(announce(request, conversation, name, length)).await
 }
 
 /// Where its pieces go.
-fn place(begun: &Answer) -> String {
+pub(crate) fn place(begun: &Answer) -> String {
     assert_eq!(begun.status, 201, "{}", begun.text);
     begun.header("location").unwrap().trim_start_matches("/api/v1").to_owned()
 }
