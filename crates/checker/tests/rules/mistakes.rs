@@ -21,9 +21,10 @@ pub(crate) fn make(rule: Rule, lines: &mut [Line], end: &mut End, chance: &mut C
         }
         Rule::Phantom => {
             let last = conversation.messages.last_mut()?;
-            match chance.below(2) {
-                0 => last.client_id = "nobody's".into(),
-                _ => last.wordings.as_mut()?.first_mut()?.digest = Digest::of("other"),
+            // Of other words in any case: what was put off may have any name, if nobody heard of it.
+            last.wordings.as_mut()?.first_mut()?.digest = Digest::of("other");
+            if chance.below(2) == 0 {
+                last.client_id = "nobody's".into();
             }
         }
         Rule::Duplicate if chance.below(3) == 0 => {
@@ -183,9 +184,12 @@ pub(crate) fn make(rule: Rule, lines: &mut [Line], end: &mut End, chance: &mut C
                         ids.collect::<HashSet<_>>()
                     };
                     let (removed, own) = (deletions(true), deletions(false));
-                    let at = audit
-                        .iter()
-                        .position(|row| removed.contains(&row.object) && !own.contains(&row.object))?;
+                    let is_certain = |row: &AuditRow| {
+                        row.action == "message.removed"
+                            && removed.contains(&row.object)
+                            && !own.contains(&row.object)
+                    };
+                    let at = audit.iter().position(is_certain)?;
                     audit.remove(at);
                 }
             }
