@@ -32,6 +32,7 @@ use crate::bridges::{
 };
 use crate::chores::{
     DestroyFiles, ExamineFiles, ExpireMessages, ForgetBroadcasts, ForgetUploads, PurgeMessages, SweepBlobs,
+    TidySearchIndex,
 };
 use crate::correspondence::{Correspondence, LettersByMail};
 use crate::feed::ForgetChanges;
@@ -331,6 +332,7 @@ pub(crate) fn assemble(ports: Ports) -> (Platform, Relay, Housekeeping, Fellowsh
         Arc::new(ForgetChanges(messages.clone())),
         Arc::new(ExpireMessages(messages.clone())),
         Arc::new(PurgeMessages(messages.clone())),
+        Arc::new(TidySearchIndex(search.clone())),
         Arc::new(ForgetBroadcasts(Arc::clone(&ports.broadcasts))),
         Arc::new(ExamineFiles(files.clone())),
         Arc::new(ForgetUploads(files.clone())),

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use alivio_files::Files;
 use alivio_kernel::BoxError;
-use alivio_messages::Messages;
+use alivio_messages::{Messages, Search};
 use alivio_outbox::Broadcasts;
 use async_trait::async_trait;
 
@@ -44,6 +44,25 @@ impl Chore for PurgeMessages {
 
     async fn run(&self) -> Result<bool, BoxError> {
         Ok(self.0.purge().await?)
+    }
+}
+
+/// Keeps what was said lately as quick to find as the rest.
+pub(crate) struct TidySearchIndex(pub(crate) Search);
+
+#[async_trait]
+impl Chore for TidySearchIndex {
+    fn name(&self) -> &'static str {
+        "search.tidy"
+    }
+
+    fn rest(&self) -> Duration {
+        Duration::from_secs(5)
+    }
+
+    async fn run(&self) -> Result<bool, BoxError> {
+        self.0.tidy_index().await?;
+        Ok(false)
     }
 }
 

@@ -110,6 +110,10 @@ async fn the_newest_are_found_however_many_there_are() {
     sql.execute(MESSAGES, &[&stored, &where_to, &seqs, &times, &viewer.uuid()]).await.unwrap();
     let entries: Vec<IndexEntry> = said.iter().map(|said| said.entry.clone()).collect();
     database.put(1, &entries).await.unwrap();
+    database.tidy().await.unwrap();
+    let left = "SELECT gin_clean_pending_list('message_tokens_by_token')";
+    let left: i64 = sql.query_one(left, &[]).await.unwrap().get(0);
+    assert_eq!(left, 0, "what waited to be sorted in has been");
 
     said.retain(|said| said.seen);
     said.sort_by_key(|said| std::cmp::Reverse((said.at, said.entry.message_id)));

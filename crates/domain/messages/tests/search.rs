@@ -98,6 +98,10 @@ impl SearchIndex for Memory {
         Ok(())
     }
 
+    async fn tidy(&self) -> Result<(), Error> {
+        Ok(())
+    }
+
     async fn remove_all(&self, conversation: ConversationId) -> Result<(), Error> {
         self.index.lock().unwrap().retain(|_, entry| entry.conversation_id != conversation);
         Ok(())

@@ -202,6 +202,7 @@ const PUT: &str = "
         SET version = excluded.version, index_version = excluded.index_version, tokens = excluded.tokens
         WHERE message_tokens.version <= excluded.version";
 
+const TIDY: &str = "SELECT gin_clean_pending_list('message_tokens_by_token')";
 const REMOVE: &str = "DELETE FROM message_tokens WHERE message_id = ANY ($1)";
 const REMOVE_ALL: &str = "DELETE FROM message_tokens WHERE conversation_id = $1";
 
@@ -440,6 +441,12 @@ impl SearchIndex for Database {
             .bind::<Array<Text>, _>(tokens.collect::<Vec<_>>());
         let mut connection = self.connection().await.map_err(unavailable)?;
         prepared(query).execute(&mut connection).await.map_err(unavailable)?;
+        Ok(())
+    }
+
+    async fn tidy(&self) -> Result<(), Error> {
+        let mut connection = self.connection().await.map_err(unavailable)?;
+        prepared(diesel::sql_query(TIDY)).execute(&mut connection).await.map_err(unavailable)?;
         Ok(())
     }
 

@@ -105,6 +105,9 @@ pub trait SearchIndex: Send + Sync {
     /// Takes messages out of the index.
     async fn remove(&self, messages: &[MessageId]) -> Result<(), Error>;
 
+    /// Puts what has come since the last time into order, where that is left for later: a search may have to read it all.
+    async fn tidy(&self) -> Result<(), Error>;
+
     /// Takes all messages of a conversation out of the index.
     async fn remove_all(&self, conversation: ConversationId) -> Result<(), Error>;
 }

@@ -248,6 +248,14 @@ impl Search {
         self.ports.index.remove_all(conversation).await
     }
 
+    /// Puts what has come into the index into order, so that the next search need not read it all.
+    ///
+    /// # Errors
+    /// Only [`Error::Unavailable`].
+    pub async fn tidy_index(&self) -> Result<(), Error> {
+        self.ports.index.tidy().await
+    }
+
     /// Puts what is missing, or was put in by another version, into the index, and tells how much it was. May be
     /// broken off and begun again.
     ///
