@@ -150,6 +150,18 @@ fn post(config: &MailConfig) -> Result<Post, BoxError> {
     })
 }
 
+/// Does `work` with a platform that serves nobody, as [`Storage::with`] does.
+pub(crate) async fn with_platform<T>(
+    config: &Config,
+    work: impl AsyncFnOnce(Platform) -> Result<T, BoxError>,
+) -> Result<T, BoxError> {
+    Storage::with(config, async |storage| {
+        let (platform, ..) = platform(config, storage).await?;
+        work(platform).await
+    })
+    .await
+}
+
 /// The product over migrated storage.
 pub(crate) async fn platform(
     config: &Config,

@@ -6,7 +6,7 @@ use alivio_accounts::{Email, Error, Identity, NewAdministrator, NewPassword};
 use alivio_kernel::BoxError;
 use alivio_kernel::text::{self, Lines};
 
-use crate::assembly::{Storage, platform};
+use crate::assembly::with_platform;
 use crate::config::Config;
 
 /// No name is longer.
@@ -36,8 +36,7 @@ pub(crate) async fn create_admin(config: &Config, options: Options) -> Result<()
         Identity { email: Email::parse(&options.email)?, display_name: full_name.clone(), full_name };
     let password = if options.password_stdin { Some(read_password(&identity.email)?) } else { None };
     let new = NewAdministrator { identity, password, force: options.force };
-    let (id, password) = Storage::with(config, async |storage| {
-        let (platform, ..) = platform(config, storage).await?;
+    let (id, password) = with_platform(config, async |platform| {
         platform.administration.create_administrator(new).await.map_err(|error| match error {
             Error::AdministratorExists => {
                 "there is an active it_admin; sign in as them, or add --force".into()

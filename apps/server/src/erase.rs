@@ -6,7 +6,7 @@ use alivio_files::{Erased, Whose};
 use alivio_kernel::BoxError;
 use alivio_kernel::ids::Uuid;
 
-use crate::assembly::{Storage, platform};
+use crate::assembly::with_platform;
 use crate::config::Config;
 use crate::keys::Reason;
 
@@ -27,8 +27,7 @@ pub(crate) struct Erase {
 /// Destroys the files of a patient, or withholds them until they need not be kept.
 pub(crate) async fn erase(config: &Config, options: Erase) -> Result<(), BoxError> {
     let whose = Whose::Patient(options.patient.into());
-    let Erased { destroyed, kept } = Storage::with(config, async |storage| {
-        let (platform, ..) = platform(config, storage).await?;
+    let Erased { destroyed, kept } = with_platform(config, async |platform| {
         Ok(platform.files.erase(whose, options.reason.code(), options.force).await?)
     })
     .await?;

@@ -11,7 +11,7 @@ use alivio_kernel::{AuditEntry, AuditSink, BoxError, Clock, Origin, SystemClock}
 use alivio_messages::Shredded;
 use alivio_postgres::{Database, DatabaseOptions, migrate};
 
-use crate::assembly::{Storage, keys, platform};
+use crate::assembly::{Storage, keys, with_platform};
 use crate::config::Config;
 
 /// How many data keys are made to open only at once.
@@ -130,8 +130,7 @@ pub(crate) struct Shred {
 /// Destroys the content of a conversation.
 pub(crate) async fn shred(config: &Config, options: Shred) -> Result<(), BoxError> {
     let id = ConversationId::from(options.conversation);
-    let shredded = Storage::with(config, async |storage| {
-        let (platform, ..) = platform(config, storage).await?;
+    let shredded = with_platform(config, async |platform| {
         Ok(platform.retention.shred(id, options.reason.code(), options.force).await?)
     })
     .await?;
@@ -150,10 +149,6 @@ pub(crate) async fn shred(config: &Config, options: Shred) -> Result<(), BoxErro
 
 /// Completes the search index.
 pub(crate) async fn reindex(config: &Config) -> Result<(), BoxError> {
-    let indexed = Storage::with(config, async |storage| {
-        let (platform, ..) = platform(config, storage).await?;
-        Ok(platform.search.complete_index().await?)
-    })
-    .await?;
+    let indexed = with_platform(config, async |platform| Ok(platform.search.complete_index().await?)).await?;
     Ok(writeln!(std::io::stdout(), "{indexed} messages put into the index")?)
 }

@@ -10,6 +10,7 @@ mod blocks;
 mod break_glass;
 mod catalogue;
 mod changes;
+mod conditional;
 mod contacts;
 mod conversations;
 mod cookies;

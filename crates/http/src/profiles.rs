@@ -10,6 +10,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
+use crate::conditional::not_modified;
 use crate::extract::{Body, SignedIn};
 use crate::problem::{Problem, ProblemDetails, Result, invalid};
 use crate::responses::{
@@ -400,15 +401,11 @@ async fn get_avatar(
 ) -> Result<HttpResponse> {
     let avatar = state.platform.profiles.avatar(&caller, id.into_inner().into()).await?;
     let tag = EntityTag::new_strong(avatar.version.to_string());
-    let is_known = match known.into_inner() {
-        IfNoneMatch::Any => false,
-        IfNoneMatch::Items(tags) => tags.iter().any(|known| known.weak_eq(&tag)),
-    };
-    let mut response = if is_known { HttpResponse::NotModified() } else { HttpResponse::Ok() };
-    response.insert_header((ETAG, tag));
-    if is_known {
-        return Ok(response.finish());
+    if let Some(response) = not_modified(&tag, &known) {
+        return Ok(response);
     }
+    let mut response = HttpResponse::Ok();
+    response.insert_header((ETAG, tag));
     Ok(response.content_type(avatar.form.media_type()).body(avatar.image))
 }
 

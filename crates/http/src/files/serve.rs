@@ -18,6 +18,7 @@ use uuid::Uuid;
 
 use super::bodies::{FileBody, checksum, disposition};
 use super::range::{Wanted, wanted};
+use crate::conditional::not_modified;
 use crate::extract::{SignedIn, origin};
 use crate::problem::{Problem, ProblemDetails, Result, invalid};
 use crate::responses::{Bytes, Invalid, NotFound, Unauthenticated, Unavailable};
@@ -170,6 +171,18 @@ async fn whoever(state: &State, request: &HttpRequest, id: FileId, params: &Link
     })
 }
 
+/// The file, if whoever asks may open it.
+async fn opened(
+    state: &State,
+    request: &HttpRequest,
+    id: FileId,
+    params: &LinkParams,
+) -> Result<(Caller, Opened)> {
+    let caller = whoever(state, request, id, params).await?;
+    let opened = state.platform.files.opened(&caller, id).await?;
+    Ok((caller, opened))
+}
+
 /// Download a file
 ///
 /// `Range` gives one stretch of it, but for files that are marked for whoever looks at them or may be downloaded so many
@@ -205,11 +218,9 @@ async fn content(
     params: web::Query<LinkParams>,
     known: web::Header<IfNoneMatch>,
 ) -> Result<HttpResponse> {
-    let id = FileId::from(id.into_inner());
-    let caller = whoever(&state, &request, id, &params).await?;
-    let opened = state.platform.files.opened(&caller, id).await?;
+    let (caller, opened) = opened(&state, &request, id.into_inner().into(), &params).await?;
     let tag = tag(&opened);
-    if let Some(response) = not_modified(tag.as_ref(), &known) {
+    if let Some(response) = tag.as_ref().and_then(|tag| not_modified(tag, &known)) {
         return Ok(response);
     }
     let header = |name| request.headers().get(name).and_then(|value| value.to_str().ok());
@@ -270,11 +281,9 @@ async fn describe(
     params: web::Query<LinkParams>,
     known: web::Header<IfNoneMatch>,
 ) -> Result<HttpResponse> {
-    let id = FileId::from(id.into_inner());
-    let caller = whoever(&state, &request, id, &params).await?;
-    let opened = state.platform.files.opened(&caller, id).await?;
+    let (_, opened) = opened(&state, &request, id.into_inner().into(), &params).await?;
     let tag = tag(&opened);
-    if let Some(response) = not_modified(tag.as_ref(), &known) {
+    if let Some(response) = tag.as_ref().and_then(|tag| not_modified(tag, &known)) {
         return Ok(response);
     }
     let mut response = HttpResponse::Ok();
@@ -284,12 +293,6 @@ async fn describe(
         return Ok(response.finish());
     }
     Ok(response.body(SizedStream::new(opened.file.size, stream::empty::<std::io::Result<web::Bytes>>())))
-}
-
-fn not_modified(tag: Option<&EntityTag>, known: &IfNoneMatch) -> Option<HttpResponse> {
-    let tag = tag?;
-    let is_known = matches!(known, IfNoneMatch::Items(tags) if tags.iter().any(|known| known.weak_eq(tag)));
-    is_known.then(|| HttpResponse::NotModified().insert_header((ETAG, tag.clone())).finish())
 }
 
 /// What is said of a download before its bytes.

@@ -30,7 +30,7 @@ const WALK_PER_WANTED: i64 = 25;
 /// The least and the most messages that are looked at so.
 const WALK: std::ops::RangeInclusive<i64> = 2_400..=8_000;
 
-/// What is asked of each conversation that the viewer is in, by the parameters that [`Asked::of_each`] binds.
+/// What is asked of each conversation that the viewer is in, by the parameters that [`Asked::query`] binds.
 macro_rules! asked {
     () => {
         "WITH asked AS MATERIALIZED (
@@ -77,7 +77,7 @@ macro_rules! matching {
     };
 }
 
-/// Where of the log it must be, by the parameters that [`filtered`] binds.
+/// Where of the log it must be, by the parameters that [`Asked::query`] binds.
 macro_rules! stretch {
     () => {
         "($12::timestamptz IS NULL OR t.created_at < $12)
@@ -86,7 +86,7 @@ macro_rules! stretch {
     };
 }
 
-/// The newest of `found` whose messages are as the parameters that [`filtered`] binds want them. They are looked up one
+/// The newest of `found` whose messages are as the parameters that [`Asked::query`] binds want them. They are looked up one
 /// by one, from the newest back, until there are enough.
 macro_rules! newest_of {
     ($found:literal) => {
@@ -212,8 +212,14 @@ struct AskedHere {
     words: Vec<Vec<i64>>,
 }
 
-/// What is asked, conversation by conversation.
-struct Asked(Vec<AskedHere>);
+/// What is asked, conversation by conversation, and of which messages.
+struct Asked<'a> {
+    here: Vec<AskedHere>,
+    viewer: UserId,
+    filter: &'a IndexFilter,
+    now: DateTime<Utc>,
+    limit: i64,
+}
 
 #[derive(QueryableByName)]
 struct Sampled {
@@ -231,27 +237,10 @@ struct Newest {
     edge: Option<DateTime<Utc>>,
 }
 
-impl Asked {
-    fn of(tokens: &[AskedToken]) -> Self {
-        let conversations = tokens.chunk_by(|one, other| one.conversation_id == other.conversation_id);
-        let words = |here: &[AskedToken]| {
-            let words = here.chunk_by(|one, other| one.word == other.word);
-            words.map(|word| word.iter().map(|asked| asked.token).collect()).collect()
-        };
-        let here = conversations.filter_map(|here| {
-            Some(AskedHere { conversation: here.first()?.conversation_id.uuid(), words: words(here) })
-        });
-        Self(here.collect())
-    }
-
-    /// The parameters of `asked!`, of the first so many conversations.
-    fn of_each(
-        &self,
-        sql: &'static str,
-        viewer: UserId,
-        conversations: usize,
-    ) -> BoxedSqlQuery<'static, Pg, SqlQuery> {
-        let here = || self.0.iter().take(conversations);
+impl Asked<'_> {
+    /// `sql` with the parameters of `asked!`, `stretch!` and `newest_of!`, of the first so many conversations.
+    fn query(&self, sql: &'static str, conversations: usize) -> BoxedSqlQuery<'_, Pg, SqlQuery> {
+        let here = || self.here.iter().take(conversations);
         // Who asks for fewer words asks for some of them again.
         let word = |at: usize| -> Vec<String> {
             let word = |here: &AskedHere| here.words.iter().cycle().nth(at).map(|word| literal(word));
@@ -260,32 +249,41 @@ impl Asked {
         let others = here().map(|here| literals(here.words.iter().skip(WORDS_IN_INDEX)));
         let query = diesel::sql_query(sql)
             .into_boxed()
-            .bind::<SqlUuid, _>(viewer.uuid())
+            .bind::<SqlUuid, _>(self.viewer.uuid())
             .bind::<Array<SqlUuid>, _>(here().map(|here| here.conversation).collect::<Vec<_>>());
         let query = (0..WORDS_IN_INDEX).fold(query, |query, at| query.bind::<Array<Text>, _>(word(at)));
-        query.bind::<Array<Text>, _>(others.collect::<Vec<_>>())
+        let filter = self.filter;
+        let types: Vec<&str> = filter.message_types.iter().map(|kind| kind.as_str()).collect();
+        query
+            .bind::<Array<Text>, _>(others.collect::<Vec<_>>())
+            .bind::<Timestamptz, _>(self.now)
+            .bind::<Array<Text>, _>(types)
+            .bind::<Nullable<SqlUuid>, _>(filter.from_user.map(|user| user.uuid()))
+            .bind::<Nullable<Timestamptz>, _>(filter.from)
+            .bind::<Nullable<Timestamptz>, _>(filter.until)
+            .bind::<Nullable<BigInt>, _>(filter.before_seq)
+            .bind::<Nullable<Timestamptz>, _>(filter.after.map(|after| after.created_at))
+            .bind::<Nullable<SqlUuid>, _>(filter.after.map(|after| after.message_id.uuid()))
+            .bind::<BigInt, _>(self.limit)
     }
 
     /// Whether the newest messages seem to hold as many matches as are wanted.
-    async fn are_many(
-        &self,
-        connection: &mut AsyncPgConnection,
-        viewer: UserId,
-        filter: &IndexFilter,
-        now: DateTime<Utc>,
-        limit: i64,
-    ) -> Result<bool, diesel::result::Error> {
-        let query = self.of_each(COUNT, viewer, SAMPLED_CONVERSATIONS);
+    async fn are_many(&self, connection: &mut AsyncPgConnection) -> Result<bool, diesel::result::Error> {
         let each = self.each(SAMPLE, SAMPLED_CONVERSATIONS);
-        let query = filtered(query, filter, now, limit).bind::<BigInt, _>(each);
+        let query = self.query(COUNT, SAMPLED_CONVERSATIONS).bind::<BigInt, _>(each);
         let sampled: Sampled = prepared(query).get_result(connection).await?;
         // With half as many to spare: to walk in vain costs more than to look at all.
-        Ok(2 * sampled.matches * walk(limit) > 3 * limit * sampled.walked)
+        Ok(2 * sampled.matches * self.walk() > 3 * self.limit * sampled.walked)
+    }
+
+    /// How many messages are looked at to find as many matches as are wanted.
+    fn walk(&self) -> i64 {
+        (self.limit * WALK_PER_WANTED).clamp(*WALK.start(), *WALK.end())
     }
 
     /// How many messages of each of so many conversations make `all`.
     fn each(&self, all: i64, conversations: usize) -> i64 {
-        let conversations = self.0.len().clamp(1, conversations);
+        let conversations = self.here.len().clamp(1, conversations);
         all / i64::try_from(conversations).unwrap_or(all) + 1
     }
 
@@ -293,25 +291,28 @@ impl Asked {
     async fn newest(
         &self,
         connection: &mut AsyncPgConnection,
-        viewer: UserId,
-        filter: &IndexFilter,
-        now: DateTime<Utc>,
-        limit: i64,
     ) -> Result<Option<Vec<MessageRow>>, diesel::result::Error> {
-        let each = self.each(walk(limit), usize::MAX);
-        let query =
-            filtered(self.of_each(NEWEST, viewer, usize::MAX), filter, now, limit).bind::<BigInt, _>(each);
+        let each = self.each(self.walk(), usize::MAX);
+        let query = self.query(NEWEST, usize::MAX).bind::<BigInt, _>(each);
         let rows: Vec<Newest> = prepared(query).load(connection).await?;
-        let whole = i64::try_from(rows.len()).is_ok_and(|found| found == limit);
+        let whole = i64::try_from(rows.len()).is_ok_and(|found| found == self.limit);
         let last = rows.last().map(|row| (row.message.created_at, row.edge));
         let newest = last.is_some_and(|(at, edge)| edge.is_none_or(|_| whole && at > edge));
         Ok(newest.then(|| rows.into_iter().map(|row| row.message).collect()))
     }
 }
 
-/// How many messages are looked at to find `limit`.
-fn walk(limit: i64) -> i64 {
-    (limit * WALK_PER_WANTED).clamp(*WALK.start(), *WALK.end())
+/// Tokens by conversation, and there by word.
+fn by_conversation(tokens: &[AskedToken]) -> Vec<AskedHere> {
+    let conversations = tokens.chunk_by(|one, other| one.conversation_id == other.conversation_id);
+    let words = |here: &[AskedToken]| {
+        let words = here.chunk_by(|one, other| one.word == other.word);
+        words.map(|word| word.iter().map(|asked| asked.token).collect()).collect()
+    };
+    let here = conversations.filter_map(|here| {
+        Some(AskedHere { conversation: here.first()?.conversation_id.uuid(), words: words(here) })
+    });
+    here.collect()
 }
 
 /// An array in PostgreSQL's words: its arrays hold no arrays of different lengths.
@@ -323,26 +324,6 @@ fn literal(tokens: &[i64]) -> String {
 /// Several of them, between semicolons.
 fn literals<'a>(words: impl Iterator<Item = &'a Vec<i64>>) -> String {
     words.map(|word| literal(word)).collect::<Vec<_>>().join(";")
-}
-
-/// `query` with the parameters of `stretch!` and `newest_of!`.
-fn filtered<'a>(
-    query: BoxedSqlQuery<'a, Pg, SqlQuery>,
-    filter: &'a IndexFilter,
-    now: DateTime<Utc>,
-    limit: i64,
-) -> BoxedSqlQuery<'a, Pg, SqlQuery> {
-    let types: Vec<&str> = filter.message_types.iter().map(|kind| kind.as_str()).collect();
-    query
-        .bind::<Timestamptz, _>(now)
-        .bind::<Array<Text>, _>(types)
-        .bind::<Nullable<SqlUuid>, _>(filter.from_user.map(|user| user.uuid()))
-        .bind::<Nullable<Timestamptz>, _>(filter.from)
-        .bind::<Nullable<Timestamptz>, _>(filter.until)
-        .bind::<Nullable<BigInt>, _>(filter.before_seq)
-        .bind::<Nullable<Timestamptz>, _>(filter.after.map(|after| after.created_at))
-        .bind::<Nullable<SqlUuid>, _>(filter.after.map(|after| after.message_id.uuid()))
-        .bind::<BigInt, _>(limit)
 }
 
 fn ids(messages: &[MessageId]) -> Vec<Uuid> {
@@ -379,18 +360,17 @@ impl SearchIndex for Database {
         now: DateTime<Utc>,
         limit: i64,
     ) -> Result<Vec<StoredMessage>, Error> {
-        let asked = Asked::of(asked);
+        let asked = Asked { here: by_conversation(asked), viewer, filter, now, limit };
         let mut connection = self.connection().await.map_err(unavailable)?;
         let rows: Result<Vec<MessageRow>, diesel::result::Error> = connection
             .transaction(async |connection| {
                 connection.batch_execute("SET LOCAL statement_timeout = '2s'").await?;
-                if asked.are_many(connection, viewer, filter, now, limit).await?
-                    && let Some(newest) = asked.newest(connection, viewer, filter, now, limit).await?
+                if asked.are_many(connection).await?
+                    && let Some(newest) = asked.newest(connection).await?
                 {
                     return Ok(newest);
                 }
-                let query = filtered(asked.of_each(ALL, viewer, usize::MAX), filter, now, limit);
-                prepared(query).load(connection).await
+                prepared(asked.query(ALL, usize::MAX)).load(connection).await
             })
             .await;
         restored(rows.map_err(unavailable)?)
