@@ -1,5 +1,6 @@
 //! The people of the demo clinic and their sockets.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt, TryStreamExt, stream};
@@ -90,16 +91,23 @@ impl Person {
 #[derive(Debug)]
 pub(crate) struct Clinic {
     http: reqwest::Client,
+    /// The first one's.
     url: String,
+    /// Every node's.
+    nodes: Vec<String>,
+    /// Sockets opened so far, on one node after the other.
+    opened: AtomicUsize,
     /// In the order of the addresses they signed in with.
     pub(crate) people: Vec<Person>,
 }
 
 impl Clinic {
-    /// Signs in everyone of `emails`.
+    /// Signs in everyone of `emails` at the first of the nodes in `url`, which are separated by commas.
     pub(crate) async fn sign_in(url: &str, password: &str, emails: &[&str]) -> Result<Self, BenchError> {
+        let nodes: Vec<_> = url.split(',').map(|node| node.trim_end_matches('/').to_owned()).collect();
+        let url = nodes.first().cloned().unwrap_or_default();
         let http = reqwest::Client::builder().no_proxy().timeout(PATIENCE).build()?;
-        let mut clinic = Self { http, url: url.trim_end_matches('/').to_owned(), people: Vec::new() };
+        let mut clinic = Self { http, url, nodes, opened: AtomicUsize::new(0), people: Vec::new() };
         for email in emails {
             let answer =
                 clinic.post("/auth/login", None, &json!({"email": email, "password": password})).await?;
@@ -166,13 +174,12 @@ impl Clinic {
         Ok(socket)
     }
 
-    /// A socket that listens to nothing yet.
+    /// A socket on the next node that listens to nothing yet.
     pub(crate) async fn open(&self, person: &Person) -> Result<Socket, BenchError> {
-        let authority = self.url.strip_prefix("http://").ok_or_else(|| {
-            BenchError::Refused(format!(
-                "{} does not begin with http://; a proxy is not measured here",
-                self.url
-            ))
+        let number = self.opened.fetch_add(1, Ordering::Relaxed);
+        let node = self.nodes.iter().cycle().nth(number % self.nodes.len().max(1)).unwrap_or(&self.url);
+        let authority = node.strip_prefix("http://").ok_or_else(|| {
+            BenchError::Refused(format!("{node} does not begin with http://; a proxy is not measured here"))
         })?;
         let mut request = format!("ws://{authority}/api/v1/ws").into_client_request()?;
         let bearer = HeaderValue::from_str(&format!("Bearer {}", person.token()));

@@ -69,7 +69,8 @@ struct Cli {
 /// What all loads have in common.
 #[derive(Debug, Clone, Args)]
 struct Common {
-    /// Where the server is
+    /// Where the server is; of several nodes, each with a comma in between. Sockets are spread over them, and everything else
+    /// is asked of the first
     #[arg(long, global = true, default_value = "http://127.0.0.1:8080")]
     url: String,
     /// Password of the demo clinic's people

@@ -84,7 +84,8 @@ impl Chore for IndexMessages {
     async fn run(&self) -> Result<bool, BoxError> {
         let began = Instant::now();
         let carefully = self.failures.load(Ordering::Relaxed) >= Self::TRIES;
-        let followed = self.search.follow(self.node, carefully).await;
+        let (search, node) = (self.search.clone(), self.node);
+        let followed = aside(async move { search.follow(node, carefully).await }).await?;
         let failures =
             if followed.is_ok() { 0 } else { self.failures.load(Ordering::Relaxed).saturating_add(1) };
         self.failures.store(failures, Ordering::Relaxed);
@@ -97,6 +98,13 @@ impl Chore for IndexMessages {
         }
         Ok(may_be_more)
     }
+}
+
+/// Does work that thinks for milliseconds on end on a thread of its own. Elsewhere, nobody might hear the database's answers
+/// meanwhile.
+async fn aside<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> Result<T, BoxError> {
+    let runtime = tokio::runtime::Handle::current();
+    Ok(tokio::task::spawn_blocking(move || runtime.block_on(work)).await?)
 }
 
 /// Keeps what was said lately as quick to find as the rest.

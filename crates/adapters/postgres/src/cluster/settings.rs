@@ -44,7 +44,10 @@ pub(crate) fn arguments(
         ("log_error_verbosity", "terse".into()),
         ("log_min_duration_statement", "-1".into()),
     ];
-    if durability == Durability::Volatile {
+    if durability == Durability::Durable {
+        // So much of its log is used again: to make room for more of it, everyone who writes would wait.
+        settings.push(("min_wal_size", "512MB".into()));
+    } else {
         settings.push(("wal_level", "minimal".into()));
         settings.push(("max_wal_senders", "0".into()));
         // Each test database costs several.
