@@ -15,8 +15,9 @@ use crate::{
     sniff,
 };
 
-/// Of what comes in pieces, no more than this is lost when it is cut.
-const SEGMENT: u64 = 16 * 1024 * 1024;
+/// Of what comes in pieces, no more than this is lost when the server dies: what a broken connection leaves is kept. Each
+/// one waits for the disk in the end.
+const SEGMENT: u64 = 64 * 1024 * 1024;
 /// A first piece that is shorter tells nothing.
 const TELLING: usize = 512;
 
