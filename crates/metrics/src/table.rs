@@ -109,6 +109,12 @@ groups! {
             "Events that this node has taken from the outbox, by what became of them.";
     }
 
+    /// The index of words.
+    search "Search" {
+        OLDEST_UNINDEXED: Measure<Gauge> = "alivio_search_oldest_unindexed_age_seconds",
+            "How long ago that happened which the index of words shows next; of the whole installation.";
+    }
+
     /// The way to PostgreSQL.
     database "Database" {
         UP: Measure<Gauge> = "alivio_database_up",

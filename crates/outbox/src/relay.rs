@@ -18,8 +18,8 @@ pub const LEASE: TimeDelta = TimeDelta::seconds(30);
 pub const MAX_ATTEMPTS: i32 = 12;
 /// How many events are claimed at once.
 const BATCH: i64 = 500;
-/// How long events gather after the first has woken us: one batch costs as much as one event.
-const GATHER: Duration = Duration::from_millis(5);
+/// How long events gather after the first has woken us: one batch costs as much as one event, and nobody notices so little.
+const GATHER: Duration = Duration::from_millis(20);
 /// How long to wait when nothing woke us: another node may have stored something.
 const IDLE: Duration = Duration::from_millis(500);
 
@@ -50,18 +50,6 @@ pub trait Reaction: Send + Sync {
     /// order, after those of the same event that are not slow; nobody waits for them. They MUST end within [`SLOWEST`].
     fn is_slow(&self) -> bool {
         false
-    }
-    /// Whether several events cost it little more than one. Such a reaction runs after the others, and is given all
-    /// that were claimed at once by [`react_to_all`](Self::react_to_all); it MUST NOT be slow.
-    fn gathers(&self) -> bool {
-        false
-    }
-    /// Handles all `events`, which are of its kind. If that fails, each is given to [`react`](Self::react) by itself.
-    async fn react_to_all(&self, events: &[&Event]) -> Result<(), BoxError> {
-        for event in events {
-            self.react(event).await?;
-        }
-        Ok(())
     }
 }
 
@@ -118,23 +106,20 @@ impl Relay {
                 return Ok(handled);
             }
             handled += batch.len();
-            let mut ready = Vec::with_capacity(batch.len());
+            let is_last = i64::try_from(batch.len()).is_ok_and(|claimed| claimed < BATCH);
+            let mut done = Vec::with_capacity(batch.len());
             for claimed in batch {
                 match self.hand.react(&claimed.event, false).await {
-                    Ok(()) => ready.push(claimed),
                     Err(error) => self.hand.postpone(&claimed, &*error).await?,
-                }
-            }
-            let mut failed = self.hand.react_to_all(&ready).await;
-            let mut done = Vec::with_capacity(ready.len());
-            for claimed in ready {
-                match failed.remove(&claimed.event.id) {
-                    Some(error) => self.hand.postpone(&claimed, &*error).await?,
-                    None if self.hand.is_slow(&claimed.event) => self.hand_over(claimed, now + LEASE),
-                    None => done.push(claimed.event.id),
+                    Ok(()) if self.hand.is_slow(&claimed.event) => self.hand_over(claimed, now + LEASE),
+                    Ok(()) => done.push(claimed.event.id),
                 }
             }
             self.hand.complete(&done).await?;
+            // What was stored meanwhile rings again.
+            if is_last {
+                return Ok(handled);
+            }
         }
     }
 
@@ -188,31 +173,10 @@ impl Hand {
     }
 
     async fn react(&self, event: &Event, slow: bool) -> Result<(), BoxError> {
-        let now = |reaction: &&Arc<dyn Reaction>| reaction.is_slow() == slow && !reaction.gathers();
-        for reaction in self.reactions(event).filter(now) {
+        for reaction in self.reactions(event).filter(|reaction| reaction.is_slow() == slow) {
             reaction.react(event).await?;
         }
         Ok(())
-    }
-
-    /// Hands all that is ready to the reactions that gather. The events that failed, and why.
-    async fn react_to_all(&self, ready: &[Claimed]) -> HashMap<EventId, BoxError> {
-        let mut failed = HashMap::new();
-        for reaction in self.reactions.values().flatten().filter(|reaction| reaction.gathers()) {
-            let theirs =
-                ready.iter().map(|claimed| &claimed.event).filter(|event| event.kind == reaction.kind());
-            let theirs: Vec<_> = theirs.filter(|event| !failed.contains_key(&event.id)).collect();
-            if theirs.is_empty() || reaction.react_to_all(&theirs).await.is_ok() {
-                continue;
-            }
-            // One must not hold up the others.
-            for event in theirs {
-                if let Err(error) = reaction.react(event).await {
-                    failed.insert(event.id, error);
-                }
-            }
-        }
-        failed
     }
 
     async fn complete(&self, done: &[EventId]) -> Result<(), BoxError> {
@@ -327,59 +291,6 @@ mod tests {
         let flaky = Arc::new(Flaky { failures, calls: AtomicUsize::new(0) });
         let relay = Relay::new(store.clone(), clock.clone(), vec![flaky.clone()], Arc::default());
         (store, clock, flaky, relay)
-    }
-
-    /// Takes several at once, and refuses those it is told to.
-    #[derive(Default)]
-    struct Gathering {
-        refused: Mutex<Option<EventId>>,
-        groups: Mutex<Vec<usize>>,
-    }
-    #[async_trait]
-    impl Reaction for Gathering {
-        fn kind(&self) -> &'static str {
-            Happened::KIND
-        }
-        async fn react(&self, event: &Event) -> Result<(), BoxError> {
-            self.react_to_all(&[event]).await
-        }
-        fn gathers(&self) -> bool {
-            true
-        }
-        async fn react_to_all(&self, events: &[&Event]) -> Result<(), BoxError> {
-            let refused = *self.refused.lock().unwrap();
-            if events.iter().any(|event| Some(event.id) == refused) {
-                return Err("not this one".into());
-            }
-            self.groups.lock().unwrap().push(events.len());
-            Ok(())
-        }
-    }
-
-    #[tokio::test]
-    async fn who_gathers_is_given_all_at_once_and_one_failure_holds_up_no_other() {
-        let (store, clock) = (Arc::new(Memory::default()), Arc::new(ManualClock::default()));
-        let ids = SequentialIds::default();
-        let events: Vec<_> = (0..5).map(|_| Event::new(&ids, clock.now(), &Happened {})).collect();
-        let add = |events: &[Event]| {
-            let rows = events.iter().map(|event| (event.clone(), Some(clock.now()), 0));
-            store.0.lock().unwrap().extend(rows);
-        };
-        let gathering = Arc::new(Gathering::default());
-        let reactions: Vec<Arc<dyn Reaction>> =
-            vec![gathering.clone(), Arc::new(Flaky { failures: 0, calls: AtomicUsize::new(0) })];
-        let relay = Relay::new(store.clone(), clock.clone(), reactions, Arc::default());
-        add(&events);
-        assert_eq!(relay.drain().await.unwrap(), 5);
-        assert_eq!(*gathering.groups.lock().unwrap(), [5]);
-        assert!(store.0.lock().unwrap().is_empty());
-
-        *gathering.refused.lock().unwrap() = Some(events[2].id);
-        add(&events);
-        relay.drain().await.unwrap();
-        assert_eq!(*gathering.groups.lock().unwrap(), [5, 1, 1, 1, 1]);
-        let left: Vec<_> = store.0.lock().unwrap().iter().map(|(event, ..)| event.id).collect();
-        assert_eq!(left, [events[2].id]);
     }
 
     #[tokio::test]

@@ -31,8 +31,8 @@ use crate::bridges::{
     StandingsFromAccounts,
 };
 use crate::chores::{
-    DestroyFiles, ExamineFiles, ExpireMessages, ForgetBroadcasts, ForgetUploads, PurgeMessages, SweepBlobs,
-    TidySearchIndex,
+    DestroyFiles, ExamineFiles, ExpireMessages, ForgetBroadcasts, ForgetUploads, IndexMessages,
+    PurgeMessages, SweepBlobs, TidySearchIndex,
 };
 use crate::correspondence::{Correspondence, LettersByMail};
 use crate::feed::ForgetChanges;
@@ -332,6 +332,7 @@ pub(crate) fn assemble(ports: Ports) -> (Platform, Relay, Housekeeping, Fellowsh
         Arc::new(ForgetChanges(messages.clone())),
         Arc::new(ExpireMessages(messages.clone())),
         Arc::new(PurgeMessages(messages.clone())),
+        Arc::new(IndexMessages::new(search.clone(), ports.ids.uuid())),
         Arc::new(TidySearchIndex(search.clone())),
         Arc::new(ForgetBroadcasts(Arc::clone(&ports.broadcasts))),
         Arc::new(ExamineFiles(files.clone())),

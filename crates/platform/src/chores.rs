@@ -1,13 +1,16 @@
 //! What is to be done again and again.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use alivio_files::Files;
 use alivio_kernel::BoxError;
-use alivio_messages::{Messages, Search};
+use alivio_kernel::ids::Uuid;
+use alivio_messages::{Followed, Messages, Search};
 use alivio_outbox::Broadcasts;
 use async_trait::async_trait;
+use tokio::time::Instant;
 
 use crate::Chore;
 
@@ -44,6 +47,55 @@ impl Chore for PurgeMessages {
 
     async fn run(&self) -> Result<bool, BoxError> {
         Ok(self.0.purge().await?)
+    }
+}
+
+/// Lets messages be found by their words, moments after they were sent. Apart from the outbox, so that nobody waits for it,
+/// and no more than a quarter of the time.
+pub(crate) struct IndexMessages {
+    search: Search,
+    node: Uuid,
+    failures: AtomicU32,
+}
+
+impl IndexMessages {
+    /// After so many failures in a row it goes on message by message, and leaves out those that fail.
+    const TRIES: u32 = 5;
+    /// It rests so many times as long as it was at work.
+    const CALM: u32 = 3;
+    /// But no longer than so.
+    const LONGEST: Duration = Duration::from_secs(1);
+
+    pub(crate) const fn new(search: Search, node: Uuid) -> Self {
+        Self { search, node, failures: AtomicU32::new(0) }
+    }
+}
+
+#[async_trait]
+impl Chore for IndexMessages {
+    fn name(&self) -> &'static str {
+        "search.index"
+    }
+
+    fn rest(&self) -> Duration {
+        Duration::from_millis(100)
+    }
+
+    async fn run(&self) -> Result<bool, BoxError> {
+        let began = Instant::now();
+        let carefully = self.failures.load(Ordering::Relaxed) >= Self::TRIES;
+        let followed = self.search.follow(self.node, carefully).await;
+        let failures =
+            if followed.is_ok() { 0 } else { self.failures.load(Ordering::Relaxed).saturating_add(1) };
+        self.failures.store(failures, Ordering::Relaxed);
+        let Followed { may_be_more, left_out } = followed?;
+        for message in left_out {
+            tracing::error!(message.id = %message, "search.message_left_out");
+        }
+        if may_be_more {
+            tokio::time::sleep((began.elapsed() * Self::CALM).min(Self::LONGEST)).await;
+        }
+        Ok(may_be_more)
     }
 }
 

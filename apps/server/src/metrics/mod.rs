@@ -11,10 +11,11 @@ use actix_web::dev::ServerHandle;
 use actix_web::{App, HttpResponse, HttpServer, get, web};
 use alivio_crypto::EnvelopeSealer;
 use alivio_kernel::{BoxError, Clock, SystemClock};
-use alivio_metrics::{GROUPS, Use, database, installation, outbox, redis, sockets};
+use alivio_metrics::{GROUPS, Use, database, installation, outbox, redis, search, sockets};
 use alivio_platform::Platform;
 use alivio_platform::live::Hub;
 use alivio_postgres::{Database, PoolState, Vitals};
+use chrono::{DateTime, Utc};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
@@ -154,9 +155,13 @@ impl Scrape {
         outbox::DUE.set(of_it(|vitals| vitals.events_due));
         outbox::DEAD_LETTERS.set(of_it(|vitals| vitals.dead_letters));
         installation::EMERGENCIES.set(of_it(|vitals| vitals.emergencies_unacknowledged));
-        outbox::OLDEST_DUE.set(vitals.map_or(f64::NAN, |vitals| {
-            vitals.oldest_due.and_then(|due| (now - due).to_std().ok()).unwrap_or_default().as_secs_f64()
-        }));
+        let age = |of: fn(&Vitals) -> Option<DateTime<Utc>>| {
+            vitals.as_ref().map_or(f64::NAN, |vitals| {
+                of(vitals).and_then(|at| (now - at).to_std().ok()).unwrap_or_default().as_secs_f64()
+            })
+        };
+        outbox::OLDEST_DUE.set(age(|vitals| vitals.oldest_due));
+        search::OLDEST_UNINDEXED.set(age(|vitals| vitals.oldest_unindexed));
     }
 }
 

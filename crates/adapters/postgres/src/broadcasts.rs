@@ -12,13 +12,13 @@ use diesel::sql_types::{BigInt, Jsonb, Nullable, Text, Timestamptz, Uuid as SqlU
 use diesel_async::RunQueryDsl;
 
 use crate::Database;
-use crate::sql::prepared;
+use crate::sql::{prepared, unhurried};
 
 // Lost in a crash, the event comes again: the relay has not noted it as handled then.
-const PUT: &str = "
-    WITH unhurried AS MATERIALIZED (SELECT set_config('synchronous_commit', 'off', true))
-    INSERT INTO broadcasts (event_id, kind, payload, at) SELECT $1, $2, $3, $4 FROM unhurried
-    ON CONFLICT (event_id) DO NOTHING";
+const PUT: &str = unhurried!(
+    " INSERT INTO broadcasts (event_id, kind, payload, at) SELECT $1, $2, $3, $4 FROM unhurried
+    ON CONFLICT (event_id) DO NOTHING"
+);
 
 // The row of the horizon is there even if there is no event.
 const AFTER: &str = "

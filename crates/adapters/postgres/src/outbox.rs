@@ -13,15 +13,10 @@ use diesel_async::RunQueryDsl;
 
 use crate::Database;
 use crate::schema::outbox;
-use crate::sql::prepared;
+use crate::sql::{prepared, unhurried};
 
 // What the relay has taken note of may be lost in a crash: the event then comes again. So its commits do not
 // wait for the disk, where those of senders wait.
-macro_rules! unhurried {
-    ($sql:literal) => {
-        concat!("WITH unhurried AS MATERIALIZED (SELECT set_config('synchronous_commit', 'off', true))", $sql)
-    };
-}
 
 // An array, and no join: while the table was empty the planner learnt to read all of it for each event.
 const CLAIM: &str = unhurried!(

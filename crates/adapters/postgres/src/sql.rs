@@ -7,6 +7,16 @@ use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
 use diesel::result::QueryResult;
 use diesel::sql_types::{BigInt, Uuid as SqlUuid};
 
+/// A statement whose commit does not wait for the disk: only where what it did may be lost in a crash, with all that came
+/// after it. It must join `unhurried`.
+macro_rules! unhurried {
+    ($sql:literal) => {
+        concat!("WITH unhurried AS MATERIALIZED (SELECT set_config('synchronous_commit', 'off', true))", $sql)
+    };
+}
+
+pub(crate) use unhurried;
+
 /// Wraps `sql_query(…)`, which diesel would otherwise prepare anew each time, since it cannot know that
 /// the text is always the same. Only for texts that are: each different one stays prepared.
 pub(crate) const fn prepared<Q>(query: Q) -> Prepared<Q> {

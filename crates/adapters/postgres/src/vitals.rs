@@ -13,6 +13,9 @@ const VITALS: &str = "
     SELECT (SELECT count(*) FROM (SELECT FROM outbox WHERE due_at <= $1 LIMIT 100000) AS due) AS events_due,
         (SELECT min(due_at) FROM outbox WHERE due_at <= $1) AS oldest_due,
         (SELECT count(*) FROM outbox WHERE due_at IS NULL) AS dead_letters,
+        (SELECT c.at FROM search_progress p CROSS JOIN LATERAL (
+            SELECT c.at FROM changes c WHERE (c.xid, c.id) > (p.xid, p.id) ORDER BY c.xid, c.id LIMIT 1
+        ) c) AS oldest_unindexed,
         (SELECT count(*) FROM emergencies WHERE resolved_at IS NULL AND acknowledged_at IS NULL)
             AS emergencies_unacknowledged";
 
@@ -28,6 +31,9 @@ pub struct Vitals {
     /// Events that were set aside.
     #[diesel(sql_type = BigInt)]
     pub dead_letters: i64,
+    /// When that happened which the index of words follows next; nothing, if it has followed everything.
+    #[diesel(sql_type = Nullable<Timestamptz>)]
+    pub oldest_unindexed: Option<DateTime<Utc>>,
     /// Open emergencies that nobody has acknowledged.
     #[diesel(sql_type = BigInt)]
     pub emergencies_unacknowledged: i64,

@@ -4,9 +4,10 @@
 use alivio_accounts::{StoredUser, UserStore};
 use alivio_kernel::ids::{ConversationId, MessageId, UserId, Uuid};
 use alivio_kernel::{IdSource, Language, Role, Sealed, Sensitive, SystemIds};
-use alivio_messages::{AskedToken, FoundAfter, IndexEntry, IndexFilter, SearchIndex};
+use alivio_messages::{AskedToken, FoundAfter, IndexEntry, IndexFilter, SearchIndex, Turn};
 use alivio_postgres::{Database, DatabaseOptions};
 use alivio_testkit::database::TestDatabase;
+use alivio_testkit::server::eventually;
 use chrono::{DateTime, TimeDelta, Utc};
 use tokio_postgres::NoTls;
 
@@ -163,4 +164,53 @@ async fn the_newest_are_found_however_many_there_are() {
             assert_eq!(found, expected, "{question:?} until {until:?}, {size} at a time");
         }
     }
+}
+
+#[tokio::test]
+async fn changes_are_followed_in_order_by_one_node_and_none_is_passed_over() {
+    let test = TestDatabase::new().await.unwrap();
+    let database = Database::new(test.url(), DatabaseOptions::default()).unwrap();
+    let (mut late, connection) = tokio_postgres::connect(test.url(), NoTls).await.unwrap();
+    tokio::spawn(connection);
+    let (sql, connection) = tokio_postgres::connect(test.url(), NoTls).await.unwrap();
+    tokio::spawn(connection);
+    let note =
+        "INSERT INTO changes (conversation_id, kind, message_id, seq, at) VALUES ($1, $2, $3, 1, now())";
+    let place = SystemIds.uuid();
+    let messages: Vec<MessageId> = (0..4).map(|_| MessageId::generate(&SystemIds)).collect();
+    let [first, second, reacted, last] = [0, 1, 2, 3].map(|n: usize| messages[n].uuid());
+    let (one, other) = (SystemIds.uuid(), SystemIds.uuid());
+    let turn = |of, seconds| {
+        let now = began() + TimeDelta::seconds(seconds);
+        Turn { of, now, until: now + TimeDelta::seconds(5) }
+    };
+    assert_eq!(database.unfollowed(&turn(one, 0), 10).await.unwrap(), []);
+
+    // One is stored, while one that began before it is still at work.
+    let transaction = late.transaction().await.unwrap();
+    transaction.execute(note, &[&place, &"message.created", &first]).await.unwrap();
+    sql.execute(note, &[&place, &"message.updated", &second]).await.unwrap();
+    assert_eq!(database.unfollowed(&turn(one, 0), 10).await.unwrap(), [], "the first may come yet");
+    transaction.commit().await.unwrap();
+    sql.execute(note, &[&place, &"message.reacted", &reacted]).await.unwrap();
+    sql.execute(note, &[&place, &"message.deleted", &last]).await.unwrap();
+
+    let seen = async |of, seconds| {
+        let changes = database.unfollowed(&turn(of, seconds), 3).await.unwrap();
+        (changes.iter().map(|change| change.message_id).collect::<Vec<_>>(), changes)
+    };
+    // Transactions of other databases of the cluster hold it up, too.
+    eventually("it is seen", async || seen(one, 1).await.0.len() == 3).await;
+    let (ids, changes) = seen(one, 1).await;
+    assert_eq!(ids, [Some(messages[0]), Some(messages[1]), None], "reactions change no words");
+    assert_eq!(seen(other, 2).await.0, [], "it is not its turn");
+    database.followed(other, changes[2].place).await.unwrap();
+    assert_eq!(seen(one, 5).await.0.len(), 3, "what another says counts for nothing");
+    database.followed(one, changes[0].place).await.unwrap();
+    assert_eq!(seen(other, 9).await.0, [], "the turn went on");
+    let (ids, changes) = seen(other, 10).await;
+    assert_eq!(ids, [Some(messages[1]), None, Some(messages[3])], "another goes on where the first was");
+    database.followed(one, changes[2].place).await.unwrap();
+    database.followed(other, changes[1].place).await.unwrap();
+    assert_eq!(seen(other, 11).await.0, [Some(messages[3])]);
 }

@@ -7,10 +7,10 @@ use std::sync::{Arc, Mutex};
 use alivio_kernel::ids::{ConversationId, MessageId, UserId, Uuid};
 use alivio_kernel::sealing::{PlainSealer, Scope, SealContext};
 use alivio_kernel::terms::{Pattern, terms_of};
-use alivio_kernel::{Caller, Clock, ManualClock, PageSize, Role, Sealer};
+use alivio_kernel::{Caller, Clock, ManualClock, PageSize, Place, Role, Sealer};
 use alivio_messages::{
-    AskedToken, ClientMessageId, Error, Header, IndexEntry, IndexFilter, Ordering, Search, SearchIndex,
-    SearchPorts, SearchQuery, StoredMessage,
+    AskedToken, ClientMessageId, Error, Followed, Header, IndexEntry, IndexFilter, Ordering, Search,
+    SearchIndex, SearchPorts, SearchQuery, StoredMessage, Turn, Unfollowed,
 };
 use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -21,6 +21,16 @@ use proptest::prelude::*;
 struct Memory {
     messages: Mutex<Vec<StoredMessage>>,
     index: Mutex<BTreeMap<MessageId, IndexEntry>>,
+    changes: Mutex<Vec<Unfollowed>>,
+    broken: Mutex<Option<MessageId>>,
+}
+
+impl Memory {
+    fn note(&self, change: Option<MessageId>) {
+        let mut changes = self.changes.lock().unwrap();
+        let number = changes.last().map_or(0, |last| last.place.number) + 1;
+        changes.push(Unfollowed { place: Place { transaction: 1, number }, message_id: change });
+    }
 }
 
 #[async_trait]
@@ -67,7 +77,20 @@ impl SearchIndex for Memory {
         Ok(found)
     }
 
+    async fn unfollowed(&self, _: &Turn, limit: i64) -> Result<Vec<Unfollowed>, Error> {
+        let changes = self.changes.lock().unwrap();
+        Ok(changes.iter().take(usize::try_from(limit).unwrap()).copied().collect())
+    }
+
+    async fn followed(&self, _: Uuid, place: Place) -> Result<(), Error> {
+        self.changes.lock().unwrap().retain(|change| change.place > place);
+        Ok(())
+    }
+
     async fn to_index(&self, messages: &[MessageId]) -> Result<Vec<StoredMessage>, Error> {
+        if self.broken.lock().unwrap().is_some_and(|broken| messages.contains(&broken)) {
+            return Err(Error::Unavailable("it cannot be read".into()));
+        }
         let all = self.messages.lock().unwrap();
         Ok(all.iter().filter(|message| messages.contains(&message.id)).cloned().collect())
     }
@@ -296,8 +319,32 @@ async fn what_is_taken_back_or_destroyed_is_not_found() {
     let now = world.clock.now();
     world.memory.messages.lock().unwrap()[0].header.deleted_at = Some(now);
     assert_eq!(world.find("dolor", Ordering::Newest, |_| {}).await, [message(2), message(1)]);
-    world.search.index(&[message(0), message(1)]).await.unwrap();
+    for change in [Some(message(0)), None, Some(message(1))] {
+        world.memory.note(change);
+    }
+    world.search.follow(Uuid::nil(), false).await.unwrap();
     assert!(!world.memory.index.lock().unwrap().contains_key(&message(0)), "it leaves the index");
     world.sealer.destroy(Scope::Conversation(conversation(1)));
     assert_eq!(world.find("dolor", Ordering::Newest, |_| {}).await, [message(2)]);
+}
+
+#[tokio::test]
+async fn what_changes_is_followed_and_what_cannot_be_indexed_holds_up_nobody_for_ever() {
+    let world = World::saying(&[]).await;
+    for n in 0..250 {
+        world.put(n, "dolor").await;
+        world.memory.note(Some(message(n)));
+    }
+    *world.memory.broken.lock().unwrap() = Some(message(7));
+    let indexed = || world.memory.index.lock().unwrap().len();
+    assert!(world.search.follow(Uuid::nil(), false).await.is_err());
+    assert_eq!(indexed(), 0, "nothing is passed over");
+    let followed = world.search.follow(Uuid::nil(), true).await.unwrap();
+    assert_eq!(followed, Followed { may_be_more: true, left_out: vec![message(7)] });
+    assert_eq!(indexed(), 199);
+    assert_eq!(world.search.follow(Uuid::nil(), false).await.unwrap(), Followed::default());
+    assert_eq!(indexed(), 249);
+    assert_eq!(world.search.follow(Uuid::nil(), false).await.unwrap(), Followed::default());
+    *world.memory.broken.lock().unwrap() = None;
+    assert_eq!(world.search.complete_index().await.unwrap(), 1, "it is tried again");
 }

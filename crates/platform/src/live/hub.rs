@@ -100,8 +100,8 @@ impl Topic {
         self.subscribers.values().for_each(|socket| socket.push(frame));
     }
 
-    fn is_waiting(&self) -> bool {
-        self.messages.is_waiting() || self.changes.is_waiting()
+    fn awaited(&self) -> Awaited {
+        Awaited { message: self.messages.awaited(), change: self.changes.awaited() }
     }
 
     fn is_crowd(&self) -> bool {
@@ -139,6 +139,21 @@ impl Topic {
         }
         self.shown.push_back(Arc::clone(&view));
         view
+    }
+}
+
+/// What a conversation waits for before it tells what came early.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Awaited {
+    message: Option<i64>,
+    change: Option<i64>,
+}
+
+impl Awaited {
+    /// What is still waited for of what was waited for `before`. Whatever is waited for anew has its own time.
+    fn since(self, before: Self) -> Self {
+        let still = |now: Option<i64>, before| now.filter(|_| now == before);
+        Self { message: still(self.message, before.message), change: still(self.change, before.change) }
     }
 }
 
@@ -270,22 +285,29 @@ impl Hub {
         offer: impl FnOnce(&mut Topic) -> Vec<Arc<Frame>>,
     ) {
         let Some(mut topic) = self.topics.get_mut(&conversation) else { return };
-        let waited = topic.is_waiting();
+        let waited = topic.awaited() != Awaited::default();
         for frame in offer(&mut topic) {
             topic.note_sender(&frame);
             topic.tell(&frame);
         }
-        if topic.is_waiting() && !waited {
+        let awaited = topic.awaited();
+        if awaited != Awaited::default() && !waited {
             drop(topic);
-            let hub = Arc::clone(self);
-            tokio::spawn(async move {
-                tokio::time::sleep(SUSPICION).await;
-                if hub.is_waiting(conversation) {
-                    hub.gap.notify_one();
-                    tokio::time::sleep(PATIENCE).await;
-                }
-                hub.release(conversation);
-            });
+            tokio::spawn(Arc::clone(self).wait(conversation, awaited));
+        }
+    }
+
+    /// Waits until nothing is waited for, and for nothing longer than there is patience.
+    async fn wait(self: Arc<Self>, conversation: ConversationId, mut awaited: Awaited) {
+        while awaited != Awaited::default() {
+            tokio::time::sleep(SUSPICION).await;
+            let suspicious = self.awaited(conversation).since(awaited);
+            if suspicious != Awaited::default() {
+                self.gap.notify_one();
+                tokio::time::sleep(PATIENCE).await;
+                self.release(conversation, suspicious);
+            }
+            awaited = self.awaited(conversation);
         }
     }
 
@@ -469,17 +491,24 @@ impl Hub {
         self.topics.get(&conversation).is_some_and(|topic| topic.subscribers.contains_key(&socket.id))
     }
 
-    fn is_waiting(&self, conversation: ConversationId) -> bool {
-        self.topics.get(&conversation).is_some_and(|topic| topic.is_waiting())
+    fn awaited(&self, conversation: ConversationId) -> Awaited {
+        self.topics.get(&conversation).map(|topic| topic.awaited()).unwrap_or_default()
     }
 
-    fn release(&self, conversation: ConversationId) {
-        if let Some(mut topic) = self.topics.get_mut(&conversation) {
-            let held = topic.messages.release().into_iter().chain(topic.changes.release());
-            for frame in held.collect::<Vec<_>>() {
-                topic.note_sender(&frame);
-                topic.tell(&frame);
-            }
+    /// Tells what came early, if that is still what it waits for.
+    fn release(&self, conversation: ConversationId, awaited: Awaited) {
+        let Some(mut topic) = self.topics.get_mut(&conversation) else { return };
+        let stuck = topic.awaited().since(awaited);
+        let mut held = Vec::new();
+        if stuck.message.is_some() {
+            held.extend(topic.messages.release());
+        }
+        if stuck.change.is_some() {
+            held.extend(topic.changes.release());
+        }
+        for frame in held {
+            topic.note_sender(&frame);
+            topic.tell(&frame);
         }
     }
 
@@ -491,8 +520,44 @@ impl Hub {
 #[cfg(test)]
 mod tests {
     use alivio_kernel::ids::Uuid;
+    use alivio_kernel::{ManualClock, Role, SequentialIds};
+    use futures_util::FutureExt;
 
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn each_message_that_is_missing_has_its_own_time() {
+        let ids = SequentialIds::default();
+        let caller = Caller {
+            user_id: ids.uuid().into(),
+            role: Role::Doctor,
+            session_id: ids.uuid().into(),
+            address: None,
+        };
+        let conversation = ids.uuid().into();
+        let gap = Arc::new(Notify::new());
+        let hub = Arc::new(Hub::new(Arc::new(ManualClock::default()), Arc::new(ids), Arc::clone(&gap)));
+        let (socket, inbox) = hub.connect(&caller, 1).expect("one is not too many");
+        hub.join(conversation, &socket);
+        let publish = |seq| {
+            let what = Happening::ConversationCreated { created_by: caller.user_id };
+            hub.publish(conversation, seq, hub.frame(conversation, DateTime::UNIX_EPOCH, what));
+        };
+        publish(1);
+        publish(3);
+        // Something is always missing, and nothing for long.
+        for missing in (2..=40).step_by(2) {
+            tokio::time::sleep(SUSPICION / 2).await;
+            publish(missing + 3);
+            publish(missing);
+        }
+        assert_eq!(inbox.frames.len(), 41);
+        assert!(gap.notified().now_or_never().is_none(), "nobody was suspected");
+        // The last of them never comes.
+        tokio::time::sleep(3 * SUSPICION + PATIENCE).await;
+        assert_eq!(inbox.frames.len(), 42);
+        assert!(gap.notified().now_or_never().is_some());
+    }
 
     #[test]
     fn what_was_told_is_told_once_and_remembered_for_a_while() {

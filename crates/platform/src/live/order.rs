@@ -36,9 +36,9 @@ impl<T> Order<T> {
         self.next.is_none_or(|next| seq >= next) && !self.held.contains_key(&seq)
     }
 
-    /// Whether something waits for what belongs before it.
-    pub(super) fn is_waiting(&self) -> bool {
-        !self.held.is_empty()
+    /// What is waited for; nothing, if nothing is held.
+    pub(super) fn awaited(&self) -> Option<i64> {
+        self.next.filter(|_| !self.held.is_empty())
     }
 
     /// Gives back everything, whatever is missing.
@@ -78,7 +78,7 @@ mod tests {
                 left.extend(order.offer(seq, seq));
             }
             prop_assert_eq!(left, (1..60).collect::<Vec<_>>());
-            prop_assert!(!order.is_waiting());
+            prop_assert_eq!(order.awaited(), None);
         }
     }
 
@@ -87,7 +87,8 @@ mod tests {
         let mut order = Order::default();
         assert_eq!(order.offer(1, 'a'), ['a']);
         assert_eq!(order.offer(3, 'c'), []);
-        assert!(order.is_waiting() && order.lacks(2) && !order.lacks(1) && !order.lacks(3));
+        assert_eq!(order.awaited(), Some(2));
+        assert!(order.lacks(2) && !order.lacks(1) && !order.lacks(3));
         assert_eq!(order.release(), ['c']);
         assert!(!order.lacks(2), "nobody waits any longer");
         assert_eq!(order.offer(2, 'b'), [], "too late");

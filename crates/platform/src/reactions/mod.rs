@@ -28,7 +28,6 @@ mod file_uploaded_is_examined;
 mod file_withdrawn_reaches_person;
 mod invitation_issued_sends_letter;
 mod many_downloaded_alerts_administrators;
-mod message_is_indexed;
 mod message_outside_hours_is_answered;
 mod participant_added_reaches_everyone;
 mod participant_removed_narrows_sockets;
@@ -141,9 +140,6 @@ pub(crate) fn all(around: &Around) -> Vec<Arc<dyn Reaction>> {
         Arc::new(file_uploaded_is_examined::React::new(around.files.clone())),
         Arc::new(invitation_issued_sends_letter::React::new(around.invitations.clone())),
         Arc::new(many_downloaded_alerts_administrators::React::new(administration(), correspondence())),
-        Arc::new(message_is_indexed::React::to_deleted(around.search.clone())),
-        Arc::new(message_is_indexed::React::to_edited(around.search.clone())),
-        Arc::new(message_is_indexed::React::to_sent(around.search.clone())),
         Arc::new(password_changed_sends_letter::React::new(around.passwords.clone())),
         Arc::new(password_reset_requested_sends_letter::React::new(around.passwords.clone())),
         Arc::new(registration_begun_sends_letter::React::new(around.registrations.clone())),

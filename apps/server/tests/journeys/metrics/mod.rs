@@ -224,6 +224,9 @@ async fn what_waits_in_the_installation_is_seen() {
         client.query_one(is_late, &[]).await.expect("a row").get::<_, i64>(0) == 1
     })
     .await;
+    // Nor is anything indexed that was said since, while such a transaction is at work.
+    let conversation = maria.open_direct(&ana.id).await;
+    maria.send(&conversation, "aquí estoy").await;
 
     // The first look is at how it is now; the next one is ten seconds away.
     let shown = measured.scrape().await;
@@ -231,6 +234,7 @@ async fn what_waits_in_the_installation_is_seen() {
     assert_eq!(shown.value("alivio_outbox_dead_letters", &[]), 1.0);
     assert!(shown.value("alivio_outbox_events_due", &[]) >= 1.0);
     assert!(shown.value("alivio_outbox_oldest_due_age_seconds", &[]) > 0.0);
+    assert!(shown.value("alivio_search_oldest_unindexed_age_seconds", &[]) > 0.0);
     assert!(shown.value("alivio_outbox_events_total", &[("outcome", "handled")]) >= 1.0);
 }
 

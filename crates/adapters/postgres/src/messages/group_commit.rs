@@ -32,14 +32,21 @@ const QUEUE: usize = 4096;
 /// After so long the outcome counts as unknown.
 const DEADLINE: Duration = Duration::from_secs(10);
 
-// What is found in a message is stored with it, for those who moderate, and so is which files it holds; mostly there is
-// neither.
-const APPEND: &str = "
-    WITH appended AS MATERIALIZED (
-        SELECT ord, outcome, message_id, seq, ref_number, members_version, expires_at
+macro_rules! append {
+    () => {
+        "SELECT ord, outcome, message_id, seq, ref_number, members_version, expires_at
         FROM append_messages($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20,
-            $21, $22)
-    ), flagged AS (
+            $21, $22)"
+    };
+}
+
+const APPEND: &str = append!();
+
+// What is found in a message is stored with it, for those who moderate, and so is which files it holds.
+const APPEND_WITH_MORE: &str = concat!(
+    "WITH appended AS MATERIALIZED (",
+    append!(),
+    "), flagged AS (
         INSERT INTO message_reports (id, kind, conversation_id, message_id, sender_id, findings, created_at, updated_at)
         SELECT f.id, 'flag', f.conversation_id, a.message_id, f.sender_id, f.findings, f.at, f.at
         FROM jsonb_to_recordset($23) AS f
@@ -51,7 +58,8 @@ const APPEND: &str = "
         FROM jsonb_to_recordset($24) AS f (ord bigint, file_id uuid, conversation_id uuid)
         JOIN appended a ON a.ord = f.ord AND a.outcome = 'stored'
     )
-    SELECT ord, outcome, message_id, seq, ref_number, members_version, expires_at FROM appended";
+    SELECT ord, outcome, message_id, seq, ref_number, members_version, expires_at FROM appended"
+);
 
 type Answer = oneshot::Sender<Result<Appended, Error>>;
 
@@ -224,7 +232,9 @@ pub(super) async fn offer(
     fn column<'a, T>(group: &[&'a NewEntry], of: impl Fn(&'a NewEntry) -> T) -> Vec<T> {
         group.iter().map(|entry| of(entry)).collect()
     }
-    let query = diesel::sql_query(APPEND)
+    // Mostly nothing is found, and nothing is held: who asks for less is answered sooner.
+    let has_more = group.iter().any(|entry| entry.flag.is_some() || !entry.files.is_empty());
+    let query = diesel::sql_query(if has_more { APPEND_WITH_MORE } else { APPEND })
         .bind::<Array<SqlUuid>, _>(column(group, |e| e.id.uuid()))
         .bind::<Array<SqlUuid>, _>(column(group, |e| e.conversation_id.uuid()))
         .bind::<Array<SqlUuid>, _>(column(group, |e| e.sender_id.uuid()))
@@ -246,9 +256,11 @@ pub(super) async fn offer(
         .bind::<Array<Bool>, _>(column(group, |e| e.automation.is_some()))
         .bind::<Array<Nullable<Float>>, _>(column(group, |e| e.automation.and_then(|a| a.confidence)))
         .bind::<Array<Nullable<Bytea>>, _>(column(group, |e| e.payload.as_ref().map(Sealed::as_bytes)))
-        .bind::<Array<Nullable<Timestamptz>>, _>(column(group, |e| e.client_sent_at))
-        .bind::<Jsonb, _>(flags(group))
-        .bind::<Jsonb, _>(shares(group));
+        .bind::<Array<Nullable<Timestamptz>>, _>(column(group, |e| e.client_sent_at));
+    if has_more {
+        let query = query.bind::<Jsonb, _>(flags(group)).bind::<Jsonb, _>(shares(group));
+        return prepared(query).load(connection).await;
+    }
     prepared(query).load(connection).await
 }
 

@@ -1,5 +1,5 @@
-use alivio_kernel::Effects;
-use alivio_kernel::ids::{ConversationId, DataKeyId, MessageId, UserId};
+use alivio_kernel::ids::{ConversationId, DataKeyId, MessageId, UserId, Uuid};
+use alivio_kernel::{Effects, Place};
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
@@ -58,6 +58,26 @@ pub struct IndexFilter {
     pub after: Option<FoundAfter>,
 }
 
+/// The right to follow what changes, which one node has at a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Turn {
+    /// Which node asks for it, or goes on.
+    pub of: Uuid,
+    /// When.
+    pub now: DateTime<Utc>,
+    /// How long it lasts, unless it is asked for again.
+    pub until: DateTime<Utc>,
+}
+
+/// A change that the index may not show yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Unfollowed {
+    /// Where it stands in the row of changes.
+    pub place: Place,
+    /// The message that was sent, reworded or taken back; `None` if it is none of that.
+    pub message_id: Option<MessageId>,
+}
+
 /// An index of what was said, that tells nothing to who has not the keys.
 #[cfg_attr(feature = "testing", mockall::automock)]
 #[async_trait]
@@ -85,6 +105,13 @@ pub trait SearchIndex: Send + Sync {
         limit: i64,
     ) -> Result<Vec<StoredMessage>, Error>;
 
+    /// The next changes behind the one that was last [followed](Self::followed), in their order, at most `limit`; none
+    /// while it is another's turn. Nothing is passed over that is committed late.
+    async fn unfollowed(&self, turn: &Turn, limit: i64) -> Result<Vec<Unfollowed>, Error>;
+
+    /// The index shows what changed up to `place`. Nothing happens if it is not the turn of `of`.
+    async fn followed(&self, of: Uuid, place: Place) -> Result<(), Error>;
+
     /// These messages, for the index. Unknown ones are left out.
     async fn to_index(&self, messages: &[MessageId]) -> Result<Vec<StoredMessage>, Error>;
 
@@ -99,7 +126,7 @@ pub trait SearchIndex: Send + Sync {
     ) -> Result<Vec<StoredMessage>, Error>;
 
     /// Puts `entries` into the index, in place of earlier ones. Left out is what is no longer the wording of its
-    /// message, or was taken back meanwhile.
+    /// message, or was taken back or destroyed meanwhile. May be lost in a crash, but then so is what comes later.
     async fn put(&self, index_version: i16, entries: &[IndexEntry]) -> Result<(), Error>;
 
     /// Takes messages out of the index.

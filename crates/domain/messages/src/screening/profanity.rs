@@ -15,6 +15,10 @@ static TERMS: LazyLock<HashSet<String>> = LazyLock::new(|| {
     lines.map(fold).collect()
 });
 
+/// The words that those of several begin with.
+static BEGINNINGS: LazyLock<HashSet<&str>> =
+    LazyLock::new(|| TERMS.iter().filter_map(|term| Some(term.split_once(' ')?.0)).collect());
+
 /// Whether `text` holds a rude word.
 pub(super) fn found(text: &str) -> bool {
     let belongs = |c: char| in_word(c) || matches!(c, '@' | '$' | '!');
@@ -23,18 +27,22 @@ pub(super) fn found(text: &str) -> bool {
     words.iter().flatten().any(|word| TERMS.contains(word)) || phrase(&words) || spelled(text, &ranges)
 }
 
-/// What a word may stand for: as it is, with its digits as letters, without letters that are drawn out.
+/// What a word may stand for: as it is, with its digits as letters, without letters that are drawn out. Mostly that is one
+/// thing only.
 fn readings(word: &str) -> Vec<String> {
     let plain = fold(word.trim_matches('!'));
     if !plain.chars().any(char::is_alphabetic) {
         return Vec::new();
     }
-    let letters: String = plain.chars().map(letter).collect();
-    let mut readings = vec![plain];
-    for keep in [1, 2] {
-        readings.push(drawn_out(&letters, keep));
+    let letters: Vec<char> = plain.chars().map(letter).collect();
+    let mut readings = Vec::with_capacity(1);
+    if letters.chunk_by(|a, b| a == b).any(|run| run.len() > 2) {
+        readings.extend([1, 2].map(|keep| drawn_out(&letters, keep)));
     }
-    readings.push(letters);
+    if !plain.chars().eq(letters.iter().copied()) {
+        readings.push(letters.into_iter().collect());
+    }
+    readings.insert(0, plain);
     readings
 }
 
@@ -50,16 +58,19 @@ const fn letter(c: char) -> char {
     }
 }
 
-/// `word` with at most `keep` of a letter that comes three times or more in a row.
-fn drawn_out(word: &str, keep: usize) -> String {
-    let letters: Vec<char> = word.chars().collect();
+/// A word with at most `keep` of a letter that comes three times or more in a row.
+fn drawn_out(letters: &[char], keep: usize) -> String {
     let runs = letters.chunk_by(|a, b| a == b);
     runs.flat_map(|run| if run.len() > 2 { &run[..keep] } else { run }).collect()
 }
 
 fn phrase(words: &[Vec<String>]) -> bool {
     let first: Vec<&str> = words.iter().map(|readings| readings.first().map_or("", String::as_str)).collect();
-    (2..=LONGEST).any(|n| first.windows(n).any(|words| TERMS.contains(&words.join(" "))))
+    let begins = |at: &usize| BEGINNINGS.contains(first[*at]);
+    let is_one = |at: usize| {
+        (2..=LONGEST).filter_map(|n| first.get(at..at + n)).any(|of| TERMS.contains(&of.join(" ")))
+    };
+    (0..first.len()).filter(begins).any(is_one)
 }
 
 /// Letters one by one: `p u t a`, `p.u.t.a`.

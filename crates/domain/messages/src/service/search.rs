@@ -1,15 +1,16 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use alivio_kernel::ids::{ConversationId, MessageId};
+use alivio_kernel::ids::{ConversationId, MessageId, Uuid};
 use alivio_kernel::sealing::{Scope, Tokeniser};
 use alivio_kernel::{Caller, Clock, Page, Sealed, Sealer, terms};
 
 use crate::model::in_characters;
 use crate::{
     AskedToken, Content, Error, FoundAfter, FoundMessage, Header, IndexEntry, IndexFilter, Lexicon, Message,
-    MessageType, Ordering, SearchCursor, SearchIndex, SearchQuery, Snippet, StoredMessage,
+    MessageType, Ordering, SearchCursor, SearchIndex, SearchQuery, Snippet, StoredMessage, Turn,
 };
+use chrono::TimeDelta;
 
 /// So many of the newest messages that may match are looked at, and no more (RL-03).
 const CANDIDATES: i64 = 500;
@@ -17,8 +18,10 @@ const CANDIDATES: i64 = 500;
 const CONVERSATIONS: i64 = 1_000;
 /// The number of tokens of a message is filled up to a multiple of this, so that it tells little.
 const TOKENS: usize = 8;
-/// How many messages are put into the index at once when it is made anew.
+/// How many messages are put into the index at once.
 const BATCH: i64 = 200;
+/// After so long without a sign of it another node follows in its place. A batch takes a fraction of it.
+const TURN: TimeDelta = TimeDelta::seconds(5);
 const MEDICAL: &str = "m:";
 
 /// What [`Search`] needs.
@@ -34,6 +37,15 @@ pub struct SearchPorts {
     pub sealer: Arc<dyn Sealer>,
     /// Time.
     pub clock: Arc<dyn Clock>,
+}
+
+/// What came of following what changes.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Followed {
+    /// Whether there may be more to follow.
+    pub may_be_more: bool,
+    /// Messages that could not be indexed.
+    pub left_out: Vec<MessageId>,
 }
 
 /// Finds what was said, without anybody who reads the database learning what it was.
@@ -221,12 +233,35 @@ impl Search {
         Ok(messages)
     }
 
-    /// Brings the index up to date with `messages`: puts them in as they are now, and takes out what is withheld.
-    /// May be repeated at any time.
+    /// Brings the index up to date with the next messages that changed, if it is the turn of the node `of`. `carefully`: what
+    /// cannot be indexed is left out, and does not hold up the others; [`complete_index`](Self::complete_index) tries it again.
     ///
     /// # Errors
-    /// Only [`Error::Unavailable`].
-    pub async fn index(&self, messages: &[MessageId]) -> Result<(), Error> {
+    /// Only [`Error::Unavailable`]; then nothing is passed over.
+    pub async fn follow(&self, of: Uuid, carefully: bool) -> Result<Followed, Error> {
+        let now = self.ports.clock.now();
+        let changes = self.ports.index.unfollowed(&Turn { of, now, until: now + TURN }, BATCH).await?;
+        let Some(last) = changes.last() else { return Ok(Followed::default()) };
+        let messages: BTreeSet<_> = changes.iter().filter_map(|change| change.message_id).collect();
+        let messages: Vec<_> = messages.into_iter().collect();
+        let at_once = if carefully { 1 } else { messages.len().max(1) };
+        let mut left_out = Vec::new();
+        for part in messages.chunks(at_once) {
+            match self.index(part).await {
+                Err(_) if carefully => left_out.extend(part),
+                indexed => indexed?,
+            }
+        }
+        self.ports.index.followed(of, last.place).await?;
+        let may_be_more = i64::try_from(changes.len()).is_ok_and(|count| count == BATCH);
+        Ok(Followed { may_be_more, left_out })
+    }
+
+    /// Puts `messages` in as they are now, and takes out what is withheld.
+    async fn index(&self, messages: &[MessageId]) -> Result<(), Error> {
+        if messages.is_empty() {
+            return Ok(());
+        }
         let rows = self.ports.index.to_index(messages).await?;
         let entries = self.entries(rows).await?;
         let kept: BTreeSet<_> = entries.iter().map(|entry| entry.message_id).collect();

@@ -1,24 +1,17 @@
-//! `messages::SearchIndex`.
+//! How messages are found by their words.
 
-use alivio_kernel::ids::{ConversationId, MessageId, UserId, Uuid};
-
-use alivio_messages::{AskedToken, Error, IndexEntry, IndexFilter, SearchIndex, StoredMessage};
-use async_trait::async_trait;
+use alivio_kernel::ids::{UserId, Uuid};
+use alivio_messages::{AskedToken, IndexFilter};
 use chrono::{DateTime, Utc};
+use diesel::QueryableByName;
 use diesel::pg::Pg;
 use diesel::query_builder::{BoxedSqlQuery, SqlQuery};
-use diesel::sql_types::{Array, BigInt, Integer, Nullable, SmallInt, Text, Timestamptz, Uuid as SqlUuid};
-use diesel::{OptionalExtension, QueryableByName};
+use diesel::sql_types::{Array, BigInt, Nullable, Text, Timestamptz, Uuid as SqlUuid};
 use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
 
-use super::{MessageRow, unavailable};
-use crate::Database;
-use crate::sql::{Id, prepared};
-
-const SEARCHABLE: &str = "
-    SELECT c.id FROM participants p JOIN conversations c ON c.id = p.conversation_id
-    WHERE p.user_id = $1 AND p.left_seq IS NULL AND ($2::uuid[] = '{}' OR c.id = ANY ($2))
-    ORDER BY c.updated_at DESC, c.id DESC LIMIT $3";
+use super::super::MessageRow;
+use super::literal;
+use crate::sql::prepared;
 
 /// How often the words are there is guessed from so many of the newest messages, in so many conversations.
 const SAMPLE: i64 = 320;
@@ -160,52 +153,6 @@ const NEWEST: &str = concat!(
     newest_of!("(SELECT w.message_id, w.created_at FROM walked w WHERE w.is_match)")
 );
 
-const TO_INDEX: &str = concat!("SELECT ", message_columns!(), " FROM messages m WHERE m.id = ANY ($1)");
-
-/// So many messages are looked at by one query: where all are in the index, one query for all would never come back.
-const STRETCH: i64 = 20_000;
-const END_OF_STRETCH: &str = "SELECT m.id FROM messages m WHERE m.id > $1 ORDER BY m.id OFFSET $2 LIMIT 1";
-
-// Asked of each by itself (OFFSET 0) and with an end that is always there, this is one short walk: joined,
-// PostgreSQL would read the whole index anew for each batch.
-const NOT_INDEXED: &str = concat!(
-    "SELECT ",
-    message_columns!(),
-    " FROM messages m
-    WHERE m.id > $2 AND m.id <= coalesce($5::uuid, 'ffffffff-ffff-ffff-ffff-ffffffffffff')
-      AND m.deleted_at IS NULL AND m.content IS NOT NULL AND (m.expires_at IS NULL OR m.expires_at > $3)
-      AND NOT EXISTS (
-          SELECT FROM message_tokens t
-          WHERE t.message_id = m.id AND t.index_version = $1 AND t.version = m.version OFFSET 0
-      )
-    ORDER BY m.id LIMIT $4"
-);
-
-// Whoever takes the message back waits for this, and takes it out of the index afterwards.
-const PUT: &str = "
-    WITH entries AS (
-        SELECT * FROM unnest($2::uuid[], $3::integer[], $4::text[]) AS e (message_id, version, tokens)
-    ), present AS (
-        SELECT m.id, m.conversation_id, m.seq, m.created_at, m.version, e.tokens
-        FROM entries e JOIN messages m ON m.id = e.message_id AND m.version = e.version
-        WHERE m.deleted_at IS NULL AND m.content IS NOT NULL
-        ORDER BY m.id FOR SHARE OF m
-    )
-    INSERT INTO message_tokens (message_id, conversation_id, seq, created_at, version, index_version, tokens)
-    SELECT p.id, p.conversation_id, p.seq, p.created_at, p.version, $1, p.tokens::bigint[]
-    FROM present p
-    WHERE NOT EXISTS (
-        SELECT FROM data_keys k
-        WHERE k.scope_kind = 'conversation' AND k.scope_id = p.conversation_id AND k.state = 'destroyed'
-    )
-    ON CONFLICT (message_id) DO UPDATE
-        SET version = excluded.version, index_version = excluded.index_version, tokens = excluded.tokens
-        WHERE message_tokens.version <= excluded.version";
-
-const TIDY: &str = "SELECT gin_clean_pending_list('message_tokens_by_token')";
-const REMOVE: &str = "DELETE FROM message_tokens WHERE message_id = ANY ($1)";
-const REMOVE_ALL: &str = "DELETE FROM message_tokens WHERE conversation_id = $1";
-
 /// What is asked of one conversation: for each word, the tokens of which one must be there.
 struct AskedHere {
     conversation: Uuid,
@@ -213,7 +160,7 @@ struct AskedHere {
 }
 
 /// What is asked, conversation by conversation, and of which messages.
-struct Asked<'a> {
+pub(super) struct Asked<'a> {
     here: Vec<AskedHere>,
     viewer: UserId,
     filter: &'a IndexFilter,
@@ -237,7 +184,34 @@ struct Newest {
     edge: Option<DateTime<Utc>>,
 }
 
-impl Asked<'_> {
+impl<'a> Asked<'a> {
+    pub(super) fn new(
+        tokens: &[AskedToken],
+        viewer: UserId,
+        filter: &'a IndexFilter,
+        (now, limit): (DateTime<Utc>, i64),
+    ) -> Self {
+        Self { here: by_conversation(tokens), viewer, filter, now, limit }
+    }
+
+    /// Finds them.
+    pub(super) async fn find(
+        &self,
+        connection: &mut AsyncPgConnection,
+    ) -> Result<Vec<MessageRow>, diesel::result::Error> {
+        connection
+            .transaction(async |connection| {
+                connection.batch_execute("SET LOCAL statement_timeout = '2s'").await?;
+                if self.are_many(connection).await?
+                    && let Some(newest) = self.newest(connection).await?
+                {
+                    return Ok(newest);
+                }
+                prepared(self.query(ALL, usize::MAX)).load(connection).await
+            })
+            .await
+    }
+
     /// `sql` with the parameters of `asked!`, `stretch!` and `newest_of!`, of the first so many conversations.
     fn query(&self, sql: &'static str, conversations: usize) -> BoxedSqlQuery<'_, Pg, SqlQuery> {
         let here = || self.here.iter().take(conversations);
@@ -315,132 +289,7 @@ fn by_conversation(tokens: &[AskedToken]) -> Vec<AskedHere> {
     here.collect()
 }
 
-/// An array in PostgreSQL's words: its arrays hold no arrays of different lengths.
-fn literal(tokens: &[i64]) -> String {
-    let tokens: Vec<_> = tokens.iter().map(i64::to_string).collect();
-    format!("{{{}}}", tokens.join(","))
-}
-
 /// Several of them, between semicolons.
 fn literals<'a>(words: impl Iterator<Item = &'a Vec<i64>>) -> String {
     words.map(|word| literal(word)).collect::<Vec<_>>().join(";")
-}
-
-fn ids(messages: &[MessageId]) -> Vec<Uuid> {
-    messages.iter().map(|id| id.uuid()).collect()
-}
-
-fn restored(rows: Vec<MessageRow>) -> Result<Vec<StoredMessage>, Error> {
-    rows.into_iter().filter_map(MessageRow::restore).collect()
-}
-
-#[async_trait]
-impl SearchIndex for Database {
-    async fn searchable(
-        &self,
-        viewer: UserId,
-        among: &[ConversationId],
-        limit: i64,
-    ) -> Result<Vec<ConversationId>, Error> {
-        let among: Vec<Uuid> = among.iter().map(|id| id.uuid()).collect();
-        let query = diesel::sql_query(SEARCHABLE)
-            .bind::<SqlUuid, _>(viewer.uuid())
-            .bind::<Array<SqlUuid>, _>(among)
-            .bind::<BigInt, _>(limit);
-        let mut connection = self.connection().await.map_err(unavailable)?;
-        let rows: Vec<Id> = prepared(query).load(&mut connection).await.map_err(unavailable)?;
-        Ok(rows.into_iter().map(|row| row.id.into()).collect())
-    }
-
-    async fn find(
-        &self,
-        viewer: UserId,
-        asked: &[AskedToken],
-        filter: &IndexFilter,
-        now: DateTime<Utc>,
-        limit: i64,
-    ) -> Result<Vec<StoredMessage>, Error> {
-        let asked = Asked { here: by_conversation(asked), viewer, filter, now, limit };
-        let mut connection = self.connection().await.map_err(unavailable)?;
-        let rows: Result<Vec<MessageRow>, diesel::result::Error> = connection
-            .transaction(async |connection| {
-                connection.batch_execute("SET LOCAL statement_timeout = '2s'").await?;
-                if asked.are_many(connection).await?
-                    && let Some(newest) = asked.newest(connection).await?
-                {
-                    return Ok(newest);
-                }
-                prepared(asked.query(ALL, usize::MAX)).load(connection).await
-            })
-            .await;
-        restored(rows.map_err(unavailable)?)
-    }
-
-    async fn to_index(&self, messages: &[MessageId]) -> Result<Vec<StoredMessage>, Error> {
-        let query = diesel::sql_query(TO_INDEX).bind::<Array<SqlUuid>, _>(ids(messages));
-        let mut connection = self.connection().await.map_err(unavailable)?;
-        restored(prepared(query).load(&mut connection).await.map_err(unavailable)?)
-    }
-
-    async fn not_indexed(
-        &self,
-        index_version: i16,
-        after: Option<MessageId>,
-        now: DateTime<Utc>,
-        limit: i64,
-    ) -> Result<Vec<StoredMessage>, Error> {
-        let mut connection = self.connection().await.map_err(unavailable)?;
-        let mut after = after.map_or(Uuid::nil(), |id| id.uuid());
-        loop {
-            let query =
-                diesel::sql_query(END_OF_STRETCH).bind::<SqlUuid, _>(after).bind::<BigInt, _>(STRETCH - 1);
-            let end: Option<Id> =
-                prepared(query).get_result(&mut connection).await.optional().map_err(unavailable)?;
-            let query = diesel::sql_query(NOT_INDEXED)
-                .bind::<SmallInt, _>(index_version)
-                .bind::<SqlUuid, _>(after)
-                .bind::<Timestamptz, _>(now)
-                .bind::<BigInt, _>(limit)
-                .bind::<Nullable<SqlUuid>, _>(end.as_ref().map(|end| end.id));
-            let found = restored(prepared(query).load(&mut connection).await.map_err(unavailable)?)?;
-            match end {
-                Some(end) if found.is_empty() => after = end.id,
-                _ => return Ok(found),
-            }
-        }
-    }
-
-    async fn put(&self, index_version: i16, entries: &[IndexEntry]) -> Result<(), Error> {
-        let ids: Vec<Uuid> = entries.iter().map(|entry| entry.message_id.uuid()).collect();
-        let versions: Vec<i32> = entries.iter().map(|entry| entry.version.cast_signed()).collect();
-        let tokens = entries.iter().map(|entry| literal(&entry.tokens));
-        let query = diesel::sql_query(PUT)
-            .bind::<SmallInt, _>(index_version)
-            .bind::<Array<SqlUuid>, _>(ids)
-            .bind::<Array<Integer>, _>(versions)
-            .bind::<Array<Text>, _>(tokens.collect::<Vec<_>>());
-        let mut connection = self.connection().await.map_err(unavailable)?;
-        prepared(query).execute(&mut connection).await.map_err(unavailable)?;
-        Ok(())
-    }
-
-    async fn tidy(&self) -> Result<(), Error> {
-        let mut connection = self.connection().await.map_err(unavailable)?;
-        prepared(diesel::sql_query(TIDY)).execute(&mut connection).await.map_err(unavailable)?;
-        Ok(())
-    }
-
-    async fn remove_all(&self, conversation: ConversationId) -> Result<(), Error> {
-        let query = diesel::sql_query(REMOVE_ALL).bind::<SqlUuid, _>(conversation.uuid());
-        let mut connection = self.connection().await.map_err(unavailable)?;
-        prepared(query).execute(&mut connection).await.map_err(unavailable)?;
-        Ok(())
-    }
-
-    async fn remove(&self, messages: &[MessageId]) -> Result<(), Error> {
-        let query = diesel::sql_query(REMOVE).bind::<Array<SqlUuid>, _>(ids(messages));
-        let mut connection = self.connection().await.map_err(unavailable)?;
-        prepared(query).execute(&mut connection).await.map_err(unavailable)?;
-        Ok(())
-    }
 }
