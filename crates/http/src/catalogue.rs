@@ -509,7 +509,7 @@ mod tests {
                 Box::new(M::Unavailable(source())),
                 Box::new(F::NotFound),
                 Box::new(F::NotTheSubject),
-                Box::new(F::TooLarge { size: 2, max: 1 }),
+                Box::new(F::TooLarge { size: Some(2), max: 1 }),
                 Box::new(F::TypeNotAllowed { found: "unknown" }),
                 Box::new(F::Unfit(alivio_files::Unfit::Bomb)),
                 Box::new(F::Incomplete),

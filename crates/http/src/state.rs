@@ -5,6 +5,7 @@ use std::time::Duration;
 use actix_web::{HttpRequest, web};
 use alivio_platform::Platform;
 use ipnet::IpNet;
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 use crate::rate_limit::Rates;
@@ -57,12 +58,15 @@ pub struct State {
     pub config: HttpConfig,
     /// Turns true when the server is about to go away.
     pub stopping: watch::Receiver<bool>,
+    /// Where work goes that is to run beside the threads that hold the connections.
+    pub(crate) beside: Handle,
 }
 
 impl State {
-    /// The state of a server that goes away when `stopping` turns true.
+    /// The state of a server that goes away when `stopping` turns true. To be made in the runtime that is to work beside
+    /// the server's own threads.
     pub fn new(platform: Platform, config: HttpConfig, stopping: watch::Receiver<bool>) -> Self {
-        Self { platform: Arc::new(platform), config, stopping }
+        Self { platform: Arc::new(platform), config, stopping, beside: Handle::current() }
     }
 
     /// The state of the app that serves `request`.

@@ -161,6 +161,11 @@ impl Attachments for AttachmentsFromFiles {
         let found = found.map_err(|error| alivio_messages::Error::Unavailable(Box::new(error)))?;
         Ok(found.into_iter().map(attachment).collect())
     }
+
+    async fn removed(&self, files: &[FileId]) -> Result<Vec<FileId>, alivio_messages::Error> {
+        let removed = self.0.removed(files).await;
+        removed.map_err(|error| alivio_messages::Error::Unavailable(Box::new(error)))
+    }
 }
 
 fn attachment(file: File) -> Attachment {

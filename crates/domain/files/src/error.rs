@@ -68,8 +68,8 @@ pub enum Error {
     /// More bytes than allowed (S0-170).
     #[error("too large")]
     TooLarge {
-        /// How many there are, as far as that is known.
-        size: u64,
+        /// How many there are, if that is known.
+        size: Option<u64>,
         /// How many may be.
         max: u64,
     },
@@ -212,7 +212,11 @@ impl DomainError for Error {
                 "retry_after": (wait.num_milliseconds() + 999) / 1000,
             })),
             Self::TooLarge { size, max } => {
-                Some(json!({"file_size": size, "max_size": max, "suggested_compression": true}))
+                let mut details = json!({"max_size": max, "suggested_compression": true});
+                if let Some(size) = size {
+                    details["file_size"] = json!(size);
+                }
+                Some(details)
             }
             Self::TypeNotAllowed { found } => Some(json!({
                 "file_type": found,

@@ -438,6 +438,23 @@ async fn files_are_asked_for_and_kept_in_the_order_asked() {
     assert_eq!(entries.lock().unwrap().len(), 1);
 }
 
+#[tokio::test]
+async fn what_a_file_was_called_is_not_shown_once_it_was_taken_away() {
+    let mut desk = Desk::default();
+    let files = [file(1, "image"), file(2, "image")];
+    let plain = serde_json::to_vec(&Payload::Attachments(files.to_vec())).unwrap();
+    let mut row = stored(&desk.sealer, &desk.clock, 1, "hola").await;
+    let place = SealContext { column: "payload", ..place(message(1)) };
+    row.payload = Some(desk.sealer.seal(&place, &plain).await.unwrap());
+    desk.log.expect_history().returning(move |_, _, _| Ok(Some(vec![row.clone()])));
+    desk.changes.expect_aftermath().returning(|_| Ok(HashMap::new()));
+    desk.attachments.expect_removed().returning(|ids| Ok(vec![ids[1]]));
+    let page = desk.open().replay(&caller(), conversation(), 0, size(2)).await.unwrap();
+    let shown: Vec<_> = page.page.items[0].payload.iter().flat_map(Payload::attachments).cloned().collect();
+    let withheld = Attachment { original_filename: "2.bin".to_owned(), ..files[1].clone() };
+    assert!(shown == [files[0].clone(), withheld]);
+}
+
 /// What was taken back since, of the right to send it, of its files or of its time, was there when it was sent.
 #[tokio::test]
 async fn what_was_stored_is_answered_again_whatever_has_changed_since() {

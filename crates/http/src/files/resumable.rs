@@ -9,6 +9,7 @@ use alivio_kernel::{Clock, FieldError, Rule, SystemClock};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use chrono::{DateTime, Utc};
+use tokio::sync::mpsc;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -18,6 +19,9 @@ use crate::extract::SignedIn;
 use crate::problem::{Problem, ProblemDetails, Result, invalid};
 use crate::responses::{Bytes, Invalid, NotFound, RateLimited, Unauthenticated, Unavailable};
 use crate::state::State;
+
+/// Pieces of a body, of at most 128 KiB, that wait to be stored.
+const AHEAD: usize = 4;
 
 pub(super) const TUS_VERSION: &str = "1.0.0";
 
@@ -127,7 +131,7 @@ async fn capabilities() -> HttpResponse {
         (status = 404, response = NotFound),
         (status = 409, description = "`conversation_closed`.", body = ProblemDetails, content_type = "application/problem+json"),
         (status = 412, description = "`tus_version`: another version of the protocol.", body = ProblemDetails, content_type = "application/problem+json"),
-        (status = 413, description = "`file_too_large`.", body = ProblemDetails, content_type = "application/problem+json"),
+        (status = 413, description = "`file_too_large`: `details` has `file_size`, which is the `Upload-Length`, `max_size` and `suggested_compression`.", body = ProblemDetails, content_type = "application/problem+json"),
         (status = 422, response = Invalid),
         (status = 429, response = RateLimited),
         (status = 503, response = Unavailable),
@@ -202,7 +206,7 @@ async fn upload_offset(
         (status = 408, description = "`request_timeout`: it hardly comes.", body = ProblemDetails, content_type = "application/problem+json"),
         (status = 409, description = "`upload_offset_mismatch`: it goes on at `details.offset`; `conversation_closed`.", body = ProblemDetails, content_type = "application/problem+json"),
         (status = 412, description = "`tus_version`.", body = ProblemDetails, content_type = "application/problem+json"),
-        (status = 413, description = "`file_too_large`: more than was said.", body = ProblemDetails, content_type = "application/problem+json"),
+        (status = 413, description = "`file_too_large`: more than was said, or more than its type may have; `details` as for `POST /files`.", body = ProblemDetails, content_type = "application/problem+json"),
         (status = 415, description = "`unsupported_body`: it is no `application/offset+octet-stream`; `file_type_not_allowed`.", body = ProblemDetails, content_type = "application/problem+json"),
         (status = 422, description = "`validation_failed`; `file_refused`: its content breaks a rule (`details.reason`).", body = ProblemDetails, content_type = "application/problem+json"),
         (status = 503, response = Unavailable),
@@ -226,31 +230,42 @@ async fn send_piece(
     let offset = number(&request, &UPLOAD_OFFSET, "Upload-Offset")?;
     let id = FileId::from(id.into_inner());
     let piece = state.platform.files.resume(&caller, id, offset).await?;
-    let pace = Pace::new(state.config.upload_patience);
-    // What has come stays, though whoever sends it hangs up: it is not dropped with the connection.
-    let taken = actix_web::rt::spawn(take(piece, pace, payload)).await;
-    let progress = taken.map_err(|_| Problem::of_status(StatusCode::INTERNAL_SERVER_ERROR))??;
+    let (sender, coming) = mpsc::channel(AHEAD);
+    // It is sealed and stored while the next bytes come already. What has come stays, though whoever sends it hangs up:
+    // it is not dropped with the connection.
+    let taken = state.beside.spawn(take(piece, coming));
+    let passed = pass(payload, Pace::new(state.config.upload_patience), sender).await;
+    let progress = taken.await.map_err(|_| Problem::of_status(StatusCode::INTERNAL_SERVER_ERROR))??;
+    passed?;
     Ok(told(HttpResponse::NoContent(), &progress))
 }
 
-async fn take(mut piece: Piece, mut pace: Pace, mut payload: web::Payload) -> Result<Progress> {
-    loop {
-        match pace.next(&mut payload).await {
-            Ok(Some(bytes)) => match piece.write(&bytes).await {
-                Ok(()) => {}
-                Err(error @ Error::TooLarge { .. }) => {
-                    piece.abort().await;
-                    return Err(error.into());
-                }
-                Err(error) => return Err(error.into()),
-            },
-            Ok(None) => return Ok(piece.finish().await?),
-            Err(problem) => {
-                piece.finish().await?;
-                return Err(problem);
-            }
+/// Passes on what comes, until there is no more, or nobody takes it.
+async fn pass(mut payload: web::Payload, mut pace: Pace, sender: mpsc::Sender<web::Bytes>) -> Result<()> {
+    while let Some(bytes) = pace.next(&mut payload).await? {
+        if sender.send(bytes).await.is_err() {
+            break;
         }
     }
+    Ok(())
+}
+
+/// Takes what is passed on, all of it or what was left of it when it was cut.
+async fn take(
+    mut piece: Piece,
+    mut coming: mpsc::Receiver<web::Bytes>,
+) -> std::result::Result<Progress, Error> {
+    while let Some(bytes) = coming.recv().await {
+        match piece.write(&bytes).await {
+            Ok(()) => {}
+            Err(error @ Error::TooLarge { .. }) => {
+                piece.abort().await;
+                return Err(error);
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    piece.finish().await
 }
 
 /// Give an upload up

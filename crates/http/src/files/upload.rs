@@ -95,7 +95,7 @@ struct UploadParams {
         (status = 404, response = NotFound),
         (status = 408, description = "`request_timeout`: it hardly comes.", body = ProblemDetails, content_type = "application/problem+json"),
         (status = 409, description = "`conversation_closed`.", body = ProblemDetails, content_type = "application/problem+json"),
-        (status = 413, description = "`file_too_large`: `details` has `file_size`, `max_size` and `suggested_compression`.", body = ProblemDetails, content_type = "application/problem+json"),
+        (status = 413, description = "`file_too_large`: `details` has `max_size` and `suggested_compression`, and `file_size` once all of it has come: of what is cut off before, nobody knows it.", body = ProblemDetails, content_type = "application/problem+json"),
         (status = 415, description = "`file_type_not_allowed`: `details` has `file_type`, `allowed_types` and `security_reason`; `unsupported_body`: it is no form.", body = ProblemDetails, content_type = "application/problem+json"),
         (status = 422, description = "`validation_failed`: a field breaks a rule; `file_refused`: its content does (`details.reason`).", body = ProblemDetails, content_type = "application/problem+json"),
         (status = 429, description = "`rate_limited`: more than 10 files in an hour, or too many requests.", body = ProblemDetails, content_type = "application/problem+json"),

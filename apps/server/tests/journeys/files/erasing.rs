@@ -39,6 +39,21 @@ async fn what_a_patient_leaves_behind_is_destroyed_or_withheld() {
     for file in [&plain, &record] {
         maria.post(&format!("/files/{}/annotations", text(file, "id")), &drawn).await.expect(201);
     }
+    // A message tells what its files are called.
+    let attached = json!({"message_type": "file", "attachments": [plain["id"], record["id"]]});
+    let path = format!("/conversations/{conversation}/messages");
+    let message = maria.post(&path, &attached).await.expect(201);
+    let message = format!("/messages/{}", text(&message, "id"));
+    let names = async || {
+        let carried = maria.get(&message).await.expect(200);
+        let page = ana.get(&path).await.expect(200);
+        let listed =
+            list(&page, "items").iter().find(|item| item["id"] == carried["id"]).expect("it is listed");
+        assert_eq!(listed["attachments"], carried["attachments"]);
+        let files = list(&carried, "attachments").iter();
+        files.map(|file| text(file, "original_filename").to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(names().await, ["informe.pdf", "informe.pdf"]);
     let begun = Request::new(Method::POST, "/files/uploads")
         .header("Tus-Resumable", "1.0.0")
         .header("Upload-Length", "100000")
@@ -65,6 +80,7 @@ async fn what_a_patient_leaves_behind_is_destroyed_or_withheld() {
         maria.get(&format!("/files/{id}")).await.problem(404, "not_found");
         ana.get(&format!("/files/{id}/content")).await.problem(404, "not_found");
     }
+    assert_eq!(names().await, [ids[0], ids[1]].map(|id| format!("encrypted_file_{id}.enc")));
     // The running server may have begun it.
     eventually("their bytes are gone", async || (blobs(&world, ids[0]), blobs(&world, ids[2])) == (0, 0))
         .await;

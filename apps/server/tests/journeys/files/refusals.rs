@@ -57,7 +57,8 @@ async fn content_is_judged_by_itself_and_leaves_nothing_if_refused() {
     let huge = with(&vec![b' '; 10 * 1024 * 1024]);
     let refused = offer(&maria, &conversation, ("a.pdf", "application/pdf", &huge), &[]).await;
     let details = refused.problem(413, "file_too_large")["details"].clone();
-    assert_eq!((&details["max_size"], &details["suggested_compression"]), (&json!(10_485_760), &json!(true)));
+    // It was cut off: how large it would have been, nobody knows.
+    assert_eq!(details, json!({"max_size": 10_485_760, "suggested_compression": true}));
     let asked = [("watermark_required", "true")];
     let sound = [b"ID3\x04\0\0\0\0\0\0".as_slice(), [0; 64].as_slice()].concat();
     offer(&maria, &conversation, ("a.mp3", "audio/mpeg", &sound), &asked).await.problem(422, "file_refused");

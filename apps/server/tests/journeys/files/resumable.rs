@@ -121,6 +121,7 @@ async fn uploads_are_refused_as_files_are() {
     begin(&carlos, &conversation, "a.pdf", 10).await.problem(404, "not_found");
     begin(&maria, &conversation, "a.pdf", 0).await.problem(422, "file_refused");
     let huge = begin(&maria, &conversation, "a.mp4", 501 * 1024 * 1024).await.problem(413, "file_too_large");
+    assert_eq!(huge["details"]["file_size"], 501 * 1024 * 1024, "as it was said");
     assert_eq!(huge["details"]["max_size"], 500 * 1024 * 1024);
     let old = Request::new(Method::POST, "/files/uploads").header("Tus-Resumable", "0.2.2");
     maria.request(old).await.problem(412, "tus_version");
@@ -129,7 +130,8 @@ async fn uploads_are_refused_as_files_are() {
     send(&maria, &path, 0, &[b'M', b'Z', 0, 0].repeat(1250)).await.problem(415, "file_type_not_allowed");
     assert_eq!(maria.request(tus(Method::HEAD, &path)).await.status, 404, "it is forgotten");
     let path = place(&begin(&maria, &conversation, "a.pdf", 1000).await);
-    send(&maria, &path, 0, &[b' '; 1001]).await.problem(413, "file_too_large");
+    let more = send(&maria, &path, 0, &[b' '; 1001]).await.problem(413, "file_too_large");
+    assert_eq!(more["details"], serde_json::json!({"max_size": 1000, "suggested_compression": true}));
     assert_eq!(maria.request(tus(Method::DELETE, &path)).await.status, 204);
     send(&maria, &path, 0, b"x").await.problem(404, "not_found");
     // What was given up counts no more; what goes on does.

@@ -5,21 +5,23 @@ mod writer;
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, ErrorKind};
 use std::ops::Range;
-use std::os::unix::fs::{DirBuilderExt, FileExt};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use alivio_files::{Blob, BlobError, BlobKey, BlobStore, BlobWriter, ByteStream};
+use alivio_files::{Blob, BlobError, BlobKey, BlobStore, BlobWriter, ByteStream, CHUNK, TAG};
 use async_trait::async_trait;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use futures_util::stream::{self, BoxStream};
 use futures_util::{StreamExt, TryStreamExt};
+use rustix::buffer::spare_capacity;
+use rustix::io::{Errno, pread};
 
 use self::writer::DiskWriter;
 
-/// How much is read at once.
-const STRETCH: u64 = 512 * 1024;
+/// How much is read at once: so many sealed chunks, that none comes in two pieces.
+const STRETCH: u64 = 8 * (CHUNK + TAG) as u64;
 /// Stretches that are read ahead.
 const AHEAD: usize = 2;
 /// Blobs are spread over so many folders, by the last byte of their owner: the random end of a UUIDv7.
@@ -99,8 +101,17 @@ fn blob(key: BlobKey, metadata: &fs::Metadata) -> io::Result<Blob> {
 
 fn read_stretch(file: &File, range: Range<u64>) -> io::Result<Bytes> {
     let length = usize::try_from(range.end - range.start).map_err(|_| ErrorKind::InvalidInput)?;
-    let mut stretch = vec![0; length];
-    file.read_exact_at(&mut stretch, range.start)?;
+    let mut stretch = Vec::with_capacity(length);
+    while stretch.len() < length {
+        let start = range.start + stretch.len() as u64;
+        match pread(file, spare_capacity(&mut stretch), start) {
+            Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    // There may be room for more.
+    stretch.truncate(length);
     Ok(stretch.into())
 }
 

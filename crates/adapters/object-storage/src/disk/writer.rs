@@ -7,7 +7,7 @@ use alivio_files::{BlobError, BlobWriter};
 use async_trait::async_trait;
 use bytes::Bytes;
 use tempfile::{NamedTempFile, TempPath};
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, spawn_blocking};
 
 use super::{blocking, failure, found, sync};
 
@@ -15,6 +15,8 @@ use super::{blocking, failure, found, sync};
 const BATCH: usize = 512 * 1024;
 /// Pieces that one write takes; the kernel's own limit is 1024.
 const PIECES: usize = 256;
+/// So much is written before the disk is told to keep it while more comes, so that little is left to wait for in the end.
+const RUN: usize = 8 * 1024 * 1024;
 
 /// A file that is on its way. Dropped, it is gone.
 pub(super) struct DiskWriter {
@@ -24,6 +26,9 @@ pub(super) struct DiskWriter {
     batch: Vec<Bytes>,
     gathered: usize,
     writing: Option<JoinHandle<io::Result<()>>>,
+    /// Written since the disk was last told to keep it.
+    run: usize,
+    syncing: Option<JoinHandle<io::Result<()>>>,
     /// Something was not written, so that nothing after it has its place.
     torn: bool,
 }
@@ -38,6 +43,8 @@ impl DiskWriter {
             batch: Vec::new(),
             gathered: 0,
             writing: None,
+            run: 0,
+            syncing: None,
             torn: false,
         }
     }
@@ -47,24 +54,48 @@ impl DiskWriter {
         if self.torn {
             return Err(BlobError::Unavailable("a write has failed before".into()));
         }
-        let Some(writing) = &mut self.writing else { return Ok(()) };
-        let written = match writing.await {
-            Ok(written) => written.map_err(failure),
-            Err(gone) => Err(BlobError::Unavailable(gone.into())),
-        };
-        self.writing = None;
+        let written = done(&mut self.writing).await;
         self.torn = written.is_err();
-        found(written)
+        written
     }
 
     /// Begins to write what has gathered.
     async fn flush(&mut self) -> Result<(), BlobError> {
         self.written().await?;
+        if self.run >= RUN {
+            self.sync().await?;
+        }
         let (file, batch) = (Arc::clone(&self.file), std::mem::take(&mut self.batch));
-        self.gathered = 0;
-        self.writing = Some(tokio::task::spawn_blocking(move || write_all(&file, &batch)));
+        self.run += std::mem::take(&mut self.gathered);
+        self.writing = Some(spawn_blocking(move || write_all(&file, &batch)));
         Ok(())
     }
+
+    /// Begins to make durable what is written, unless the disk is still busy with what was before.
+    async fn sync(&mut self) -> Result<(), BlobError> {
+        if self.syncing.as_ref().is_some_and(|syncing| !syncing.is_finished()) {
+            return Ok(());
+        }
+        // A failure is told once only: by the file system, so by us.
+        let synced = done(&mut self.syncing).await;
+        self.torn = synced.is_err();
+        synced?;
+        let file = Arc::clone(&self.file);
+        self.run = 0;
+        self.syncing = Some(spawn_blocking(move || file.sync_data()));
+        Ok(())
+    }
+}
+
+/// Waits for what has begun, if anything has.
+async fn done(begun: &mut Option<JoinHandle<io::Result<()>>>) -> Result<(), BlobError> {
+    let Some(handle) = begun else { return Ok(()) };
+    let ended = match handle.await {
+        Ok(ended) => ended.map_err(failure),
+        Err(gone) => Err(BlobError::Unavailable(gone.into())),
+    };
+    *begun = None;
+    found(ended)
 }
 
 fn write_all(mut file: &File, batch: &[Bytes]) -> io::Result<()> {
@@ -95,10 +126,11 @@ impl BlobWriter for DiskWriter {
     }
 
     async fn finish(mut self: Box<Self>) -> Result<(), BlobError> {
-        self.flush().await?;
         self.written().await?;
-        let Self { file, path, target, .. } = *self;
+        done(&mut self.syncing).await?;
+        let Self { file, path, target, batch, .. } = *self;
         let finished = blocking(move || {
+            write_all(&file, &batch)?;
             // First the bytes, then the name: whoever finds the name after a power cut finds all of them.
             file.sync_data()?;
             path.persist(&target)?;
@@ -109,8 +141,7 @@ impl BlobWriter for DiskWriter {
 
     async fn abort(mut self: Box<Self>) {
         // What is still being written would take room until it is done.
-        if let Some(writing) = self.writing.take() {
-            writing.await.ok();
-        }
+        done(&mut self.writing).await.ok();
+        done(&mut self.syncing).await.ok();
     }
 }

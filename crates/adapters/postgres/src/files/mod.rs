@@ -84,6 +84,7 @@ const VIEWERS: &str = "SELECT DISTINCT user_id AS id FROM file_viewers($1, $2)";
 const REMOVE: &str = "
     UPDATE files SET state = 'deleted', due_at = NULL, deleted_at = $3, deleted_by = $2, updated_at = $3
     WHERE id = $1 AND state <> 'deleted'";
+const REMOVED: &str = "SELECT id FROM files WHERE id = ANY ($1) AND state = 'deleted'";
 const DESTROYABLE: &str = "
     SELECT id FROM files WHERE deleted_at IS NOT NULL AND destroyed_at IS NULL AND kept_until <= $1
     ORDER BY kept_until LIMIT $2";
@@ -319,6 +320,14 @@ impl FileStore for Database {
             .bind::<SqlUuid, _>(by.uuid())
             .bind::<Timestamptz, _>(now);
         self.change_file(query, effects).await
+    }
+
+    async fn removed(&self, ids: &[FileId]) -> Result<Vec<FileId>, Error> {
+        let ids: Vec<_> = ids.iter().map(|id| id.uuid()).collect();
+        let query = diesel::sql_query(REMOVED).bind::<Array<SqlUuid>, _>(ids);
+        let mut connection = self.connection().await.map_err(unavailable)?;
+        let rows: Vec<Id> = prepared(query).load(&mut connection).await.map_err(unavailable)?;
+        Ok(rows.into_iter().map(|row| row.id.into()).collect())
     }
 
     async fn destroyable(&self, now: DateTime<Utc>, limit: i64) -> Result<Vec<FileId>, Error> {

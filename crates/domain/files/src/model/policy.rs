@@ -53,8 +53,16 @@ impl Policy {
     /// Checks a size.
     ///
     /// # Errors
-    /// [`Error::TooLarge`].
+    /// [`Error::TooLarge`] tells it.
     pub const fn check_size(size: u64, max: u64) -> Result<(), Error> {
-        if size > max { Err(Error::TooLarge { size, max }) } else { Ok(()) }
+        if size > max { Err(Error::TooLarge { size: Some(size), max }) } else { Ok(()) }
+    }
+
+    /// Checks how many bytes have come, or must come, of what may be larger.
+    ///
+    /// # Errors
+    /// [`Error::TooLarge`] tells no size.
+    pub const fn check_so_far(size: u64, max: u64) -> Result<(), Error> {
+        if size > max { Err(Error::TooLarge { size: None, max }) } else { Ok(()) }
     }
 }

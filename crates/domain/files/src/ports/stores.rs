@@ -195,6 +195,9 @@ pub trait FileStore: Send + Sync {
         effects: Effects,
     ) -> Result<bool, Error>;
 
+    /// Those of `ids` that were taken away, destroyed or not yet, in any order.
+    async fn removed(&self, ids: &[FileId]) -> Result<Vec<FileId>, Error>;
+
     /// At most `limit` files that were taken away and need not be kept any more at `now`, and whose content is still
     /// there.
     async fn destroyable(&self, now: DateTime<Utc>, limit: i64) -> Result<Vec<FileId>, Error>;

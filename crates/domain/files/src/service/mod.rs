@@ -146,6 +146,14 @@ impl Files {
         self.open(stored).await
     }
 
+    /// Those of `ids` that were taken away: nothing that was written down of them elsewhere is to be shown any more.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn removed(&self, ids: &[FileId]) -> Result<Vec<FileId>, Error> {
+        self.ports.files.removed(ids).await
+    }
+
     /// Opens the words of files. Those whose keys were destroyed are left out.
     async fn open(&self, stored: Vec<StoredFile>) -> Result<Vec<File>, Error> {
         let sealed: Vec<_> = stored

@@ -15,8 +15,9 @@ use crate::{
     sniff,
 };
 
-/// Of what comes in pieces, no more than this is lost when it is cut.
-const SEGMENT: u64 = 16 * 1024 * 1024;
+/// Of what comes in pieces, no more than this is lost when the server dies: what a broken connection leaves is kept. Each
+/// one waits for the disk in the end.
+const SEGMENT: u64 = 64 * 1024 * 1024;
 /// A first piece that is shorter tells nothing.
 const TELLING: usize = 512;
 
@@ -50,7 +51,7 @@ impl Receiving {
     /// [`Error::TooLarge`], [`Error::TypeNotAllowed`], [`Error::Full`], [`Error::Unavailable`]. It is over then.
     pub async fn write(&mut self, bytes: &[u8]) -> Result<(), Error> {
         self.size += bytes.len() as u64;
-        Policy::check_size(self.told.unwrap_or_default().max(self.size), Policy::AT_ONCE)?;
+        Policy::check_so_far(self.told.unwrap_or_default().max(self.size), Policy::AT_ONCE)?;
         self.hash.update(bytes);
         if let Some((_, writer)) = &mut self.writer {
             return writer.write(bytes).await;
@@ -122,12 +123,12 @@ impl Files {
         }
     }
 
-    /// Takes a file in one go. `told`: how many bytes there will be, as far as that is known.
+    /// Takes a file in one go. `told`: how many bytes there will be at least, if that is known.
     ///
     /// # Errors
     /// [`Error::TooLarge`].
     pub fn receive(&self, told: Option<u64>) -> Result<Receiving, Error> {
-        Policy::check_size(told.unwrap_or_default(), Policy::AT_ONCE)?;
+        Policy::check_so_far(told.unwrap_or_default(), Policy::AT_ONCE)?;
         Ok(Receiving {
             files: self.clone(),
             id: FileId::generate(&*self.ports.ids),
@@ -447,7 +448,7 @@ impl Piece {
     /// [`Error::WrongOffset`] if another piece was faster, [`Error::Full`], [`Error::Unavailable`].
     pub async fn write(&mut self, mut bytes: &[u8]) -> Result<(), Error> {
         let size = self.offset() + self.head.len() as u64 + bytes.len() as u64;
-        Policy::check_size(size, self.upload.length)?;
+        Policy::check_so_far(size, self.upload.length)?;
         if self.upload.offset == 0 && self.writer.is_none() {
             self.head.extend_from_slice(bytes);
             if self.head.len() < HEAD {

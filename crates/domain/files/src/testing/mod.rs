@@ -78,7 +78,15 @@ mod tests {
             include_str!("annotations.rs"),
             include_str!("blob_store.rs"),
             include_str!("content_sealer.rs"),
-            include_str!("file_stores.rs"),
+            concat!(
+                include_str!("file_stores/mod.rs"),
+                include_str!("file_stores/uploads.rs"),
+                include_str!("file_stores/seeing.rs"),
+                include_str!("file_stores/examinations.rs"),
+                include_str!("file_stores/downloads.rs"),
+                include_str!("file_stores/grants.rs"),
+                include_str!("file_stores/erasing.rs"),
+            ),
             include_str!("scanner.rs"),
         ] {
             let list = source.split("macro_rules!").nth(1).unwrap();

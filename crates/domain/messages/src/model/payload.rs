@@ -18,7 +18,8 @@ const MAX_ITEMS: usize = 20;
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Payload {
-    /// Files, as they were when the message was sent.
+    /// Files, as they were when the message was sent. Of those that were taken away since, the names that they were
+    /// uploaded under are not shown any more; they stay in storage, sealed, as long as the message does.
     Attachments(Vec<Attachment>),
     /// A time to meet.
     Appointment(Appointment),
@@ -47,6 +48,14 @@ impl Payload {
             Self::Appointment(_) => Some(MessageType::Appointment),
             Self::Prescription(_) => Some(MessageType::Prescription),
             Self::System(_) => Some(MessageType::System),
+        }
+    }
+
+    /// Takes away what its files were called when they were sent, of those that `removed` names.
+    pub(crate) fn withhold_names(&mut self, removed: &[FileId]) {
+        let Self::Attachments(files) = self else { return };
+        for file in files.iter_mut().filter(|file| removed.contains(&file.file_id)) {
+            file.original_filename.clone_from(&file.filename);
         }
     }
 
@@ -80,7 +89,7 @@ pub struct Attachment {
     pub kind: String,
     /// Its name in storage.
     pub filename: String,
-    /// The name it was uploaded under.
+    /// The name it was uploaded under; its name in storage once it was taken away.
     pub original_filename: String,
     /// Bytes.
     pub size: i64,

@@ -16,6 +16,9 @@ pub trait Attachments: Send + Sync {
         conversation: ConversationId,
         files: &[FileId],
     ) -> Result<Vec<Attachment>, Error>;
+
+    /// Those of `files` that were taken away since, by whoever shared them or because they were erased, in any order.
+    async fn removed(&self, files: &[FileId]) -> Result<Vec<FileId>, Error>;
 }
 
 /// A question to whoever knows people.

@@ -106,7 +106,8 @@ impl Messages {
             sealed.extend(row.payload.as_ref().filter(|_| payload).map(|it| (Payload::context(row), it)));
         }
         let mut opened = self.ports.sealer.open_remaining(&sealed).await?.into_iter();
-        rows.into_iter()
+        let messages: Result<Vec<_>, Error> = rows
+            .into_iter()
             .map(|mut row| {
                 let (content, payload) = places(&row);
                 // Its time is over, though nobody may have noted it yet.
@@ -124,7 +125,21 @@ impl Messages {
                 let payload = payload.map_err(|e| Error::Unavailable(e.into()))?;
                 Ok(Message::new(row.header, text.map(Content::restored), payload))
             })
-            .collect()
+            .collect();
+        self.without_removed(messages?).await
+    }
+
+    /// Withholds what files were called that are not there any more.
+    async fn without_removed(&self, mut messages: Vec<Message>) -> Result<Vec<Message>, Error> {
+        let payloads = messages.iter().filter_map(|message| message.payload.as_ref());
+        let files: Vec<_> = payloads.flat_map(Payload::attachments).map(|file| file.file_id).collect();
+        if files.is_empty() {
+            return Ok(messages);
+        }
+        let removed = self.ports.attachments.removed(&files).await?;
+        let payloads = messages.iter_mut().filter_map(|message| message.payload.as_mut());
+        payloads.for_each(|payload| payload.withhold_names(&removed));
+        Ok(messages)
     }
 }
 
