@@ -18,8 +18,8 @@ pub const LEASE: TimeDelta = TimeDelta::seconds(30);
 pub const MAX_ATTEMPTS: i32 = 12;
 /// How many events are claimed at once.
 const BATCH: i64 = 500;
-/// How long events gather after the first has woken us: one batch costs as much as one event, and nobody notices so little.
-const GATHER: Duration = Duration::from_millis(20);
+/// How long events gather after the first has woken us: one batch costs as much as one event.
+const GATHER: Duration = Duration::from_millis(5);
 /// How long to wait when nothing woke us: another node may have stored something.
 const IDLE: Duration = Duration::from_millis(500);
 

@@ -423,16 +423,19 @@ pub async fn remember_memberships(database_url: &str) {
     client.batch_execute(SQL).await.expect("a memory");
 }
 
-/// Waits until all events were handled and all timers have run out; no longer than `patience`.
+/// Waits until all events were handled, all timers have run out, and the index has followed all changes; no longer than
+/// `patience`.
 ///
 /// # Panics
 /// If that cannot be found out.
 pub async fn all_is_handled(database_url: &str, patience: Duration) {
+    const WAITING: &str = "SELECT EXISTS (SELECT FROM outbox) OR EXISTS (
+        SELECT FROM search_progress p JOIN changes c ON (c.xid, c.id) > (p.xid, p.id))";
     let client = connect(database_url).await.expect("a connection");
     let began = Instant::now();
     loop {
-        let waiting = client.query_one("SELECT count(*) FROM outbox", &[]).await.expect("a number");
-        if waiting.get::<_, i64>(0) == 0 || began.elapsed() > patience {
+        let is_waiting: bool = client.query_one(WAITING, &[]).await.expect("an answer").get(0);
+        if !is_waiting || began.elapsed() > patience {
             return;
         }
         sleep(REST).await;

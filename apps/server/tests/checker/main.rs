@@ -86,7 +86,7 @@ macro_rules! never_stored {
 }
 
 const PUT_OFF_FOR_EVER: &str = never_stored!("outbox", "NEW.kind = 'messages.scheduled_message_due'");
-const EDIT_NOT_FOLLOWED: &str = never_stored!("outbox", "NEW.kind = 'messages.message_edited'");
+const EDIT_NOT_FOLLOWED: &str = never_stored!("message_tokens", "NEW.version > 1");
 const NEVER_HANDLED: &str = "
     CREATE FUNCTION give_up() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN NEW.due_at := NULL; RETURN NEW; END $$;
     CREATE TRIGGER give_up BEFORE INSERT ON outbox FOR EACH ROW WHEN (NEW.kind = 'messages.message_deleted')

@@ -16,6 +16,8 @@ use super::Bug;
 
 /// Of so many, one goes wrong.
 const EVERY: u64 = 5;
+/// So many messages at once are more than few.
+const FEW: usize = 8;
 /// How late a late commit is.
 const LATE: Duration = Duration::from_millis(200);
 
@@ -133,7 +135,7 @@ impl MessageLog for WithBug {
         let mut found = self.inner.history(viewer, conversation, &query).await?;
         if let HistoryQuery::After(Anchor::Seq(from), _) = query {
             match (self.bug, &mut found) {
-                (Bug::ResumeReorders, Some(messages)) if messages.len() == 2 => messages.reverse(),
+                (Bug::ResumeReorders, Some(messages)) if messages.len() < FEW => messages.reverse(),
                 (Bug::HintsOnly, Some(messages)) => {
                     messages.retain(|message| !message.seq.unsigned_abs().is_multiple_of(EVERY));
                 }
