@@ -102,9 +102,6 @@ impl Relay {
         loop {
             let now = self.hand.clock.now();
             let batch = self.hand.store.claim(now, now + LEASE, BATCH).await?;
-            if batch.is_empty() {
-                return Ok(handled);
-            }
             handled += batch.len();
             let is_last = i64::try_from(batch.len()).is_ok_and(|claimed| claimed < BATCH);
             let mut done = Vec::with_capacity(batch.len());

@@ -86,10 +86,11 @@ impl Chore for IndexMessages {
         let carefully = self.failures.load(Ordering::Relaxed) >= Self::TRIES;
         let (search, node) = (self.search.clone(), self.node);
         let followed = aside(async move { search.follow(node, carefully).await }).await?;
-        let failures =
-            if followed.is_ok() { 0 } else { self.failures.load(Ordering::Relaxed).saturating_add(1) };
-        self.failures.store(failures, Ordering::Relaxed);
+        if followed.is_err() {
+            self.failures.fetch_add(1, Ordering::Relaxed);
+        }
         let Followed { may_be_more, left_out } = followed?;
+        self.failures.store(0, Ordering::Relaxed);
         for message in left_out {
             tracing::error!(message.id = %message, "search.message_left_out");
         }

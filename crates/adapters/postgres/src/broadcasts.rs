@@ -12,7 +12,7 @@ use diesel::sql_types::{BigInt, Jsonb, Nullable, Text, Timestamptz, Uuid as SqlU
 use diesel_async::RunQueryDsl;
 
 use crate::Database;
-use crate::sql::{prepared, unhurried};
+use crate::sql::{horizon, prepared, unhurried};
 
 // Lost in a crash, the event comes again: the relay has not noted it as handled then.
 const PUT: &str = unhurried!(
@@ -21,14 +21,17 @@ const PUT: &str = unhurried!(
 );
 
 // The row of the horizon is there even if there is no event.
-const AFTER: &str = "
-    WITH edge AS MATERIALIZED (SELECT pg_snapshot_xmin(pg_current_snapshot()) AS horizon)
+const AFTER: &str = concat!(
+    "WITH edge AS MATERIALIZED (SELECT ",
+    horizon!(),
+    " AS horizon)
     SELECT edge.horizon::text AS horizon, b.xid::text AS xid, b.id, b.event_id, b.kind, b.payload, b.at
     FROM edge
     LEFT JOIN LATERAL (
         SELECT b.* FROM broadcasts b WHERE (b.xid, b.id) > ($1::text::xid8, $2) ORDER BY b.xid, b.id LIMIT $3
     ) b ON true
-    ORDER BY b.xid, b.id";
+    ORDER BY b.xid, b.id"
+);
 
 const FORGET: &str = "DELETE FROM broadcasts WHERE noted_at < now() - interval '1 hour'";
 

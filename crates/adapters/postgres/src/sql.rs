@@ -10,12 +10,20 @@ use diesel::sql_types::{BigInt, Uuid as SqlUuid};
 /// A statement whose commit does not wait for the disk: only where what it did may be lost in a crash, with all that came
 /// after it. It must join `unhurried`.
 macro_rules! unhurried {
-    ($sql:literal) => {
-        concat!("WITH unhurried AS MATERIALIZED (SELECT set_config('synchronous_commit', 'off', true))", $sql)
+    ($($sql:tt)+) => {
+        concat!("WITH unhurried AS MATERIALIZED (SELECT set_config('synchronous_commit', 'off', true))", $($sql)+)
     };
 }
 
-pub(crate) use unhurried;
+/// The oldest transaction that is still at work: all before it are over, and what they changed can be seen by this very
+/// statement. Transactions that only read have no number and hold nothing up.
+macro_rules! horizon {
+    () => {
+        "pg_snapshot_xmin(pg_current_snapshot())"
+    };
+}
+
+pub(crate) use {horizon, unhurried};
 
 /// Wraps `sql_query(…)`, which diesel would otherwise prepare anew each time, since it cannot know that
 /// the text is always the same. Only for texts that are: each different one stays prepared.

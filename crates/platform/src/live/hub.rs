@@ -100,6 +100,14 @@ impl Topic {
         self.subscribers.values().for_each(|socket| socket.push(frame));
     }
 
+    /// Tells what has its place in the log.
+    fn tell_in_turn(&mut self, frames: Vec<Arc<Frame>>) {
+        for frame in frames {
+            self.note_sender(&frame);
+            self.tell(&frame);
+        }
+    }
+
     fn awaited(&self) -> Awaited {
         Awaited { message: self.messages.awaited(), change: self.changes.awaited() }
     }
@@ -286,10 +294,8 @@ impl Hub {
     ) {
         let Some(mut topic) = self.topics.get_mut(&conversation) else { return };
         let waited = topic.awaited() != Awaited::default();
-        for frame in offer(&mut topic) {
-            topic.note_sender(&frame);
-            topic.tell(&frame);
-        }
+        let frames = offer(&mut topic);
+        topic.tell_in_turn(frames);
         let awaited = topic.awaited();
         if awaited != Awaited::default() && !waited {
             drop(topic);
@@ -499,16 +505,13 @@ impl Hub {
     fn release(&self, conversation: ConversationId, awaited: Awaited) {
         let Some(mut topic) = self.topics.get_mut(&conversation) else { return };
         let stuck = topic.awaited().since(awaited);
-        let mut held = Vec::new();
         if stuck.message.is_some() {
-            held.extend(topic.messages.release());
+            let held = topic.messages.release();
+            topic.tell_in_turn(held);
         }
         if stuck.change.is_some() {
-            held.extend(topic.changes.release());
-        }
-        for frame in held {
-            topic.note_sender(&frame);
-            topic.tell(&frame);
+            let held = topic.changes.release();
+            topic.tell_in_turn(held);
         }
     }
 

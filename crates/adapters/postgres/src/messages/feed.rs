@@ -12,15 +12,7 @@ use diesel_async::RunQueryDsl;
 use super::changes::currents;
 use super::{MessageRow, unavailable};
 use crate::Database;
-use crate::sql::{Count, prepared};
-
-/// The oldest transaction that is still at work: all before it are over, and what they changed can be seen by this very
-/// statement. Transactions that only read have no number and hold nothing up.
-macro_rules! horizon {
-    () => {
-        "pg_snapshot_xmin(pg_current_snapshot())"
-    };
-}
+use crate::sql::{Count, horizon, prepared};
 
 const HORIZON: &str = concat!("SELECT ", horizon!(), "::text AS horizon");
 

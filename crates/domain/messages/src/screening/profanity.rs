@@ -35,14 +35,14 @@ fn readings(word: &str) -> Vec<String> {
         return Vec::new();
     }
     let letters: Vec<char> = plain.chars().map(letter).collect();
-    let mut readings = Vec::with_capacity(1);
+    let is_other = !plain.chars().eq(letters.iter().copied());
+    let mut readings = vec![plain];
     if letters.chunk_by(|a, b| a == b).any(|run| run.len() > 2) {
         readings.extend([1, 2].map(|keep| drawn_out(&letters, keep)));
     }
-    if !plain.chars().eq(letters.iter().copied()) {
+    if is_other {
         readings.push(letters.into_iter().collect());
     }
-    readings.insert(0, plain);
     readings
 }
 

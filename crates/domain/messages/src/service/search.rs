@@ -259,9 +259,6 @@ impl Search {
 
     /// Puts `messages` in as they are now, and takes out what is withheld.
     async fn index(&self, messages: &[MessageId]) -> Result<(), Error> {
-        if messages.is_empty() {
-            return Ok(());
-        }
         let rows = self.ports.index.to_index(messages).await?;
         let entries = self.entries(rows).await?;
         let kept: BTreeSet<_> = entries.iter().map(|entry| entry.message_id).collect();

@@ -14,7 +14,7 @@ use diesel_async::RunQueryDsl;
 use self::find::Asked;
 use super::{MessageRow, unavailable};
 use crate::Database;
-use crate::sql::{Id, prepared, unhurried};
+use crate::sql::{Id, horizon, prepared, unhurried};
 
 mod find;
 
@@ -26,7 +26,9 @@ const SEARCHABLE: &str = "
 // The row of changes is read below the horizon: behind it nothing comes in between any more. A place beyond it is of another
 // cluster, from which a backup came: everything is followed anew.
 const UNFOLLOWED: &str = unhurried!(
-    ", edge AS MATERIALIZED (SELECT pg_snapshot_xmin(pg_current_snapshot()) AS horizon),
+    ", edge AS MATERIALIZED (SELECT ",
+    horizon!(),
+    " AS horizon),
     next AS MATERIALIZED (
         SELECT c.* FROM edge CROSS JOIN search_progress p CROSS JOIN LATERAL (
             SELECT c.xid, c.id, c.kind, c.message_id FROM changes c
