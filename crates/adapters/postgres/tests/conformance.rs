@@ -24,8 +24,7 @@ use alivio_kernel::{
 };
 use alivio_messages::testing::change_log;
 use alivio_messages::{
-    Anchor, Appended, ClientMessageId, GrantedLog, Header, HistoryQuery, Mark, MessageLog, MessageSent,
-    NewEntry, Pass,
+    Anchor, Appended, ClientMessageId, GrantedLog, Header, HistoryQuery, Mark, MessageLog, NewEntry, Pass,
 };
 use alivio_postgres::{Database, DatabaseOptions, GroupCommit};
 use alivio_testkit::conformance::{broadcasts, data_key_store, outbox_store};
@@ -104,15 +103,13 @@ fn at() -> DateTime<Utc> {
 /// A message of no words.
 fn entry(conversation: ConversationId, sender: UserId, at: DateTime<Utc>) -> NewEntry {
     let id = MessageId::generate(&SystemIds);
-    let sent =
-        MessageSent { conversation_id: conversation, message_id: id, sender_id: sender, seq: 0, quiet: None };
     let name = ClientMessageId::parse(&id.to_string()).unwrap();
     NewEntry {
         header: Header::new(id, conversation, sender, name, at),
         content: Some(Sealed::from_bytes(vec![1])),
         payload: None,
         fingerprint: [0; 16],
-        event: Event::new(&SystemIds, at, &sent),
+        event: None,
         flag: None,
         files: Vec::new(),
     }

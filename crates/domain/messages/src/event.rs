@@ -2,20 +2,20 @@ use alivio_kernel::DomainEvent;
 use alivio_kernel::ids::{ConversationId, MessageId, ReportId, ScheduledMessageId, UserId};
 use serde::{Deserialize, Serialize};
 
-/// A message was sent.
+/// A message was sent while it was closed: it disturbs nobody.
+///
+/// Of other messages there is no event: whoever is to see each of them follows the changes of the log, as the index of
+/// words does, which costs a message nothing.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct MessageSent {
+pub struct MessageOutsideHours {
     /// Where.
     pub conversation_id: ConversationId,
     /// The message.
     pub message_id: MessageId,
     /// By whom.
     pub sender_id: UserId,
-    /// Its place in the log. Known only to the store, which fills it in.
-    pub seq: i64,
-    /// Why it disturbs nobody, if it was written while it was closed. Whoever notifies people passes it over.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub quiet: Option<Quiet>,
+    /// What becomes of it.
+    pub quiet: Quiet,
 }
 
 /// What becomes of a message that was taken while it was closed.
@@ -28,8 +28,8 @@ pub enum Quiet {
     Answered,
 }
 
-impl DomainEvent for MessageSent {
-    const KIND: &'static str = "messages.message_sent";
+impl DomainEvent for MessageOutsideHours {
+    const KIND: &'static str = "messages.message_outside_hours";
 }
 
 /// The time has come to send a message that was put off. A timer: it is stored when the message is put off.

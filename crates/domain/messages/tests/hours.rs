@@ -8,9 +8,9 @@ use alivio_kernel::sealing::PlainSealer;
 use alivio_kernel::{DomainError, ErrorKind, ManualClock, Role};
 use alivio_messages::testing::mocked;
 use alivio_messages::{
-    Admission, Appended, ClientMessageId, ClosedHours, Content, Error, Hours, MessageSent, MessageType,
-    Messages, MessagesPorts, MockCorrespondents, MockLiveFeed, MockMessageLog, MockRooms, Position, Quiet,
-    SystemEvent,
+    Admission, Appended, ClientMessageId, ClosedHours, Content, Error, Hours, MessageOutsideHours,
+    MessageType, Messages, MessagesPorts, MockCorrespondents, MockLiveFeed, MockMessageLog, MockRooms,
+    Position, Quiet, SystemEvent,
 };
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
@@ -141,7 +141,14 @@ async fn what_is_taken_quietly_says_so_to_those_who_react() {
         listens(&mut desk.live);
         desk.open().send(&caller(), conversation(), draft("Hola")).await.unwrap();
         let entries = entries.lock().unwrap();
-        assert_eq!(entries[0].event.read::<MessageSent>().unwrap().quiet, Some(quiet));
+        let entry = &entries[0];
+        let event = entry.event.as_ref().unwrap();
+        let (conversation_id, message_id, sender_id) = (entry.conversation_id, entry.id, entry.sender_id);
+        assert_eq!(
+            event.read::<MessageOutsideHours>().unwrap(),
+            MessageOutsideHours { conversation_id, message_id, sender_id, quiet }
+        );
+        assert_eq!(event.at, entry.created_at);
     }
 }
 

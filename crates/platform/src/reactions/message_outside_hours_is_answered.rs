@@ -1,6 +1,6 @@
 use alivio_conversations::Hours;
 use alivio_kernel::{BoxError, DomainEvent, Event};
-use alivio_messages::{MessageSent, Quiet, SystemEvent};
+use alivio_messages::{MessageOutsideHours, Quiet, SystemEvent};
 use alivio_outbox::Reaction;
 use async_trait::async_trait;
 
@@ -21,12 +21,12 @@ impl React {
 #[async_trait]
 impl Reaction for React {
     fn kind(&self) -> &'static str {
-        MessageSent::KIND
+        MessageOutsideHours::KIND
     }
 
     async fn react(&self, event: &Event) -> Result<(), BoxError> {
-        let sent: MessageSent = event.read()?;
-        if sent.quiet != Some(Quiet::Answered) {
+        let sent: MessageOutsideHours = event.read()?;
+        if sent.quiet != Quiet::Answered {
             return Ok(());
         }
         let Some(closed) = self.hours.at(sent.conversation_id, event.at).await? else { return Ok(()) };

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use alivio_kernel::ids::{ConversationId, UserId, Uuid};
-use alivio_kernel::{BoxError, Sealed};
+use alivio_kernel::{BoxError, Event, Sealed};
 use alivio_messages::{Appended, Error, NewEntry, NewFlag, StoredMessage};
 use alivio_metrics::{Appending, messages as metrics};
 use chrono::{DateTime, Utc};
@@ -35,28 +35,33 @@ const DEADLINE: Duration = Duration::from_secs(10);
 macro_rules! append {
     () => {
         "SELECT ord, outcome, message_id, seq, ref_number, members_version, expires_at
-        FROM append_messages($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20,
-            $21, $22)"
+        FROM append_messages($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)"
     };
 }
 
 const APPEND: &str = append!();
 
-// What is found in a message is stored with it, for those who moderate, and so is which files it holds.
+// What is found in a message is stored with it, for those who moderate; so is which files it holds, and what it sets off.
 const APPEND_WITH_MORE: &str = concat!(
     "WITH appended AS MATERIALIZED (",
     append!(),
     "), flagged AS (
         INSERT INTO message_reports (id, kind, conversation_id, message_id, sender_id, findings, created_at, updated_at)
         SELECT f.id, 'flag', f.conversation_id, a.message_id, f.sender_id, f.findings, f.at, f.at
-        FROM jsonb_to_recordset($23) AS f
+        FROM jsonb_to_recordset($20) AS f
             (ord bigint, id uuid, conversation_id uuid, sender_id uuid, findings jsonb, at timestamptz)
         JOIN appended a ON a.ord = f.ord AND a.outcome = 'stored'
     ), shared AS (
         INSERT INTO file_shares (file_id, message_id, conversation_id, seq)
         SELECT f.file_id, a.message_id, f.conversation_id, a.seq
-        FROM jsonb_to_recordset($24) AS f (ord bigint, file_id uuid, conversation_id uuid)
+        FROM jsonb_to_recordset($21) AS f (ord bigint, file_id uuid, conversation_id uuid)
         JOIN appended a ON a.ord = f.ord AND a.outcome = 'stored'
+    ), published AS (
+        INSERT INTO outbox (id, kind, payload, at, due_at)
+        SELECT e.id, e.kind, e.payload, e.at, e.due_at
+        FROM jsonb_to_recordset($22) AS e
+            (ord bigint, id uuid, kind text, payload jsonb, at timestamptz, due_at timestamptz)
+        JOIN appended a ON a.ord = e.ord AND a.outcome = 'stored'
     )
     SELECT ord, outcome, message_id, seq, ref_number, members_version, expires_at FROM appended"
 );
@@ -232,8 +237,10 @@ pub(super) async fn offer(
     fn column<'a, T>(group: &[&'a NewEntry], of: impl Fn(&'a NewEntry) -> T) -> Vec<T> {
         group.iter().map(|entry| of(entry)).collect()
     }
-    // Mostly nothing is found, and nothing is held: who asks for less is answered sooner.
-    let has_more = group.iter().any(|entry| entry.flag.is_some() || !entry.files.is_empty());
+    // Mostly there is nothing besides: who asks for less is answered sooner.
+    let has_more =
+        |entry: &&NewEntry| entry.flag.is_some() || !entry.files.is_empty() || entry.event.is_some();
+    let has_more = group.iter().any(has_more);
     let query = diesel::sql_query(if has_more { APPEND_WITH_MORE } else { APPEND })
         .bind::<Array<SqlUuid>, _>(column(group, |e| e.id.uuid()))
         .bind::<Array<SqlUuid>, _>(column(group, |e| e.conversation_id.uuid()))
@@ -244,9 +251,6 @@ pub(super) async fn offer(
         .bind::<Array<Text>, _>(column(group, |e| e.client_message_id.as_str()))
         .bind::<Array<Bytea>, _>(column(group, |e| e.fingerprint.as_slice()))
         .bind::<Array<Timestamptz>, _>(column(group, |e| e.created_at))
-        .bind::<Array<SqlUuid>, _>(column(group, |e| e.event.id.uuid()))
-        .bind::<Array<Text>, _>(column(group, |e| e.event.kind.as_ref()))
-        .bind::<Array<Jsonb>, _>(column(group, |e| &e.event.payload))
         .bind::<Array<Nullable<SqlUuid>>, _>(column(group, |e| e.reply_to.map(|id| id.uuid())))
         .bind::<Array<Nullable<SqlUuid>>, _>(column(group, |e| e.forwarded_from.map(|id| id.uuid())))
         .bind::<Array<Nullable<SqlUuid>>, _>(column(group, |e| e.corrects.map(|id| id.uuid())))
@@ -258,7 +262,10 @@ pub(super) async fn offer(
         .bind::<Array<Nullable<Bytea>>, _>(column(group, |e| e.payload.as_ref().map(Sealed::as_bytes)))
         .bind::<Array<Nullable<Timestamptz>>, _>(column(group, |e| e.client_sent_at));
     if has_more {
-        let query = query.bind::<Jsonb, _>(flags(group)).bind::<Jsonb, _>(shares(group));
+        let query = query
+            .bind::<Jsonb, _>(flags(group))
+            .bind::<Jsonb, _>(shares(group))
+            .bind::<Jsonb, _>(events(group));
         return prepared(query).load(connection).await;
     }
     prepared(query).load(connection).await
@@ -284,6 +291,16 @@ fn shares(group: &[&NewEntry]) -> Value {
         entry.files.iter().map(share).collect::<Vec<_>>()
     };
     (1..).zip(group).flat_map(share).collect()
+}
+
+/// The events of `group`, each with the place of its entry.
+fn events(group: &[&NewEntry]) -> Value {
+    let event = |(ord, entry): (i64, &&NewEntry)| {
+        let Event { id, kind, payload, at, due } = entry.event.as_ref()?;
+        let due_at = due.unwrap_or(*at);
+        Some(json!({"ord": ord, "id": id, "kind": kind, "payload": payload, "at": at, "due_at": due_at}))
+    };
+    (1..).zip(group).filter_map(event).collect()
 }
 
 /// What was found, as it is stored: `[[kind, rule], …]`.

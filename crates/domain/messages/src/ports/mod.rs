@@ -39,8 +39,8 @@ pub struct NewEntry {
     pub payload: Option<Sealed>,
     /// Keyed digest of all that the client sent, to tell a retry from another message.
     pub fingerprint: [u8; 16],
-    /// [`MessageSent`](crate::MessageSent); the store sets its `seq`.
-    pub event: Event,
+    /// [`MessageOutsideHours`](crate::MessageOutsideHours), if it is: stored together with the message, or not at all.
+    pub event: Option<Event>,
     /// For those who moderate, if something was found in it.
     pub flag: Option<NewFlag>,
     /// The files that it holds: whoever can read it can read them.

@@ -12,9 +12,8 @@ use super::{Messages, Sent};
 use crate::screening::{Verdict, screen};
 use crate::{
     Aftermath, Anchor, Change, Content, Correction, CorrectionReason, Deletion, Draft, Edit, Emoji, Error,
-    Expired, Found, Header, Mark, Marks, Message, MessageChanged, MessageDeleted, MessageEdited, MessageSent,
-    Moved, NewEntry, PURGE_GRACE, React, Receipt, RevisedPage, RevisedQuery, Room, Spot, StoredMessage,
-    TakenBackBy,
+    Expired, Found, Header, Mark, Marks, Message, MessageChanged, MessageDeleted, MessageEdited, Moved,
+    NewEntry, PURGE_GRACE, React, Receipt, RevisedPage, RevisedQuery, Room, Spot, StoredMessage, TakenBackBy,
 };
 
 /// Messages that are taken back or destroyed at once.
@@ -194,13 +193,6 @@ impl Messages {
         let (message, conversation) = (found.id, found.conversation_id);
         let Admitted { quiet, warnings, flag, .. } = admitted;
         let header = self.header(caller.user_id, conversation, &draft, now)?;
-        let sent = MessageSent {
-            conversation_id: conversation,
-            message_id: header.id,
-            sender_id: caller.user_id,
-            seq: 0,
-            quiet,
-        };
         let content = self.seal_words(&header, draft.content.as_ref()).await?;
         let header = Header { key_id: content.as_ref().and_then(Sealed::key_id), ..header };
         let reason = match &reason {
@@ -217,7 +209,7 @@ impl Messages {
                 content,
                 payload: None,
                 fingerprint: self.fingerprint(conversation, &draft)?,
-                event: Event::new(&*p.ids, now, &sent),
+                event: self.outside_hours(&header, quiet),
                 flag,
                 files: Vec::new(),
             },

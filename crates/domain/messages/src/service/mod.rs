@@ -26,8 +26,9 @@ use crate::screening::{Finding, ScreeningPolicy};
 use crate::{
     Aftermath, Anchor, Appended, Attachments, Automation, ChangeLog, ChangePolicy, ClientMessageId, Content,
     Correspondents, Draft, DraftStore, Error, GrantedLog, Header, HistoryQuery, Hours, LiveFeed, Mark, Marks,
-    MarksMoved, Message, MessageChanges, MessageLog, MessageReader, MessageSent, MessageType, Moved,
-    NewEntry, Pace, Pass, Payload, Position, Rooms, ScheduledStore, Source, StoredMessage, SystemEvent,
+    MarksMoved, Message, MessageChanges, MessageLog, MessageOutsideHours, MessageReader, MessageType, Moved,
+    NewEntry, Pace, Pass, Payload, Position, Quiet, Rooms, ScheduledStore, Source, StoredMessage,
+    SystemEvent,
 };
 use sending::{Admitted, is_before_the_log};
 
@@ -238,13 +239,6 @@ impl Messages {
         let p = &self.ports;
         let Admitted { quiet, warnings, flag, .. } = admitted;
         let header = self.header(sender, conversation, draft, now)?;
-        let sent = MessageSent {
-            conversation_id: conversation,
-            message_id: header.id,
-            sender_id: sender,
-            seq: 0,
-            quiet,
-        };
         // A stranger must not make a key for a conversation that is not theirs, or is none.
         if !p.sealer.has_key(Scope::Conversation(conversation)).await? {
             self.position_of(sender, conversation).await?;
@@ -260,12 +254,23 @@ impl Messages {
             content: sealed,
             payload: sealed_payload,
             fingerprint,
-            event: Event::new(&*p.ids, now, &sent),
+            event: self.outside_hours(&header, quiet),
             flag,
             files: draft.attachments.clone(),
         };
         let appended = p.log.append(entry).await?;
         self.appended(sender, appended, header, (draft.content.clone(), payload), warnings).await
+    }
+
+    /// What is said of a message that disturbs nobody.
+    fn outside_hours(&self, header: &Header, quiet: Option<Quiet>) -> Option<Event> {
+        let event = MessageOutsideHours {
+            conversation_id: header.conversation_id,
+            message_id: header.id,
+            sender_id: header.sender_id,
+            quiet: quiet?,
+        };
+        Some(Event::new(&*self.ports.ids, header.created_at, &event))
     }
 
     /// What is known of a message before it is in the log.

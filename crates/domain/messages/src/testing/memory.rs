@@ -7,7 +7,6 @@ use alivio_kernel::ids::{ConversationId, MessageId, ReportId, UserId};
 use alivio_kernel::{Event, SystemIds};
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
-use serde_json::json;
 
 use super::{Fixture, World};
 use crate::{
@@ -131,9 +130,7 @@ impl MessageLog for Memory {
         }
         *numbers += 1;
         let (seq, number) = (conversation.last_seq() + 1, *numbers);
-        let mut event = entry.event.clone();
-        event.payload["seq"] = json!(seq);
-        events.push(event);
+        events.extend(entry.event.clone());
         flags.extend(entry.flag.as_ref().map(|flag| (flag.id, entry.id)));
         conversation.entries.push((super::message_log::as_stored(&entry, seq, number), entry.fingerprint));
         let expires_at = entry.expires_at;

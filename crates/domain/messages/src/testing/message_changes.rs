@@ -18,8 +18,8 @@ use super::ChangesFixture;
 use crate::screening::{Finding, FindingKind};
 use crate::{
     Aftermath, Anchor, Appended, ClientMessageId, Correction, Current, Deletion, Edit, Emoji, Error, Header,
-    MAX_EMOJI, Mark, MessageChanges, MessageDeleted, MessageEdited, MessageLog, MessageSent, NewEntry,
-    NewFlag, React, RevisedPage, RevisedQuery, Spot, StoredMessage,
+    MAX_EMOJI, Mark, MessageChanges, MessageDeleted, MessageEdited, MessageLog, MessageOutsideHours,
+    NewEntry, NewFlag, Quiet, React, RevisedPage, RevisedQuery, Spot, StoredMessage,
 };
 
 /// Tests your [`MessageChanges`]: one `#[tokio::test]` for every case in [`testing::message_changes`].
@@ -157,7 +157,7 @@ pub async fn parallel_corrections_make_one_chain(fixture: ChangesFixture) {
         assert_eq!(next.corrects, Some(message.id));
         message = next;
     }
-    assert_eq!(room.events_of(MessageSent::KIND).await, 3);
+    assert_eq!(room.events_of(MessageOutsideHours::KIND).await, 3);
     assert_eq!(room.says(0).await.seq, 4);
     let reason = room.changes.wordings(room.at_seq(1).await.id).await.unwrap().correction_reason;
     assert_eq!(reason, Some(Sealed::from_bytes(vec![9])));
@@ -787,19 +787,18 @@ impl Room {
     fn entry(&self, who: usize) -> NewEntry {
         let id = MessageId::generate(&SystemIds);
         let name = ClientMessageId::parse(&id.to_string()).unwrap();
-        let sent = MessageSent {
+        let event = MessageOutsideHours {
             conversation_id: self.conversation,
             message_id: id,
             sender_id: self.members[who],
-            seq: 0,
-            quiet: None,
+            quiet: Quiet::Waits,
         };
         NewEntry {
             header: Header::new(id, self.conversation, self.members[who], name, at(0)),
             content: Some(wording(1)),
             payload: None,
             fingerprint: [1; 16],
-            event: Event::new(&SystemIds, at(0), &sent),
+            event: Some(Event::new(&SystemIds, at(0), &event)),
             flag: None,
             files: Vec::new(),
         }

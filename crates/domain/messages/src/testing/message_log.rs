@@ -20,8 +20,8 @@ use alivio_kernel::testing::together;
 use super::{Fixture, World};
 use crate::screening::{Finding, FindingKind};
 use crate::{
-    Anchor, Appended, ClientMessageId, Digest, Header, HistoryQuery, Mark, Marks, MessageLog, MessageSent,
-    Moved, NewEntry, NewFlag, Position, Priority, StoredMessage,
+    Anchor, Appended, ClientMessageId, Digest, Header, HistoryQuery, Mark, Marks, MessageLog,
+    MessageOutsideHours, Moved, NewEntry, NewFlag, Position, Priority, Quiet, StoredMessage,
 };
 
 /// Tests your [`MessageLog`]: one `#[tokio::test]` for every case in [`testing::message_log`].
@@ -61,7 +61,7 @@ macro_rules! message_log_conformance {
                 someone_added_later_sees_nothing_from_before
                 someone_who_comes_back_reads_from_then_on
                 the_members_version_moves_with_the_membership
-                the_event_is_stored_once_with_the_right_seq
+                the_event_is_stored_once_with_its_entry
                 what_is_not_appended_stores_no_event
                 a_flag_is_stored_with_its_message_and_not_without
                 what_was_sent_is_known_by_its_name
@@ -551,29 +551,24 @@ pub async fn the_members_version_moves_with_the_membership(fixture: Fixture) {
 
 // Events
 
-/// The event is stored together with the entry; the store sets its `seq` and nothing else.
-pub async fn the_event_is_stored_once_with_the_right_seq(fixture: Fixture) {
+/// An entry's event is stored together with it, as it is; an entry without one stores none.
+pub async fn the_event_is_stored_once_with_its_entry(fixture: Fixture) {
     let room = Room::of(fixture, 2).await;
-    let entries: Vec<_> = (0..20).map(|n| room.entry_by(n % 2)).collect();
-    let said = together(entries.iter().map(|entry| stored(&*room.log, entry.clone()))).await;
-    let events = room.sent_events().await;
-    assert_eq!(events.len(), 20);
-    for (entry, said) in entries.iter().zip(said) {
-        let [event] = &*events.iter().filter(|e| e.id == entry.event.id).collect::<Vec<_>>() else {
-            panic!("not stored once")
-        };
-        assert_eq!(event.at, entry.event.at);
-        assert_eq!(
-            event.read::<MessageSent>().unwrap(),
-            MessageSent {
-                conversation_id: said.conversation_id,
-                message_id: said.id,
-                sender_id: said.sender_id,
-                seq: said.seq,
-                quiet: None,
-            }
-        );
-    }
+    let entries: Vec<_> = (0..20)
+        .map(|n| room.entry_by(n % 2))
+        .map(
+            |entry| {
+                if entry.sender_id == room.members[0] { entry } else { NewEntry { event: None, ..entry } }
+            },
+        )
+        .collect();
+    together(entries.iter().map(|entry| stored(&*room.log, entry.clone()))).await;
+    let mut events = room.sent_events().await;
+    let mut expected: Vec<_> = entries.into_iter().filter_map(|entry| entry.event).collect();
+    events.sort_unstable_by_key(|event| event.id);
+    expected.sort_unstable_by_key(|event| event.id);
+    assert_eq!(expected.len(), 10);
+    assert_eq!(events, expected);
 }
 
 /// Together, or nothing.
@@ -590,7 +585,7 @@ pub async fn what_is_not_appended_stores_no_event(fixture: Fixture) {
     assert_eq!(append(room.entry_by(0)).await, Appended::Closed);
 
     let events = room.sent_events().await;
-    assert_eq!(events.iter().map(|e| e.id).collect::<Vec<_>>(), [first.event.id]);
+    assert_eq!(events.iter().map(|e| e.id).collect::<Vec<_>>(), [first.event.unwrap().id]);
 }
 
 /// With its message, once; with nothing else.
@@ -1051,7 +1046,7 @@ impl Room {
 
     async fn sent_events(&self) -> Vec<Event> {
         let mut events = self.world.events().await;
-        events.retain(|event| event.kind == MessageSent::KIND);
+        events.retain(|event| event.kind == MessageOutsideHours::KIND);
         events
     }
 }
@@ -1067,15 +1062,19 @@ fn size(n: i64) -> PageSize {
 /// A message with a name of its own.
 pub(super) fn entry(conversation: ConversationId, sender: UserId) -> NewEntry {
     let id = MessageId::generate(&SystemIds);
-    let sent =
-        MessageSent { conversation_id: conversation, message_id: id, sender_id: sender, seq: 0, quiet: None };
+    let event = MessageOutsideHours {
+        conversation_id: conversation,
+        message_id: id,
+        sender_id: sender,
+        quiet: Quiet::Waits,
+    };
     let name = ClientMessageId::parse(&SystemIds.uuid().to_string()).unwrap();
     NewEntry {
         header: Header::new(id, conversation, sender, name, at()),
         content: Some(Sealed::from_bytes(id.uuid().as_bytes().to_vec())),
         payload: None,
         fingerprint: [7; 16],
-        event: Event::new(&SystemIds, at(), &sent),
+        event: Some(Event::new(&SystemIds, at(), &event)),
         flag: None,
         files: Vec::new(),
     }
