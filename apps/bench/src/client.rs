@@ -12,6 +12,7 @@ use tokio::time::timeout;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::http::HeaderValue;
+use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{self, Message, Utf8Bytes};
 
 use crate::progress;
@@ -40,6 +41,8 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 pub(crate) const RESUME: &str = "resume";
 /// The close code for those who read too slowly.
 const TOO_SLOW: u16 = 4008;
+/// What a socket reads at once, in bytes. The library's own 128 KiB are cleared before each read.
+const READ_BUFFER: usize = 16 * 1024;
 /// How many sockets are being opened at a time.
 pub(crate) const CONNECTING: usize = 32;
 
@@ -187,7 +190,8 @@ impl Clinic {
         request.headers_mut().insert("Authorization", bearer);
         let stream = TcpStream::connect(authority).await?;
         stream.set_nodelay(true)?;
-        let (stream, _) = tokio_tungstenite::client_async(request, stream).await?;
+        let small = WebSocketConfig::default().read_buffer_size(READ_BUFFER);
+        let (stream, _) = tokio_tungstenite::client_async_with_config(request, stream, Some(small)).await?;
         Ok(Socket { stream })
     }
 

@@ -58,18 +58,23 @@ async fn live_session(request: &HttpRequest) -> Result<LiveSession> {
 }
 
 /// What [`authenticated`] found before.
-struct Authenticated(LiveSession);
+struct Authenticated {
+    token: String,
+    live: LiveSession,
+}
 
 /// Whose token it is that came with a request: verified once, however many want to know.
 pub(crate) async fn authenticated(
     request: &HttpRequest,
     token: &str,
 ) -> std::result::Result<LiveSession, alivio_accounts::Error> {
-    if let Some(Authenticated(live)) = request.extensions().get() {
-        return Ok(*live);
+    if let Some(before) = request.extensions().get::<Authenticated>()
+        && before.token == token
+    {
+        return Ok(before.live);
     }
     let live = State::of(request).platform.accounts.authenticate_any(token).await?;
-    request.extensions_mut().insert(Authenticated(live));
+    request.extensions_mut().insert(Authenticated { token: token.to_owned(), live });
     Ok(live)
 }
 

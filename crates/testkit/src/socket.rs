@@ -19,12 +19,16 @@ use tokio::time::timeout;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::http::{HeaderMap, HeaderName, HeaderValue};
+use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::protocol::frame::Frame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 use tokio_tungstenite::tungstenite::{Bytes, Error, Message};
 
 use crate::contract;
 use crate::server::PATIENCE;
+
+/// What a socket reads at once, in bytes. The library's own 128 KiB are cleared before each read.
+const READ_BUFFER: usize = 16 * 1024;
 
 /// How to ask for a WebSocket.
 #[derive(Debug, Clone)]
@@ -96,7 +100,8 @@ impl Connect {
         }
         let stream = socket.connect(authority.parse().expect("an address")).await?;
         stream.set_nodelay(true)?;
-        let handshake = tokio_tungstenite::client_async(request, stream);
+        let small = WebSocketConfig::default().read_buffer_size(READ_BUFFER);
+        let handshake = tokio_tungstenite::client_async_with_config(request, stream, Some(small));
         let (stream, response) =
             timeout(PATIENCE, handshake).await.map_err(|_| Refused::nobody_there())??;
         Ok((stream, response.headers().clone()))

@@ -32,9 +32,7 @@ use super::s0;
 use crate::extract::parse_json;
 use crate::messages::{MessageTypeBody, NewMessage, attachments};
 use crate::problem::{Problem, ProblemDetails, Result, invalid};
-use crate::realtime::{
-    Act, Answer, Credential, Refusal, Request, Words, check_origin, connect, credential, open,
-};
+use crate::realtime::{Act, Answer, Refusal, Request, Words, check_origin, connect, open, whose};
 use crate::state::State;
 
 /// Messages per `mark_read`.
@@ -48,11 +46,7 @@ pub(super) async fn open_chat(
     conversation: web::Path<Uuid>,
 ) -> Result<HttpResponse> {
     check_origin(&request, &state.config)?;
-    let accounts = &state.platform.accounts;
-    let live = match credential(&request, "token")? {
-        Credential::Token(token) => accounts.authenticate(&token).await?,
-        Credential::Ticket(ticket) => accounts.redeem_ticket(&ticket).await?,
-    };
+    let live = whose(&request, "token").await?;
     let conversation = ConversationId::from(conversation.into_inner());
     let dialect = Dialect::of(request.query_string())?;
     let (mut session, inbox) = connect(&state, live.caller)?;

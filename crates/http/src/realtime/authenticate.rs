@@ -3,17 +3,18 @@
 use actix_web::HttpRequest;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{HOST, ORIGIN, SEC_WEBSOCKET_PROTOCOL};
+use alivio_accounts::LiveSession;
 
-use crate::extract::bearer;
+use crate::extract::{authenticated, bearer};
 use crate::problem::{Problem, Result};
-use crate::state::HttpConfig;
+use crate::state::{HttpConfig, State};
 
 /// The subprotocol we speak.
 pub(super) const PROTOCOL: &str = "alivio.v1";
 
 /// What someone presents at the door.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Credential {
+enum Credential {
     /// An access token.
     Token(String),
     /// A ticket.
@@ -32,7 +33,7 @@ impl Credential {
 }
 
 /// Header first, then subprotocol, then the query parameter `parameter`.
-pub(crate) fn credential(request: &HttpRequest, parameter: &str) -> Result<Credential> {
+fn credential(request: &HttpRequest, parameter: &str) -> Result<Credential> {
     if let Some(token) = bearer(request.headers()) {
         return Ok(Credential::Token(token.to_owned()));
     }
@@ -55,6 +56,14 @@ pub(crate) fn credential(request: &HttpRequest, parameter: &str) -> Result<Crede
         Some(credential) => Ok(credential),
         None => Err(Problem::unauthenticated()),
     }
+}
+
+/// Whose socket it is to be, by what a header presents or the query parameter `parameter`.
+pub(crate) async fn whose(request: &HttpRequest, parameter: &str) -> Result<LiveSession> {
+    Ok(match credential(request, parameter)? {
+        Credential::Token(token) => authenticated(request, &token).await?.full()?,
+        Credential::Ticket(ticket) => State::of(request).platform.accounts.redeem_ticket(&ticket).await?,
+    })
 }
 
 /// Refuses web pages of other origins. Programs that are not browsers send no `Origin`, and cannot be

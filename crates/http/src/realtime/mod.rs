@@ -20,7 +20,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 pub(crate) use answers::Answer;
-pub(crate) use authenticate::{Credential, check_origin, credential};
+pub(crate) use authenticate::{check_origin, whose};
 pub(crate) use document::document;
 pub(crate) use socket::{Act, Command, Listen, Refusal, Request, Words, open};
 
@@ -128,10 +128,7 @@ async fn open_socket(
     state: web::Data<State>,
 ) -> Result<HttpResponse> {
     check_origin(&request, &state.config)?;
-    let live = match credential(&request, "ticket")? {
-        Credential::Token(token) => state.platform.accounts.authenticate(&token).await?,
-        Credential::Ticket(ticket) => state.platform.accounts.redeem_ticket(&ticket).await?,
-    };
+    let live = whose(&request, "ticket").await?;
     let device = connect(&state, live.caller)?;
     open(&request, body, &state, device, live.expires_at, canonical::Canonical)
 }
