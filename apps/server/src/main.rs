@@ -68,7 +68,17 @@ enum Command {
 
 fn main() -> ExitCode {
     // Before anything else: a child that works on untrusted content has neither threads nor memory to spare.
-    alivio_media::run_if_child().unwrap_or_else(start)
+    alivio_media::run_if_child().unwrap_or_else(|| {
+        keep_to_small_pages();
+        start()
+    })
+}
+
+/// A socket's buffers are mostly empty. In pages of 2 MiB, which the allocator asks for, the empty part takes memory too:
+/// measured with 10,000 idle sockets, 26 KiB for each instead of 18. Where it cannot be had nothing but that is lost.
+fn keep_to_small_pages() {
+    #[cfg(target_os = "linux")]
+    rustix::thread::disable_transparent_huge_pages(true).ok();
 }
 
 #[tokio::main]

@@ -238,10 +238,20 @@ impl TestServer {
     /// If it does not run.
     #[must_use]
     pub fn memory(&self) -> u64 {
-        let status = std::fs::read_to_string(self.process_file("status")).expect("the process's status");
-        let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-        let kibibytes = resident.and_then(|size| size.trim().strip_suffix(" kB")?.parse::<u64>().ok());
+        let resident = self.status("VmRSS");
+        let kibibytes = resident.and_then(|size| size.strip_suffix(" kB")?.parse::<u64>().ok());
         kibibytes.expect("its resident memory") * 1024
+    }
+
+    /// What the kernel says of the process under `name`.
+    ///
+    /// # Panics
+    /// If it does not run.
+    #[must_use]
+    pub fn status(&self, name: &str) -> Option<String> {
+        let status = std::fs::read_to_string(self.process_file("status")).expect("the process's status");
+        let said = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+        said.map(|said| said.trim().to_owned())
     }
 
     /// How many files and connections it has open.

@@ -99,3 +99,11 @@ async fn whoever_waits_too_long_is_told_when_to_come_back_and_others_are_served(
     connection.abort();
     looking.abort();
 }
+
+/// Pages of 2 MiB would fill up the mostly empty buffers of ten thousand sockets.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn an_idle_socket_takes_no_more_memory_than_it_fills() {
+    let world = World::new().await;
+    assert_eq!(world.server.status("THP_enabled").as_deref(), Some("0"));
+}
