@@ -1,5 +1,4 @@
 //! Tests that need what a machine may not have.
-#![allow(clippy::panic, reason = "a test library: a failure is a failed test")]
 
 use std::io::Write;
 

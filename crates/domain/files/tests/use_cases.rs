@@ -220,7 +220,8 @@ async fn what_is_damaged_in_the_store_is_never_given() {
 async fn an_upload_that_is_whole_becomes_a_file_when_it_is_asked_for() {
     let content = document(700);
     let mut desk = Desk::new();
-    let (upload, segments): (Arc<Mutex<Option<Upload>>>, Arc<Mutex<Vec<SegmentRow>>>) = Default::default();
+    let upload: Arc<Mutex<Option<Upload>>> = Arc::default();
+    let segments: Arc<Mutex<Vec<SegmentRow>>> = Arc::default();
     desk.uploads = allowed();
     let begun = Arc::clone(&upload);
     desk.uploads.expect_begin().returning(move |new, _, _| {
