@@ -61,7 +61,7 @@ use document::{Base, Document};
 use problem::Problem;
 
 /// What pages of other origins may read of an answer's headers.
-const EXPOSED: [&str; 17] = [
+const EXPOSED: [&str; 18] = [
     "x-request-id",
     "retry-after",
     "ratelimit-limit",
@@ -79,6 +79,7 @@ const EXPOSED: [&str; 17] = [
     "upload-expires",
     "upload-length",
     "upload-offset",
+    "x-file-status",
 ];
 
 /// The largest request body.

@@ -17,5 +17,6 @@ pub use labels::{
 };
 pub use measure::{Group, Handle, Kind, LookedUp, Measure, Measured, Names};
 pub use table::{
-    Build, GROUPS, Request, database, http, installation, messages, outbox, process, redis, search, sockets,
+    Build, GROUPS, Request, database, files, http, installation, messages, outbox, process, redis, search,
+    sockets,
 };

@@ -115,6 +115,13 @@ groups! {
             "How long ago that happened which the index of words shows next; of the whole installation.";
     }
 
+    /// Bytes of files on their way.
+    files "Files" {
+        RECEIVED: Measure<Counter> = "alivio_files_received_bytes_total",
+            "Bytes of uploads that came, of those that were refused, too.";
+        SENT: Measure<Counter> = "alivio_files_sent_bytes_total", "Bytes of files and of their pictures that were sent.";
+    }
+
     /// The way to PostgreSQL.
     database "Database" {
         UP: Measure<Gauge> = "alivio_database_up",

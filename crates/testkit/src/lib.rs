@@ -10,6 +10,7 @@
 //! | [`actor`], [`socket`] | someone signed in, over HTTP and WebSocket |
 //! | [`history`] | actors whose doings are written down, for the checker |
 //! | [`proxy`] | a way to something, on which things get lost |
+//! | [`skipping`] | what is said of tests that a machine cannot run |
 //! | [`contract`] | what the document says of the socket's frames; every frame that arrives is held against it |
 //! | [`conformance`] | suites for the ports that no domain owns |
 
@@ -24,4 +25,5 @@ pub mod proxy;
 pub mod redis;
 pub mod s3;
 pub mod server;
+pub mod skipping;
 pub mod socket;

@@ -10,6 +10,8 @@ use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use crate::skipping::skip;
+
 /// The process of a service, while it runs. Dropping it kills the process.
 #[derive(Debug, Default)]
 pub(crate) struct Process(Mutex<Option<Child>>);
@@ -72,11 +74,7 @@ pub(crate) fn is_there(program: &str) -> bool {
     if Command::new(program).arg("--version").stdout(Stdio::null()).status().is_ok() {
         return true;
     }
-    assert!(std::env::var_os("ALIVIO_TESTS_MUST_NOT_SKIP").is_none(), "there is no {program}");
-    #[expect(clippy::print_stderr, reason = "a test that did not run must say so")]
-    {
-        eprintln!("SKIPPED: there is no {program} on this machine");
-    }
+    skip(&format!("there is no {program} on this machine"));
     false
 }
 

@@ -13,6 +13,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use reqwest::{Client, Response, StatusCode};
 
+use crate::skipping::skip;
+
 /// It says where it is, and ends with whoever reads that. As it comes, it says of every upload that it began in 2010; of the
 /// uploads of this server, that is when the server began.
 const SERVER: &str = "
@@ -45,13 +47,7 @@ impl Server {
     fn start() -> Option<Self> {
         let found = Command::new("python3").args(["-c", "import moto.server"]).stderr(Stdio::null()).status();
         if !found.is_ok_and(|status| status.success()) {
-            assert!(std::env::var_os("ALIVIO_TESTS_MUST_NOT_SKIP").is_none(), "python3 has no moto");
-            #[expect(clippy::print_stderr, reason = "a test that did not run must say so")]
-            {
-                eprintln!(
-                    "SKIPPED: python3 has no moto on this machine (pip install 'moto[s3]' flask flask-cors)"
-                );
-            }
+            skip("python3 has no moto on this machine (pip install 'moto[s3]' flask flask-cors)");
             return None;
         }
         let mut process = Command::new("python3")

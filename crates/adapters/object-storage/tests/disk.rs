@@ -143,8 +143,8 @@ async fn a_full_disk_is_told_and_nothing_is_left_of_it() {
         .arg(folder.path())
         .status();
     if !mounted.is_ok_and(|status| status.success()) {
-        eprintln!(
-            "SKIPPED: no file system can be mounted here; a_limit_of_size_is_a_full_disk_too has run instead"
+        alivio_testkit::skipping::say(
+            "no file system can be mounted here; a_limit_of_size_is_a_full_disk_too has run instead",
         );
         return;
     }

@@ -360,7 +360,7 @@ async fn a_deep_directory_gets_a_short_socket() {
 #[tokio::test]
 async fn root_runs_it_as_someone_else_even_where_that_user_cannot_go() {
     if !we_are_root() {
-        eprintln!("SKIPPED: only root lends PostgreSQL another account");
+        alivio_testkit::skipping::say("only root lends PostgreSQL another account");
         return;
     }
     let closed = tempfile::tempdir().unwrap();

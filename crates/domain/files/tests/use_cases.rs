@@ -8,7 +8,7 @@ use alivio_files::{
     Admitted, BlobKey, BlobPart, BlobStore, CHUNK, Draft, Error, Examined, Files, FilesPorts, HEADER, Header,
     MockAnnotationStore, MockExaminationStore, MockFileStore, MockGrantStore, MockLinkSecrets, MockNames,
     MockScanner, MockUploadStore, MockWorkshop, NewFile, Policy, Said, ScanError, ScanStatus, SegmentRow,
-    Standing, State, StoredFile, TAG, Verdict,
+    Standing, State, StoredFile, TAG, Upload, Verdict,
 };
 use alivio_kernel::ids::{FileId, Uuid};
 use alivio_kernel::sealing::PlainSealer;
@@ -32,17 +32,7 @@ impl Desk {
     fn new() -> Self {
         let clock = Arc::new(ManualClock::default());
         let kept: Arc<Mutex<Vec<NewFile>>> = Arc::default();
-        let mut uploads = MockUploadStore::new();
-        uploads.expect_standing().returning(|_, _, _, _| {
-            Ok(Some(Standing {
-                is_open: true,
-                is_blocked: false,
-                file_sharing: true,
-                subject: None,
-                recent: 0,
-                oldest: None,
-            }))
-        });
+        let mut uploads = allowed();
         let store = Arc::clone(&kept);
         uploads.expect_admit().returning(move |new, _, _| {
             store.lock().unwrap().push(new.clone());
@@ -81,6 +71,22 @@ impl Desk {
             ids: Arc::new(SequentialIds::default()),
         })
     }
+}
+
+/// Uploads of someone who may do everything.
+fn allowed() -> MockUploadStore {
+    let mut uploads = MockUploadStore::new();
+    uploads.expect_standing().returning(|_, _, _, _| {
+        Ok(Some(Standing {
+            is_open: true,
+            is_blocked: false,
+            file_sharing: true,
+            subject: None,
+            recent: 0,
+            oldest: None,
+        }))
+    });
+    uploads
 }
 
 fn caller() -> Caller {
@@ -167,13 +173,14 @@ async fn any_stretch_of_what_came_in_comes_out() {
     }
 }
 
-/// FI-09: what was cut, swapped or changed in the store breaks off, and nothing that is not the file's is given.
+/// FI-09: what was cut, swapped or changed in the store breaks off, before its first byte if it is near, and nothing that
+/// is not the file's is given.
 #[tokio::test]
 async fn what_is_damaged_in_the_store_is_never_given() {
-    let content = document(3 * CHUNK + 17);
+    let content = document(11 * CHUNK + 17);
     let sealed = CHUNK + TAG;
     type Change = fn(&mut Vec<u8>, usize);
-    let changes: [(&str, Change); 4] = [
+    let changes: [(&str, Change); 5] = [
         ("a bit", |bytes, sealed| bytes[HEADER + sealed + 5] ^= 1),
         ("cut", |bytes, sealed| bytes.truncate(HEADER + 2 * sealed)),
         ("swapped", |bytes, sealed| {
@@ -181,6 +188,7 @@ async fn what_is_damaged_in_the_store_is_never_given() {
             first.swap_with_slice(&mut second[..sealed]);
         }),
         ("header", |bytes, _| bytes[3] ^= 1),
+        ("far", |bytes, sealed| bytes[HEADER + 10 * sealed + 5] ^= 1),
     ];
     for (name, change) in changes {
         let (blobs, new) = kept(&content, 8192).await;
@@ -203,8 +211,43 @@ async fn what_is_damaged_in_the_store_is_never_given() {
                 }
             },
         };
-        assert!(failed && content.starts_with(&seen), "{name}");
+        assert!(failed && content.starts_with(&seen) && seen.is_empty() == (name != "far"), "{name}");
     }
+}
+
+/// Whoever sent the last piece and was answered with an error asks how far it is, and need not send it again.
+#[tokio::test]
+async fn an_upload_that_is_whole_becomes_a_file_when_it_is_asked_for() {
+    let content = document(700);
+    let mut desk = Desk::new();
+    let upload: Arc<Mutex<Option<Upload>>> = Arc::default();
+    let segments: Arc<Mutex<Vec<SegmentRow>>> = Arc::default();
+    desk.uploads = allowed();
+    let begun = Arc::clone(&upload);
+    desk.uploads.expect_begin().returning(move |new, _, _| {
+        *begun.lock().unwrap() = Some(new.clone());
+        Ok(Admitted::Stored(1))
+    });
+    desk.uploads.expect_next_segment().returning(|_| Ok(Some(0)));
+    let (grown, come) = (Arc::clone(&upload), Arc::clone(&segments));
+    desk.uploads.expect_append().returning(move |_, _, segment| {
+        grown.lock().unwrap().as_mut().unwrap().offset += segment.size;
+        come.lock().unwrap().push(segment);
+        Ok(())
+    });
+    desk.uploads.expect_received().returning(move |_| Ok(segments.lock().unwrap().clone()));
+    desk.uploads.expect_upload().returning(move |_, _, _| Ok(upload.lock().unwrap().clone()));
+    desk.uploads.expect_admit().once().returning(|_, _, _| Err(Error::Unavailable("a failure".into())));
+    desk.uploads.expect_admit().once().returning(|_, _, _| Ok(Admitted::Stored(3001)));
+    desk.files.expect_find().returning(|_, _, _| Ok(None));
+    let now = desk.clock.now();
+    let files = desk.files();
+    let (id, _) = files.begin_upload(&caller(), &draft(now), 700).await.unwrap();
+    let mut piece = files.resume(&caller(), id, 0).await.unwrap();
+    piece.write(&content).await.unwrap();
+    assert_eq!(piece.finish().await.unwrap_err().code(), "unavailable");
+    let progress = files.upload(&caller(), id).await.unwrap();
+    assert_eq!((progress.offset, progress.file.unwrap().number), (700, 3001));
 }
 
 #[tokio::test]

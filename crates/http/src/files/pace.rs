@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use actix_web::http::StatusCode;
 use actix_web::web::Bytes;
+use alivio_metrics::files as metrics;
 use futures_util::{Stream, StreamExt};
 
 use crate::problem::{Problem, Result};
@@ -34,6 +35,7 @@ impl Pace {
         let Some(piece) = next else { return Ok(None) };
         let piece = piece.map_err(|_| Problem::new(StatusCode::BAD_REQUEST, "upload_incomplete"))?;
         self.received += piece.len() as u64;
+        metrics::RECEIVED.increment(piece.len() as u64);
         let elapsed = self.began.elapsed();
         if elapsed > self.patience && self.received < elapsed.as_secs() * SLOWEST {
             return Err(too_slow());

@@ -75,6 +75,8 @@ fn metadata(request: &HttpRequest) -> Result<Said> {
         match name {
             "filename" | "name" => said.filename = Some(value),
             "filetype" | "type" => said.mime = Some(value),
+            // Uppy tells it unasked; where a file lay is nobody's business.
+            "relativePath" => {}
             name => form::take(&mut said, name, &value)?,
         }
     }
@@ -91,8 +93,10 @@ fn told(mut response: HttpResponseBuilder, progress: &Progress) -> HttpResponse 
         .insert_header((TUS_RESUMABLE, TUS_VERSION))
         .insert_header((UPLOAD_OFFSET, progress.offset))
         .insert_header((UPLOAD_LENGTH, progress.length))
-        .insert_header((UPLOAD_EXPIRES, http_date(progress.expires_at)))
         .insert_header((CACHE_CONTROL, "no-store"));
+    if let Some(at) = progress.expires_at {
+        response.insert_header((UPLOAD_EXPIRES, http_date(at)));
+    }
     if let Some(file) = &progress.file {
         response.insert_header((FILE, file.state.as_str()));
     }
@@ -153,6 +157,9 @@ async fn begin_upload(
 }
 
 /// How far an upload has come
+///
+/// Also when it is a file by now: then `Upload-Offset` is `Upload-Length`, and `X-File-Status` is there. Whoever did not
+/// get the answer to the last piece asks here, and need not send anything again.
 #[utoipa::path(
     tag = "Files",
     operation_id = "getUploadOffset",
@@ -162,11 +169,15 @@ async fn begin_upload(
         ("Tus-Resumable" = inline(TusVersion), Header, description = "The version of the protocol.", example = "1.0.0"),
     ),
     responses(
-        (status = 200, description = "It goes on at `Upload-Offset`.", headers(("Upload-Offset" = u64, description = "How many bytes are there."), ("Upload-Length" = u64, description = "How many there will be."))),
+        (status = 200, description = "It goes on at `Upload-Offset`.", headers(("Upload-Offset" = u64, description = "How many bytes are there."), ("Upload-Length" = u64, description = "How many there will be."), ("Upload-Expires" = String, description = "When it is forgotten, unless it is a file by then."), ("X-File-Status" = String, description = "The `status` of the file, once it is one."))),
         (status = 401, response = Unauthenticated),
+        (status = 403, description = "As for its last piece, if that could not make it a file", body = ProblemDetails, content_type = "application/problem+json"),
         (status = 404, response = NotFound),
+        (status = 409, description = "`conversation_closed`, likewise.", body = ProblemDetails, content_type = "application/problem+json"),
         (status = 412, description = "`tus_version`.", body = ProblemDetails, content_type = "application/problem+json"),
-        (status = 422, response = Invalid),
+        (status = 413, description = "`file_too_large`, likewise.", body = ProblemDetails, content_type = "application/problem+json"),
+        (status = 415, description = "`file_type_not_allowed`, likewise.", body = ProblemDetails, content_type = "application/problem+json"),
+        (status = 422, description = "`validation_failed`; `file_refused`, likewise.", body = ProblemDetails, content_type = "application/problem+json"),
         (status = 429, response = RateLimited),
         (status = 503, response = Unavailable),
     )
@@ -198,7 +209,7 @@ async fn upload_offset(
     ),
     request_body(content = Bytes, content_type = "application/offset+octet-stream", description = "The piece."),
     responses(
-        (status = 204, description = "It is there. `X-File-Status` says `pending` once the upload is a file.", headers(("Upload-Offset" = u64, description = "How many bytes are there."))),
+        (status = 204, description = "It is there.", headers(("Upload-Offset" = u64, description = "How many bytes are there."), ("Upload-Expires" = String, description = "When it is forgotten, unless it is a file by then."), ("X-File-Status" = String, description = "The `status` of the file, `pending`, once the upload is one."))),
         (status = 400, description = "`upload_incomplete`: it breaks off.", body = ProblemDetails, content_type = "application/problem+json"),
         (status = 401, response = Unauthenticated),
         (status = 403, description = "As for `POST /files`", body = ProblemDetails, content_type = "application/problem+json"),

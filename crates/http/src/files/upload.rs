@@ -200,8 +200,11 @@ impl Form {
 
     async fn take_file(&mut self, field: &mut Field) -> Result<Incoming> {
         let files = self.state.platform.files.clone();
-        self.said.filename =
-            field.content_disposition().and_then(|part| part.get_filename()).map(str::to_owned);
+        // Browsers write a quotation mark so, and nothing else.
+        self.said.filename = field
+            .content_disposition()
+            .and_then(|part| part.get_filename())
+            .map(|name| name.replace("%22", "\""));
         self.said.mime = field.content_type().map(ToString::to_string);
         // What is known to be refused is not taken.
         if self.said.conversation_id.is_some() {

@@ -96,6 +96,8 @@ async fn names_are_for_people_only() {
         ("../../../etc/passwd.pdf", "passwd.pdf"),
         ("factura\u{202e}fdp.pdf", "facturafdp.pdf"),
         ("sin extension", "sin extension.pdf"),
+        // As browsers write it.
+        ("Informe %22final%22.pdf", "Informe \"final\".pdf"),
         (&*long, &*cut),
     ] {
         let file = offer(&maria, &conversation, (name, "application/pdf", &document), &[]).await.expect(201);

@@ -94,7 +94,13 @@ async fn pieces_make_a_file_over_restarts_and_cuts() {
     assert_eq!(file["file_info"]["original_filename"], "largo.pdf");
     assert!(file["file_info"]["checksum"].is_string());
     assert!(ana.get(&format!("/files/{id}/content")).await.bytes == document);
-    assert_eq!(maria.request(tus(Method::HEAD, &path)).await.status, 404);
+    // Whoever did not hear that it is a file is told, and nobody else.
+    let done = maria.request(tus(Method::HEAD, &path)).await;
+    assert_eq!((done.status, done.header("x-file-status").unwrap()), (200, "active".to_owned()));
+    assert_eq!(done.header("upload-offset"), done.header("upload-length"));
+    assert!(done.header("upload-expires").is_none());
+    assert_eq!(ana.request(tus(Method::HEAD, &path)).await.status, 404);
+    assert_eq!(send(&maria, &path, document.len(), b"").await.status, 404);
 }
 
 #[tokio::test]

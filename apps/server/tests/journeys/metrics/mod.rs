@@ -16,6 +16,7 @@ use reqwest::Method;
 use serde_json::json;
 
 use crate::audit::sql;
+use crate::files::{pdf, upload};
 use crate::{World, text, unused_id};
 use exposition::Exposition;
 
@@ -357,4 +358,18 @@ async fn the_line_to_redis_is_watched_where_there_is_one() {
     }
     server.kill();
     measured.shows("alivio_redis_up", &[], 0.0).await;
+}
+
+#[tokio::test]
+async fn bytes_of_files_are_counted() {
+    let measured = Measured::with(&[]).await;
+    let [maria, ana] = measured.world.sign_in_all([MARIA, ANA]).await;
+    let conversation = ana.open_direct(&maria.id).await;
+    let size = pdf("Informe").len() as f64;
+    let file = upload(&maria, &conversation, "Informe", &[]).await;
+    assert_eq!(ana.get(&format!("/files/{}/content", text(&file, "id"))).await.status, 200);
+    measured.shows("alivio_files_sent_bytes_total", &[], size).await;
+    // The other fields of the form came, too.
+    let received = measured.scrape().await.value("alivio_files_received_bytes_total", &[]);
+    assert!((size..size + 100.0).contains(&received), "{received}");
 }

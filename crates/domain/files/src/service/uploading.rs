@@ -321,8 +321,8 @@ pub struct Progress {
     pub offset: u64,
     /// How many there will be.
     pub length: u64,
-    /// When it is forgotten.
-    pub expires_at: DateTime<Utc>,
+    /// When it is forgotten, unless it is a file by then.
+    pub expires_at: Option<DateTime<Utc>>,
     /// The file, once all is there.
     pub file: Option<crate::File>,
 }
@@ -370,12 +370,27 @@ impl Files {
         }
     }
 
-    /// How far an upload of the caller has come.
+    /// How far an upload of the caller has come, also when it is a file by now: whoever asks may not have heard so. One
+    /// that is whole becomes a file if it did not before.
     ///
     /// # Errors
-    /// [`Error::NotFound`].
+    /// [`Error::NotFound`]; as [`Piece::finish`] if it is whole.
     pub async fn upload(&self, caller: &Caller, id: FileId) -> Result<Progress, Error> {
-        Ok(progress(&self.own_upload(caller, id).await?))
+        let p = &self.ports;
+        match p.uploads.upload(caller.user_id, id, p.clock.now()).await? {
+            None => self.uploaded(caller, id).await,
+            Some(upload) if upload.offset == upload.length => self.completed(caller, &upload).await,
+            Some(upload) => Ok(progress(&upload)),
+        }
+    }
+
+    /// What became of an upload of the caller.
+    async fn uploaded(&self, caller: &Caller, id: FileId) -> Result<Progress, Error> {
+        let file = self.file(caller, id).await?;
+        if file.uploader_id != caller.user_id {
+            return Err(Error::NotFound);
+        }
+        Ok(Progress { offset: file.size, length: file.size, expires_at: None, file: Some(file) })
     }
 
     async fn own_upload(&self, caller: &Caller, id: FileId) -> Result<Upload, Error> {
@@ -413,7 +428,24 @@ impl Files {
         Ok(())
     }
 
-    /// Makes a file of an upload that is whole.
+    /// Makes a file of an upload that is whole. It is forgotten if its content is refused.
+    async fn completed(&self, caller: &Caller, upload: &Upload) -> Result<Progress, Error> {
+        let error = match self.complete(caller, upload).await {
+            Ok(file) => return Ok(Progress { file: Some(file), expires_at: None, ..progress(upload) }),
+            Err(error) => error,
+        };
+        // Two may find it whole at the same time.
+        if let Ok(progress) = self.uploaded(caller, upload.id).await {
+            return Ok(progress);
+        }
+        if let Error::TypeNotAllowed { .. } | Error::Unfit(_) | Error::TooLarge { .. } | Error::Field(_) =
+            error
+        {
+            self.drop_upload(upload.id).await?;
+        }
+        Err(error)
+    }
+
     async fn complete(&self, caller: &Caller, upload: &Upload) -> Result<crate::File, Error> {
         let p = &self.ports;
         let id = upload.id;
@@ -437,7 +469,7 @@ impl Files {
 }
 
 fn progress(upload: &Upload) -> Progress {
-    Progress { offset: upload.offset, length: upload.length, expires_at: upload.expires_at, file: None }
+    Progress { offset: upload.offset, length: upload.length, expires_at: Some(upload.expires_at), file: None }
 }
 
 impl Piece {
@@ -527,19 +559,7 @@ impl Piece {
         if self.upload.offset < self.upload.length {
             return Ok(progress(&self.upload));
         }
-        match self.files.complete(&self.caller, &self.upload).await {
-            Ok(file) => Ok(Progress { file: Some(file), ..progress(&self.upload) }),
-            Err(
-                error @ (Error::TypeNotAllowed { .. }
-                | Error::Unfit(_)
-                | Error::TooLarge { .. }
-                | Error::Field(_)),
-            ) => {
-                self.files.drop_upload(self.upload.id).await?;
-                Err(error)
-            }
-            Err(error) => Err(error),
-        }
+        self.files.completed(&self.caller, &self.upload).await
     }
 
     /// Forgets what has come of this piece and is not part of the upload yet.
