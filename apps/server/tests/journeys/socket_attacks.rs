@@ -260,7 +260,7 @@ async fn handshakes_that_are_never_finished_are_reaped() {
         b"GET /api/v1/ws HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upg",
         b"GET /api/v1/ws HTTP/1.1\r\nHost: x\r\nX-Padding: ",
     ];
-    let began = Stopwatch::start();
+    let began = &Stopwatch::start();
     let reaped = (0..EACH * halves.len()).map(|n| async move {
         let mut stream = TcpStream::connect(authority).await.expect("a connection");
         stream.write_all(halves[n % halves.len()]).await.expect("sent");
