@@ -19,6 +19,7 @@ pub struct Stopwatch {
 impl Stopwatch {
     /// Starts a new one.
     #[must_use]
+    #[expect(clippy::disallowed_methods, reason = "it stops a thread that has nothing else to do")]
     pub fn start() -> Self {
         let ticks = Arc::new(AtomicU32::new(0));
         let counted = Arc::downgrade(&ticks);
