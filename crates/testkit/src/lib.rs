@@ -9,6 +9,7 @@
 //! | [`s3`] | a bucket of one's own, on a server that all tests of a process share |
 //! | [`actor`], [`socket`] | someone signed in, over HTTP and WebSocket |
 //! | [`history`] | actors whose doings are written down, for the checker |
+//! | [`stopwatch`] | how long something took, on a machine that also does other things |
 //! | [`proxy`] | a way to something, on which things get lost |
 //! | [`skipping`] | what is said of tests that a machine cannot run |
 //! | [`contract`] | what the document says of the socket's frames; every frame that arrives is held against it |
@@ -27,3 +28,4 @@ pub mod s3;
 pub mod server;
 pub mod skipping;
 pub mod socket;
+pub mod stopwatch;

@@ -42,8 +42,8 @@ const START_PATIENCE: Duration = Duration::from_secs(60);
 const STOP_PATIENCE: Duration = Duration::from_secs(20);
 /// How often a condition is looked at again.
 pub const POLL: Duration = Duration::from_millis(5);
-/// What passes for the answer being lost.
-pub const PATIENCE: Duration = Duration::from_secs(10);
+/// What passes for the answer being lost, on a machine that may be busy.
+pub const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Looks at `condition` until it holds.
 ///

@@ -25,7 +25,7 @@ const ROOMS: usize = 3;
 /// Messages that a device has on their way at the same time.
 const WINDOW: usize = 8;
 /// After the end is known, readers still get so long without a message.
-const PATIENCE: Duration = Duration::from_secs(5);
+const PATIENCE: Duration = Duration::from_secs(20);
 /// What a killed server had taken on comes back after its lease; so nothing is left over after this time.
 const ALL_DONE: Duration = Duration::from_secs(60);
 /// Before someone asks again who was not answered.

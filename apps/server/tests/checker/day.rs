@@ -11,7 +11,7 @@ use chrono::TimeDelta;
 use tokio::sync::watch;
 
 /// After the end is known, a message that has not come by then does not come.
-const PATIENCE: Duration = Duration::from_millis(700);
+const PATIENCE: Duration = Duration::from_secs(3);
 /// What has not followed by then does not follow.
 const ALL_DONE: Duration = Duration::from_secs(5);
 /// Commands that a device has on their way at the same time.

@@ -2,10 +2,11 @@
 
 use std::io::Write;
 use std::process::{Command, Output, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use alivio_testkit::actor::{Actor, Answer, Request};
 use alivio_testkit::server::{ADMIN, AISHA, ANA, CARLOS, IT, LUIS, MARIA, PASSWORD, eventually};
+use alivio_testkit::stopwatch::Stopwatch;
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -87,7 +88,7 @@ async fn what_an_administrator_does_is_over_everywhere_within_a_second() {
         // What is remembered for a second must be forgotten sooner.
         maria.get("/auth/me").await.expect(200);
 
-        let began = Instant::now();
+        let began = Stopwatch::start();
         match what {
             "role" => assert_eq!(
                 set_role(&it, &maria.id, "medical_admin").await.expect(200)["role"],

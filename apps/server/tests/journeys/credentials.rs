@@ -2,10 +2,11 @@
 
 use std::io::Write;
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use alivio_testkit::actor::{Actor, Answer, Request};
 use alivio_testkit::server::{ADMIN, ANA, IT, LUIS, MARIA, PASSWORD, eventually};
+use alivio_testkit::stopwatch::Stopwatch;
 use futures_util::future::join_all;
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -483,7 +484,7 @@ async fn changing_the_password_ends_all_other_sign_ins() {
     ana.post("/auth/password/change", &common).await.problem(422, "validation_failed");
 
     let answer = ana.post("/auth/password/change", &ask(PASSWORD)).await.expect(200);
-    let began = Instant::now();
+    let began = Stopwatch::start();
     assert_eq!(socket.close_code().await, Some(4401));
     for actor in [&ana, &elsewhere] {
         eventually("the session is over", async || actor.get("/auth/me").await.status == 401).await;
@@ -541,7 +542,7 @@ async fn a_forgotten_password_is_reset_once() {
     let body = ask(&second["secret"]);
     let paths = ["/auth/password/reset", "/auth/reset-password", "/auth/reset-password-confirm"];
     let answers = join_all(paths.iter().cycle().take(6).map(|path| anyone.post(path, &body))).await;
-    let began = Instant::now();
+    let began = Stopwatch::start();
     let (won, lost): (Vec<_>, Vec<_>) = answers.into_iter().partition(|answer| answer.status == 200);
     assert_eq!(won.len(), 1, "a token works once");
     lost.into_iter().for_each(|answer| drop(answer.problem(401, "invalid_secret")));

@@ -5,10 +5,10 @@ use std::time::Duration;
 use alivio_testkit::actor::{Answer, Request};
 use alivio_testkit::redis::TestRedis;
 use alivio_testkit::server::{ANA, MARIA, TestServer, eventually};
+use alivio_testkit::stopwatch::Stopwatch;
 use futures_util::future::join_all;
 use reqwest::Method;
 use serde_json::json;
-use tokio::time::Instant;
 
 use crate::World;
 use crate::nodes::Nodes;
@@ -29,7 +29,7 @@ async fn guess(node: &TestServer, from: &str) -> Answer {
 async fn passed(nodes: &Nodes, times: usize, from: &str) -> usize {
     let mut passed = 0;
     for node in [&nodes.a, &nodes.b].into_iter().cycle().take(times) {
-        let began = Instant::now();
+        let began = Stopwatch::start();
         let answer = guess(node, from).await;
         assert!(began.elapsed() < AT_ONCE, "an answer took {:?}", began.elapsed());
         match answer.status {

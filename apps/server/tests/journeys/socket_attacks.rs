@@ -6,6 +6,7 @@ use std::time::Duration;
 use alivio_testkit::actor::Actor;
 use alivio_testkit::server::{ANA, CARLOS, MARIA, PATIENCE, POLL};
 use alivio_testkit::socket::send_command;
+use alivio_testkit::stopwatch::Stopwatch;
 use futures_util::StreamExt;
 use futures_util::future::join_all;
 use serde_json::json;
@@ -195,7 +196,7 @@ async fn others_go_on_while_some_flood() {
     let talk = async {
         let mut slowest = Duration::ZERO;
         for n in 0..100 {
-            let began = Instant::now();
+            let began = Stopwatch::start();
             at_maria.send(&group, &format!("m-{n}"), "sigo aquí").await;
             at_carlos.next_event("message.created").await;
             slowest = slowest.max(began.elapsed());
@@ -259,7 +260,7 @@ async fn handshakes_that_are_never_finished_are_reaped() {
         b"GET /api/v1/ws HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upg",
         b"GET /api/v1/ws HTTP/1.1\r\nHost: x\r\nX-Padding: ",
     ];
-    let began = Instant::now();
+    let began = &Stopwatch::start();
     let reaped = (0..EACH * halves.len()).map(|n| async move {
         let mut stream = TcpStream::connect(authority).await.expect("a connection");
         stream.write_all(halves[n % halves.len()]).await.expect("sent");

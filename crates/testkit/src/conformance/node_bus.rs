@@ -13,9 +13,10 @@ use std::time::Duration;
 use alivio_kernel::ids::Uuid;
 use alivio_kernel::{Heard, NodeBus};
 use async_trait::async_trait;
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 
 use crate::server::{PATIENCE, eventually};
+use crate::stopwatch::Stopwatch;
 
 /// Tests your [`NodeBus`]: one `#[tokio::test]` for every case in [`conformance::node_bus`].
 ///
@@ -128,7 +129,7 @@ pub async fn calls_about_one_thing_stay_in_order(fixture: Fixture) {
 pub async fn calling_takes_no_time_while_the_line_is_down(fixture: Fixture) {
     fixture.greet().await;
     fixture.world.stop().await;
-    let began = Instant::now();
+    let began = Stopwatch::start();
     for n in 0..FLOOD {
         fixture.one.call(Uuid::nil(), n.to_le_bytes().to_vec());
     }

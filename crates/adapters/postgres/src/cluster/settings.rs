@@ -50,6 +50,9 @@ pub(crate) fn arguments(
     } else {
         settings.push(("wal_level", "minimal".into()));
         settings.push(("max_wal_senders", "0".into()));
+        // The log may be kept in memory.
+        settings.push(("min_wal_size", "32MB".into()));
+        settings.push(("max_wal_size", "256MB".into()));
         // Each test database costs several.
         settings.push(("log_checkpoints", "off".into()));
     }

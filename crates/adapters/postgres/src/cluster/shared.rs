@@ -24,6 +24,10 @@ const GRACE: Duration = Duration::from_secs(5);
 /// Others may be downloading, creating or stopping the cluster.
 const PATIENCE: Duration = Duration::from_secs(400);
 const POLL: Duration = Duration::from_millis(20);
+/// A file system in memory, which PostgreSQL itself needs too.
+const MEMORY: &str = "/dev/shm";
+/// What the databases of many tests at a time and PostgreSQL's log fill, with room to spare.
+const ROOM: u64 = 3 << 30;
 /// Each change of the migrations makes another template.
 const TEMPLATES_KEPT: i64 = 3;
 
@@ -201,7 +205,10 @@ async fn remove_leftovers(home: &Home) -> Result<(), ClusterError> {
     Ok(())
 }
 
-/// In cargo's target directory, or the temp dir if PostgreSQL cannot enter that.
+/// In memory, in cargo's target directory, or the temp dir if PostgreSQL cannot enter that.
+///
+/// A database is hundreds of files. On a disk's file system, making and removing those for each test costs more
+/// than most tests do.
 fn default_directory() -> Result<PathBuf, ClusterError> {
     let account = Account::choose()?;
     let executable = std::env::current_exe().map_err(ClusterError::io("find this program"))?;
@@ -209,6 +216,7 @@ fn default_directory() -> Result<PathBuf, ClusterError> {
     let workspace = target.unwrap_or(Path::new(env!("CARGO_MANIFEST_DIR")));
     let name = format!("alivio-test-{}-{:016x}", account.own_uid(), hash(&workspace));
     let candidates = [
+        has_room(Path::new(MEMORY), &account).then(|| Path::new(MEMORY).join(&name)),
         target.map(|target| target.join("test-postgres")),
         Some(std::env::temp_dir().join(&name)),
         Some(Path::new("/tmp").join(&name)),
@@ -224,4 +232,11 @@ fn default_directory() -> Result<PathBuf, ClusterError> {
         tried.push(candidate.display().to_string());
     }
     Err(ClusterError::Unreachable { account: account.name().into(), tried: tried.join(", ") })
+}
+
+/// Whether the cluster fits into `memory`. A PostgreSQL that would have to be downloaded does not: where it is
+/// kept, programs must be allowed to run.
+fn has_room(memory: &Path, account: &Account) -> bool {
+    rustix::fs::statvfs(memory).is_ok_and(|found| found.f_bavail.saturating_mul(found.f_frsize) >= ROOM)
+        && !find_all(&usual_places(), account).is_empty()
 }
