@@ -28,7 +28,7 @@ use stage::Stage;
 /// So many kinds of faults are the least that proves something.
 const KINDS: usize = 10;
 /// A run that has not seen enough by then has failed, unless it was to last longer.
-const LONGEST: Duration = Duration::from_secs(400);
+const LONGEST: Duration = Duration::from_secs(230);
 /// After each fault, messages are acknowledged again at both servers within this time.
 const RECOVERY: Duration = Duration::from_secs(15);
 
