@@ -111,6 +111,13 @@ async fn it_opens_for_members_only() {
     assert_eq!(refused(path(&conversation, &ana.refresh_token)).await, Some(401));
     assert_eq!(refused(Connect::new(format!("/ws/chat/{conversation}/"))).await, Some(401));
     assert_eq!(refused(path(&conversation, luis.token())).await, Some(404));
+    // The token says whose socket it is, not the cookie of whoever uses the same browser.
+    let with_cookie = |token: &str, of: &Actor| {
+        path(&conversation, token).header("Cookie", &format!("alivio_session={}", of.token()))
+    };
+    assert_eq!(refused(with_cookie(luis.token(), &ana)).await, Some(404));
+    assert_eq!(refused(with_cookie("nonsense", &ana)).await, Some(401));
+    ana.try_connect(with_cookie(ana.token(), &luis)).await.expect("a socket");
     assert_eq!(refused(path(&unused_id(), luis.token())).await, Some(404));
     let evil = path(&conversation, ana.token()).header("Origin", "https://evil.example");
     assert_eq!(refused(evil).await, Some(403));

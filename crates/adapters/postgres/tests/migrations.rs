@@ -77,3 +77,32 @@ async fn changes_from_before_they_were_numbered_stay_in_their_order_below_what_c
     drop(client);
     connection.await.unwrap().unwrap();
 }
+
+/// Those who wrote while it was closed are answered, whichever version took their message.
+#[tokio::test(flavor = "multi_thread")]
+async fn of_the_events_of_messages_those_that_set_something_off_stay() {
+    const UP: &str = include_str!("../../../../migrations/2026-11-22-000380_messages_without_events/up.sql");
+    const DOWN: &str =
+        include_str!("../../../../migrations/2026-11-22-000380_messages_without_events/down.sql");
+    let database = TestDatabase::new().await.unwrap();
+    let (client, connection) = tokio_postgres::connect(database.url(), NoTls).await.unwrap();
+    let connection = tokio::spawn(connection);
+    let waiting = async || {
+        let rows = client.query("SELECT kind || payload::text FROM outbox ORDER BY 1", &[]).await.unwrap();
+        rows.iter().map(|row| row.get(0)).collect::<Vec<String>>()
+    };
+    client.batch_execute(DOWN).await.unwrap();
+    let old = r#"
+        INSERT INTO outbox (id, kind, payload, at, due_at)
+        SELECT gen_random_uuid(), kind, payload::jsonb, now(), now() FROM (VALUES
+            ('messages.message_sent', '{"seq": 7}'), ('messages.message_sent', '{"seq": 8, "quiet": "answered"}'),
+            ('messages.message_edited', '{"version": 2}')) e (kind, payload)"#;
+    client.batch_execute(old).await.unwrap();
+    client.batch_execute(UP).await.unwrap();
+    let edited = r#"messages.message_edited{"version": 2}"#;
+    assert_eq!(waiting().await, [edited, r#"messages.message_outside_hours{"quiet": "answered"}"#]);
+    client.batch_execute(DOWN).await.unwrap();
+    assert_eq!(waiting().await, [edited, r#"messages.message_sent{"seq": 0, "quiet": "answered"}"#]);
+    drop(client);
+    connection.await.unwrap().unwrap();
+}
