@@ -12,8 +12,9 @@ use alivio_kernel::ids::FileId;
 use alivio_kernel::{Caller, FieldError, Page, PageSize, Rule};
 use alivio_metrics::files as metrics;
 use chrono::{DateTime, Utc};
-use futures_util::{TryStreamExt, stream};
+use futures_util::{StreamExt, TryStreamExt, stream};
 use serde::{Deserialize, Serialize};
+use tokio::sync::mpsc;
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
@@ -24,6 +25,9 @@ use crate::extract::{SignedIn, origin};
 use crate::problem::{Problem, ProblemDetails, Result, invalid};
 use crate::responses::{Bytes, Invalid, NotFound, Unauthenticated, Unavailable};
 use crate::state::State;
+
+/// Pieces of a file, of at most 256 KiB, that wait to be sent.
+const AHEAD: usize = 2;
 
 /// Whatever a file is, no browser runs it.
 const SANDBOX: &str = "sandbox; default-src 'none'";
@@ -252,7 +256,7 @@ async fn content(
         None => HttpResponse::Ok(),
     };
     name(&mut response, &opened, tag);
-    Ok(send(response, given))
+    Ok(send(&state, response, given))
 }
 
 /// What a download would be like
@@ -312,13 +316,21 @@ fn tag(opened: &Opened) -> Option<EntityTag> {
     Some(EntityTag::new_strong(checksum(digest).trim_start_matches("SHA256:").to_owned()))
 }
 
-fn send(mut response: HttpResponseBuilder, given: Content) -> HttpResponse {
-    // Each chunk is opened where it is sent: to hand it from thread to thread costs more than to open it.
-    let bytes = given.bytes.inspect_ok(|bytes| metrics::SENT.increment(bytes.len() as u64));
+fn send(state: &State, mut response: HttpResponseBuilder, given: Content) -> HttpResponse {
+    let (sender, mut opened) = mpsc::channel(AHEAD);
+    let mut bytes = given.bytes.inspect_ok(|bytes| metrics::SENT.increment(bytes.len() as u64));
+    // It is read and opened while what was opened before is on its way.
+    state.beside.spawn(async move {
+        while let Some(piece) = bytes.next().await {
+            if sender.send(piece).await.is_err() {
+                break;
+            }
+        }
+    });
     response
         .insert_header((CONTENT_SECURITY_POLICY, SANDBOX))
         .content_type(given.mime)
-        .body(SizedStream::new(given.size, bytes))
+        .body(SizedStream::new(given.size, stream::poll_fn(move |cx| opened.poll_recv(cx))))
 }
 
 macro_rules! picture {
@@ -351,7 +363,7 @@ macro_rules! picture {
             let given = state.platform.files.view(&caller, id, View::$view).await?;
             let mut response = HttpResponse::Ok();
             response.insert_header((CONTENT_DISPOSITION, "inline"));
-            Ok(send(response, given))
+            Ok(send(&state, response, given))
         }
     };
 }

@@ -21,7 +21,7 @@ use rustix::io::{Errno, pread};
 use self::writer::DiskWriter;
 
 /// How much is read at once: so many sealed chunks, that none comes in two pieces.
-const STRETCH: u64 = 12 * (CHUNK + TAG) as u64;
+const STRETCH: u64 = 8 * (CHUNK + TAG) as u64;
 /// Stretches that are read ahead.
 const AHEAD: usize = 2;
 /// Blobs are spread over so many folders, by the last byte of their owner: the random end of a UUIDv7.

@@ -6,7 +6,7 @@ use alivio_kernel::ids::{EventId, FileId};
 use alivio_kernel::{AuditEntry, Caller, Effects, Event};
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
-use futures_util::{StreamExt, stream};
+use futures_util::{StreamExt, TryStreamExt, stream};
 
 use super::Files;
 use super::content::gather;
@@ -15,8 +15,6 @@ use crate::{
     ManyDownloaded, NewLink, Stamp, Stored, WorkshopError,
 };
 
-/// Chunks that are opened before anything is given, if so many are there.
-const FIRST: usize = 8;
 /// How many characters of an id a mark shows.
 const MARK_ID: usize = 8;
 
@@ -94,9 +92,8 @@ impl Files {
             let size = range.end - range.start;
             let mut bytes = self.read(file.id, &segments, range);
             // Whoever cannot be given the beginning is told so, rather than cut off.
-            let first = (&mut bytes).ready_chunks(FIRST).next().await.unwrap_or_default();
-            let first = first.into_iter().collect::<Result<Vec<_>, _>>()?;
-            let bytes = stream::iter(first.into_iter().map(Ok)).chain(bytes).boxed();
+            let first = bytes.try_next().await?;
+            let bytes = stream::iter(first.map(Ok)).chain(bytes).boxed();
             Content { size, mime: file.mime(), bytes }
         };
         // What cannot be given does not count.
