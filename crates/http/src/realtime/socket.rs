@@ -225,8 +225,8 @@ pub(crate) fn open(
     Ok(response)
 }
 
-/// All limiters look at one clock: a clock of its own asks the processor what it is, which takes longer in a virtual machine
-/// than all the rest of opening a socket.
+/// All limiters look at one clock: a new one asks the processor what it is, which in a virtual machine was a twelfth of
+/// what opening a socket takes.
 fn limiter(quota: Quota) -> DefaultDirectRateLimiter {
     static CLOCK: LazyLock<DefaultClock> = LazyLock::new(DefaultClock::default);
     RateLimiter::direct_with_clock(quota, CLOCK.clone())

@@ -187,7 +187,10 @@ impl Writer {
         metrics::GROUP_SIZE.record(u32::try_from(group.len()).unwrap_or(u32::MAX));
         // Only a connection that has just worked is kept.
         self.connection = Some(connection);
-        self.database.ring();
+        // Messages alone set nothing off.
+        if entries.iter().any(|entry| entry.event.is_some()) {
+            self.database.ring();
+        }
         Ok(outcomes)
     }
 
